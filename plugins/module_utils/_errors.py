@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one family of errors: each is a single clear sentence plus details for the result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ImageOpsError(Exception):
+    """Base of all errors that end a task; `details` become keys of the failed result."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class InvalidOption(ImageOpsError):
+    """An option's value can't be used; the message names option, value, wanted value."""
+
+
+class UnsafeImage(ImageOpsError):
+    """An image names files it wasn't declared to use, or contradicts its declared format."""
+
+
+class InUse(ImageOpsError):
+    """A disk is used by a domain, a chain or a running engine."""
+
+
+class Conflict(ImageOpsError):
+    """What is there contradicts what is asked, and the task must not decide alone."""
+
+
+class NotFound(ImageOpsError):
+    """A file, domain, pool, network or snapshot that the task needs doesn't exist."""
+
+
+class NoSpace(ImageOpsError):
+    """The file system can't hold what the task would write."""
+
+
+class EngineError(ImageOpsError):
+    """QEMU, libvirt or another program failed; details hold cmd, rc and stderr."""
+
+
+class TimedOut(ImageOpsError):
+    """A wait ended without what it waited for."""
+
+
+class Unsupported(ImageOpsError):
+    """This host, version or format can't do what is asked."""
+
+
+class MissingLibrary(ImageOpsError):
+    """A Python library or program that this operation needs isn't installed."""

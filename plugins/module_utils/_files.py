@@ -1,0 +1,148 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files: fingerprints, hidden partial names, and the one way by which a name comes to point at new content."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
+
+from ._errors import Conflict, NotFound, NoSpace
+from ._sizes import format_size
+
+STATE_DIR = "/var/lib/imageops"
+_PARTIAL = ".{name}.imageops-partial{suffix}"
+
+
+def state_dir(*parts: str) -> str:
+    """A folder of ours (0700, made when missing): under /var/lib/imageops for root, else under the user's XDG state."""
+    if os.geteuid() == 0:
+        top = STATE_DIR
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        top = os.path.join(base, "imageops")
+    os.makedirs(top, mode=0o711, exist_ok=True)
+    path = top
+    for part in parts:
+        path = os.path.join(path, part)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+    return path
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells whether a file was written since: inode, size in bytes, mtime in ns (never ctime: chown moves it)."""
+
+    ino: int
+    size: int
+    mtime_ns: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fingerprint(path: str) -> Optional[Fingerprint]:
+    """The fingerprint of `path` (links followed), None when nothing is there."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return Fingerprint(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def real_path(path: str) -> str:
+    """Absolute path with every link resolved: the one name by which locks, jobs and records know a file."""
+    return os.path.realpath(os.path.expanduser(path))
+
+
+def partial_path(path: str, *, suffix: str = "") -> str:
+    """The hidden name beside `path` under which its new content is written."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, _PARTIAL.format(name=name, suffix=suffix))
+
+
+def require_folder(path: str, *, option: str) -> None:
+    """Raise NotFound unless the folder that shall hold `path` exists."""
+    folder = os.path.dirname(path) or "/"
+    if not os.path.isdir(folder):
+        raise NotFound(f"{option}: the folder {folder} does not exist; create it first, or give another path.")
+
+
+def require_regular(path: str, *, option: str) -> os.stat_result:
+    """Status of the regular file or block device `path`; raises NotFound or Conflict."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise NotFound(f"{option}: {path} does not exist.") from None
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+        raise Conflict(f"{option}: {path} is neither a regular file nor a block device.")
+    return found
+
+
+def require_space(path: str, needed: int, *, what: str) -> None:
+    """Raise NoSpace unless the file system that shall hold `path` has `needed` bytes free."""
+    status = os.statvfs(os.path.dirname(path) or "/")
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise NoSpace(
+            f"{what} needs about {format_size(needed)} in {os.path.dirname(path)}, and only {format_size(free)} are free; "
+            f"free some space or choose another folder.",
+            needed=needed,
+            free=free,
+        )
+
+
+def sync_folder(path: str) -> None:
+    """Flush the folder that holds `path`, so that a rename in it survives a power cut."""
+    handle = os.open(os.path.dirname(path) or "/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_file(path: str) -> None:
+    """Flush the data of `path`; engines don't always do it (qemu-img never does for raw)."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def publish(partial: str, path: str) -> None:
+    """Make `path` point at the finished `partial`: flush it, rename it, flush the folder."""
+    sync_file(partial)
+    os.replace(partial, path)
+    sync_folder(path)
+
+
+def remove(path: str) -> None:
+    """Remove `path` when it is there, durably."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+        sync_folder(path)
+
+
+def write_bytes(path: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Give `path` the content `data`: old or new content at every moment, `mode` from the first byte."""
+    partial = partial_path(path, suffix=f"-{os.getpid()}")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(handle, "wb") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(data)
+    publish(partial, path)
+
+
+_MODE = re.compile(r"^0?[0-7]{3,4}$")
+
+
+def parse_mode(value: str) -> Optional[int]:
+    """The permission bits of an octal text such as 0640, None when it isn't one."""
+    return int(value, 8) if _MODE.match(value) else None

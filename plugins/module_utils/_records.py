@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record: what a finished image was made from, kept on the image's own inode.
+
+A small JSON object in the extended attribute `user.imageops.record`, or where the file system has none in a
+hidden sidecar that names device and inode. It is written on the partial file before the rename, so a name with a
+record points at a finished file.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ._errors import Conflict
+from ._files import fingerprint, partial_path, remove, write_bytes
+
+SCHEMA = 1
+ATTRIBUTE = "user.imageops.record"
+_NO_XATTR = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was done to make an image.
+
+    `operation` is create, convert, overlay, clone ...; `source` names what it was made from (path and fingerprint);
+    `options` are the declared options; `made` is the fingerprint (ino, size, mtime_ns) of the file when it was finished.
+    """
+
+    operation: str
+    format: str
+    virtual_size: int
+    source: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    tool: str = ""
+    made: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **self.__dict__}
+
+
+def _sidecar(path: str) -> str:
+    return partial_path(path, suffix="-record.json")
+
+
+def write_record(path: str, record: Record, *, final: str) -> None:
+    """Put `record` on the finished but still unpublished file `path`, which will be renamed to `final`."""
+    found = fingerprint(path)
+    made = found.as_dict() if found else {}
+    data = json.dumps({**record.as_dict(), "made": made}, sort_keys=True).encode()
+    try:
+        os.setxattr(path, ATTRIBUTE, data)
+        remove(_sidecar(final))
+    except OSError as error:
+        if error.errno not in _NO_XATTR:
+            raise
+        where = {"device": os.stat(path).st_dev, "record": json.loads(data)}
+        write_bytes(_sidecar(final), json.dumps(where, sort_keys=True).encode(), mode=0o644)
+
+
+def _load(path: str) -> Optional[dict[str, Any]]:
+    try:
+        loaded = json.loads(os.getxattr(path, ATTRIBUTE))
+        return loaded if isinstance(loaded, dict) else None
+    except (OSError, ValueError):
+        return _load_sidecar(path)
+
+
+def _load_sidecar(path: str) -> Optional[dict[str, Any]]:
+    try:
+        status = os.stat(path)
+        with open(_sidecar(path), "rb") as stream:
+            loaded = json.loads(stream.read(1 << 20))
+        record = loaded["record"]
+        same = (loaded["device"], record["made"]["ino"]) == (status.st_dev, status.st_ino)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if same else None
+
+
+def read_record(path: str) -> Optional[Record]:
+    """The record on `path`, None when there is none that names this very file.
+
+    The record of a copy names another inode and doesn't count. Raises Conflict for a schema newer than ours.
+    """
+    loaded = _load(path)
+    status = fingerprint(path)
+    if loaded is None or status is None:
+        return None
+    if not isinstance(loaded.get("schema"), int) or loaded["schema"] > SCHEMA:
+        raise Conflict(
+            f"{path} carries a record of schema {loaded.get('schema')}, and this version of imageops.fleet knows {SCHEMA}; "
+            f"update the collection on the controller."
+        )
+    try:
+        record = Record(**{key: value for key, value in loaded.items() if key in Record.__dataclass_fields__})
+    except TypeError:
+        return None
+    return record if record.made.get("ino") == status.ino else None
+
+
+def untouched(path: str, record: Optional[Record]) -> bool:
+    """Whether `path` is, by size and mtime, still as it was when `record` was written."""
+    found = fingerprint(path)
+    return record is not None and found is not None and found.as_dict() == record.made
+
+
+def drop_record(path: str) -> None:
+    """Remove the record of `path`, sidecar included."""
+    try:
+        os.removexattr(path, ATTRIBUTE)
+    except OSError as error:
+        if error.errno not in _NO_XATTR | {errno.ENODATA, errno.ENOENT}:
+            raise
+    remove(_sidecar(path))
