@@ -11,13 +11,14 @@ record points at a finished file.
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ._errors import Conflict
-from ._files import fingerprint, partial_path, remove, write_bytes
+from ._files import Fingerprint, fingerprint, partial_path, publish, remove, write_bytes
 
 SCHEMA = 1
 ATTRIBUTE = "user.imageops.record"
@@ -45,23 +46,40 @@ class Record:
         return {"schema": SCHEMA, **self.__dict__}
 
 
-def _sidecar(path: str) -> str:
-    return partial_path(path, suffix="-record.json")
+def _sidecar(path: str, inode: int) -> str:
+    """The sidecar's name holds the inode, so that the one of new content never takes the place of the old one's."""
+    return partial_path(path, suffix=f"-record-{inode}.json")
 
 
-def write_record(path: str, record: Record, *, final: str) -> None:
-    """Put `record` on the finished but still unpublished file `path`, which will be renamed to `final`."""
-    found = fingerprint(path)
-    made = found.as_dict() if found else {}
-    data = json.dumps({**record.as_dict(), "made": made}, sort_keys=True).encode()
+def publish_with_record(partial: str, path: str, record: Record) -> None:
+    """Put `record` on the finished file `partial`, then make `path` point at it; old or new at every moment."""
+    write_record(partial, record, final=path)
+    publish(partial, path)
+    _tidy_sidecars(path)
+
+
+def write_record(path: str, record: Record, *, final: str = "") -> None:
+    """Put `record` on the file `path`, which has or will have the name `final` (default: `path` itself)."""
+    found = os.stat(path)
+    made = Fingerprint(found.st_ino, found.st_size, found.st_mtime_ns).as_dict()
+    data = {**record.as_dict(), "made": made}
     try:
-        os.setxattr(path, ATTRIBUTE, data)
-        remove(_sidecar(final))
+        os.setxattr(path, ATTRIBUTE, json.dumps(data, sort_keys=True).encode())
     except OSError as error:
         if error.errno not in _NO_XATTR:
             raise
-        where = {"device": os.stat(path).st_dev, "record": json.loads(data)}
-        write_bytes(_sidecar(final), json.dumps(where, sort_keys=True).encode(), mode=0o644)
+        where = {"device": found.st_dev, "record": data}
+        text = json.dumps(where, sort_keys=True).encode()
+        write_bytes(_sidecar(final or path, found.st_ino), text, mode=0o644)
+
+
+def _tidy_sidecars(path: str) -> None:
+    """Remove sidecars of content that `path` no longer points at."""
+    found = fingerprint(path)
+    mine = _sidecar(path, found.ino if found else 0)
+    for other in glob.glob(glob.escape(partial_path(path, suffix="-record-")) + "*.json"):
+        if other != mine:
+            remove(other)
 
 
 def _load(path: str) -> Optional[dict[str, Any]]:
@@ -75,7 +93,7 @@ def _load(path: str) -> Optional[dict[str, Any]]:
 def _load_sidecar(path: str) -> Optional[dict[str, Any]]:
     try:
         status = os.stat(path)
-        with open(_sidecar(path), "rb") as stream:
+        with open(_sidecar(path, status.st_ino), "rb") as stream:
             loaded = json.loads(stream.read(1 << 20))
         record = loaded["record"]
         same = (loaded["device"], record["made"]["ino"]) == (status.st_dev, status.st_ino)
@@ -118,4 +136,4 @@ def drop_record(path: str) -> None:
     except OSError as error:
         if error.errno not in _NO_XATTR | {errno.ENODATA, errno.ENOENT}:
             raise
-    remove(_sidecar(path))
+    remove(_sidecar(path, os.stat(path).st_ino))

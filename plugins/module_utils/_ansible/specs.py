@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument specifications: a single form and a batch list with the same options."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModuleSpec:
+    """What AnsibleModule is made with, and how its parameters become items."""
+
+    argument_spec: dict[str, Any]
+    list_option: str = ""
+    key: str = ""
+    constraints: dict[str, Any] = field(default_factory=dict)
+
+    def items(self, params: dict[str, Any]) -> list[dict[str, Any]]:
+        """One dict per item; what an item leaves out comes from the task's own options."""
+        if not self.list_option:
+            return [params]
+        common = {name: value for name, value in params.items() if name != self.list_option}
+        listed = params[self.list_option]
+        if listed is None:
+            return [common]
+        return [{**common, **{name: value for name, value in item.items() if value is not None}} for item in listed]
+
+
+def batch_spec(
+    list_option: str,
+    item_options: dict[str, Any],
+    *,
+    key: str,
+    defaults: dict[str, Any],
+    common: dict[str, Any] | None = None,
+    **constraints: Any,
+) -> ModuleSpec:
+    """A module that takes `item_options` for one item, or `list_option` with the same options for many.
+
+    `key` names an item and is required in each; `defaults` hold at the top level, from where items take what they leave
+    out; `common` are options of the whole task.
+    """
+    top = copy.deepcopy(item_options)
+    for name, value in defaults.items():
+        top[name]["default"] = value
+    suboptions = copy.deepcopy(item_options)
+    suboptions[key]["required"] = True
+    top[list_option] = {"type": "list", "elements": "dict", "options": suboptions}
+    constraints.setdefault("mutually_exclusive", []).append((key, list_option))
+    constraints.setdefault("required_one_of", []).append((key, list_option))
+    return ModuleSpec({**top, **(common or {})}, list_option, key, constraints)

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operation is, and what it gets from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+from .._commands import Commands
+from .._hypervisor.connection import Connection
+from .._jobs.clock import Clock
+from .._plan import Plan
+
+
+class Tools:
+    """The outside world of a planner: programs, time, hypervisors, and what earlier items will have made.
+
+    `forecast` maps real paths (or `domain:NAME`) to the facts that an earlier item of the same list predicts; a planner
+    that uses one makes its plan `provisional`.
+    """
+
+    def __init__(
+        self,
+        *,
+        commands: Optional[Commands] = None,
+        clock: Optional[Clock] = None,
+        connect: Optional[Callable[[str], Connection]] = None,
+        version: str = "",
+    ) -> None:
+        self.commands = commands or Commands()
+        self.clock = clock or Clock()
+        self.version = version
+        self.forecast: dict[str, dict[str, Any]] = {}
+        self._connect = connect or Connection.open
+        self._connections: dict[str, Connection] = {}
+
+    def hypervisor(self, uri: str) -> Connection:
+        """The one connection of this run to `uri`; raises MissingLibrary or EngineError."""
+        if uri not in self._connections:
+            self._connections[uri] = self._connect(uri)
+        return self._connections[uri]
+
+    def close(self) -> None:
+        """End all connections."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+
+def no_locks(item: dict[str, Any], tools: Tools) -> Iterable[str]:
+    """For queries: nothing is locked."""
+    return ()
+
+
+def nothing_to_join(item: dict[str, Any], tools: Tools) -> bool:
+    """For operations that aren't jobs."""
+    return False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation for the runner.
+
+    `plan` looks and decides for one item and never writes. `result` is the key of the result list. `locks` names what
+    is locked before looking. `join` waits for a running job that does just this item, and says whether there was one.
+    `parallel` is how many items are applied at once. `gather` (queries) maps all items to more result keys.
+    """
+
+    plan: Callable[[dict[str, Any], Tools], Plan]
+    result: str
+    locks: Callable[[dict[str, Any], Tools], Iterable[str]] = no_locks
+    join: Callable[[dict[str, Any], Tools], bool] = nothing_to_join
+    parallel: int = 1
+    lock_timeout: float = field(default=60.0)
