@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The root file systems of the fleet's hosts: what is in them, and how they are made once and kept."""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+CUSTOMIZE = Path(__file__).with_name("customize")
+MIRROR = os.environ["IMAGEOPS_MIRROR"]
+
+PACKAGES = (
+    "acl apparmor attr ca-certificates dbus dnsmasq-base e2fsprogs iproute2 iptables kmod "
+    "libvirt-clients libvirt-daemon-config-network libvirt-daemon-system nftables openssh-server ovmf procps python3 python3-apt "
+    "python3-libvirt python3-pip python3-pycdlib qemu-block-extra qemu-system-x86 qemu-utils rsync sudo systemd "
+    "systemd-sysv util-linux xfsprogs xz-utils zstd"
+).split()
+
+# Documentation is half of a minimal system and nobody reads it here.
+DPKG_OPTIONS = (
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-exclude=/usr/share/locale/*",
+    "force-unsafe-io",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One host's root file system."""
+
+    host: str
+    suite: str
+
+    @property
+    def sources(self) -> list[str]:
+        return [
+            f"deb {MIRROR}/debian {self.suite} main",
+            f"deb {MIRROR}/debian {self.suite}-updates main",
+            f"deb {MIRROR}/debian-security {self.suite}-security main",
+        ]
+
+    @property
+    def digest(self) -> str:
+        parts = [self.suite, *self.sources, *PACKAGES, *DPKG_OPTIONS, CUSTOMIZE.read_text()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    @property
+    def tag(self) -> str:
+        return f"localhost/{self.host}:{self.digest}"
+
+    def archive(self, directory: Path) -> Path:
+        return directory / f"{self.host}-{self.digest}.tar"
+
+    def command(self, target: Path) -> list[str]:
+        return [
+            "mmdebstrap", "--quiet", "--variant=minbase", "--format=tar",
+            f"--include={','.join(PACKAGES)}",
+            *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
+            f"--customize-hook={CUSTOMIZE}",
+            self.suite, str(target), *self.sources,
+        ]  # fmt: skip
+
+
+RECIPES = (Recipe("deb12", "bookworm"), Recipe("deb13", "trixie"))
+
+
+def build_missing(directory: Path, sudo: list[str]) -> list[Path]:
+    """Make the archives that are not there yet, at the same time; returns what was made."""
+    directory.mkdir(parents=True, exist_ok=True)
+    wanted = [recipe.archive(directory) for recipe in RECIPES]
+    for stale in set(directory.iterdir()) - set(wanted):
+        subprocess.run([*sudo, "rm", "-f", str(stale)], check=True)
+    running = []
+    for recipe, archive in zip(RECIPES, wanted):
+        if not archive.exists():
+            partial = archive.with_suffix(".partial.tar")
+            running.append((archive, partial, subprocess.Popen([*sudo, *recipe.command(partial)])))
+    failed = [archive.name for archive, _partial, process in running if process.wait() != 0]
+    if failed:
+        raise SystemExit(f"fleet: mmdebstrap could not make {', '.join(failed)}; its messages are above.")
+    for archive, partial, _process in running:
+        subprocess.run([*sudo, "mv", str(partial), str(archive)], check=True)
+    return [archive for archive, _partial, _process in running]
