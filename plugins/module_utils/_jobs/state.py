@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state file of a job: what it does, how far it is, how it ended.
+
+A job lives in `<state dir>/jobs/<id>/`: `request.json` (what to do), `state.json` (this file's subject, written
+whole each time), `log` (what the helper printed). All are 0600: a request may hold paths that others needn't see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Any, Optional
+
+from .._files import partial_path, state_dir
+
+STARTING = "starting"
+RUNNING = "running"
+DONE = "done"
+FAILED = "failed"
+CANCELLED = "cancelled"
+
+
+@dataclass
+class JobState:
+    """How a job stands. Sizes are bytes, times are seconds since the epoch, rate is bytes a second, eta seconds."""
+
+    id: str
+    kind: str
+    request: str
+    status: str = STARTING
+    launcher: str = ""
+    phase: str = ""
+    percent: float = 0.0
+    done: int = 0
+    total: int = 0
+    rate: Optional[float] = None
+    eta: Optional[float] = None
+    pid: int = 0
+    started: float = 0.0
+    updated: float = 0.0
+    result: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in (DONE, FAILED, CANCELLED)
+
+
+def job_id(kind: str, target: str) -> str:
+    """The id of the job that writes `target`: one object, one job."""
+    return f"{kind}-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
+
+
+def digest(request: dict[str, Any]) -> str:
+    """What tells two requests apart."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def job_dir(identifier: str) -> str:
+    """The job's folder, made when missing."""
+    return state_dir("jobs", identifier)
+
+
+def _write(path: str, data: dict[str, Any]) -> None:
+    """Replace a small JSON file; it only has to survive the process, so nothing is flushed."""
+    partial = partial_path(path, suffix=f"-{os.getpid()}")
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        json.dump(data, stream, sort_keys=True)
+    os.replace(partial, path)
+
+
+def _read(path: str) -> Optional[dict[str, Any]]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            loaded = json.load(stream)
+    except (FileNotFoundError, ValueError):
+        return None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def write_state(state: JobState) -> None:
+    """Write the state file."""
+    _write(os.path.join(job_dir(state.id), "state.json"), asdict(state))
+
+
+def read_state(identifier: str) -> Optional[JobState]:
+    """The state of a job, None when there never was one (or a later version wrote it)."""
+    loaded = _read(os.path.join(job_dir(identifier), "state.json"))
+    if loaded is None or not set(loaded) <= set(JobState.__dataclass_fields__):
+        return None
+    return JobState(**loaded)
+
+
+def write_request(identifier: str, request: dict[str, Any]) -> None:
+    """Write what the job shall do."""
+    _write(os.path.join(job_dir(identifier), "request.json"), request)
+
+
+def read_request(directory: str) -> dict[str, Any]:
+    """What the job in `directory` shall do; raises ValueError when it isn't there."""
+    loaded = _read(os.path.join(directory, "request.json"))
+    if loaded is None:
+        raise ValueError(f"no request in {directory}")
+    return loaded
+
+
+def log_tail(identifier: str, *, lines: int = 5) -> str:
+    """The last lines of a job's log."""
+    try:
+        with open(os.path.join(job_dir(identifier), "log"), encoding="utf-8", errors="replace") as stream:
+            return "".join(stream.readlines()[-lines:]).strip()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The helper's side of a job: take the lock, do the work, leave a state that tells how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, Callable
+
+from .._errors import ImageOpsError, InUse
+from .._locks import try_lock
+from .clock import Clock
+from .progress import Progress
+from .state import CANCELLED, DONE, FAILED, RUNNING, JobState, read_request, read_state, write_state
+
+Work = Callable[[dict[str, Any], Progress, int], dict[str, Any]]
+_LOCK_SECONDS = 20.0
+
+
+class _Stopped(BaseException):
+    """SIGTERM arrived: unwind, so that partial files go."""
+
+
+def _stop(signum: int, frame: Any) -> None:
+    raise _Stopped
+
+
+def run_job(directory: str, kinds: dict[str, Work]) -> int:
+    """Do the job in `directory`; the exit code.
+
+    A work function gets the params, a Progress, and the descriptor of the lock, which every engine it starts must inherit.
+    """
+    request = read_request(directory)
+    state = read_state(os.path.basename(directory))
+    if state is None:
+        print(f"no state in {directory}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, _stop)
+    clock = Clock()
+    try:
+        lock = _take_lock(request["lock"], clock)
+        state.status, state.pid = RUNNING, os.getpid()
+        write_state(state)
+        state.result = kinds[request["kind"]](request["params"], Progress(state, clock), lock)
+        state.status, state.percent, state.eta = DONE, 100.0, 0.0
+    except _Stopped:
+        state.status = CANCELLED
+    except ImageOpsError as error:
+        _fail(state, type(error).__name__, str(error), error.details)
+    except OSError as error:
+        kind = "NoSpace" if error.errno == 28 else "ImageOpsError"
+        _fail(state, kind, f"{error.strerror} ({error.filename})." if error.filename else f"{error.strerror}.", {})
+    finally:
+        if not state.ended:
+            _fail(state, "EngineError", f"The job {state.id} ended unexpectedly; its log is {directory}/log.", {})
+        state.updated = clock.time()
+        write_state(state)
+    return 0 if state.status == DONE else 1
+
+
+def _fail(state: JobState, kind: str, message: str, details: dict[str, Any]) -> None:
+    state.status = FAILED
+    state.error = {"type": kind, "message": message, "details": details}
+
+
+def _take_lock(name: str, clock: Clock) -> int:
+    got: list[int] = []
+
+    def attempt() -> bool:
+        handle = try_lock(name, inheritable=True)
+        if handle is not None:
+            got.append(handle)
+        return bool(got)
+
+    if not clock.wait_until(attempt, _LOCK_SECONDS):
+        raise InUse(f"{name.partition(':')[2]} is being written by another job; run the task again when that one has ended.")
+    return got[0]
