@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A connection to libvirt: domains, pools, networks, what the host can do.
+
+libvirt's connections may be used by many threads at once, and its Python binding lets go of the interpreter lock while it
+waits for an answer; so one connection serves all items of a task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from .._errors import EngineError, InvalidOption, NotFound, Unsupported
+from .domain import Domain
+from .library import calling, library
+from .sources import source_path
+from .xml import Element, get, parse
+
+DEFAULT_URI = "qemu:///system"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A storage pool; `path` is its folder, or an empty string for pools that have none."""
+
+    name: str
+    path: str
+    active: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """A virtual network; `bridge` is the host's interface, when it has one."""
+
+    name: str
+    bridge: str
+    active: bool
+
+
+def require_local(uri: str) -> None:
+    """Raise Unsupported for a URI with a host part: files are touched, and those are on the other host."""
+    host = urlsplit(uri).netloc
+    if host:
+        raise Unsupported(
+            f"uri: {uri} names the remote host {host}, and this module works on files of the host that it runs on; "
+            f"run the task on {host} (as an inventory host) with uri {DEFAULT_URI}."
+        )
+
+
+class Connection:
+    """Everything asked from one libvirt daemon; `raw` is libvirt's own object (call it inside `calling`)."""
+
+    def __init__(self, raw: Any, uri: str) -> None:
+        self.raw = raw
+        self.uri = uri
+
+    @classmethod
+    def open(cls, uri: str) -> Connection:
+        """Connect to `uri`; raises MissingLibrary, InvalidOption for what isn't a URI, EngineError."""
+        if not urlsplit(uri).scheme:
+            raise InvalidOption(f"uri: '{uri}' is not a libvirt URI; give one such as {DEFAULT_URI}.")
+        found = library()
+        try:
+            with calling(f"the connection to {uri}"):
+                return cls(found.open(uri), uri)
+        except EngineError as error:
+            hint = "check that libvirtd (or virtqemud) runs and that this user may use it (become: true)"
+            raise EngineError(f"{str(error).rstrip('.')}; {hint}.", **error.details) from None
+
+    def close(self) -> None:
+        """End the connection."""
+        with calling("closing the connection"):
+            self.raw.close()
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The daemon's version, such as (9, 0, 0)."""
+        with calling("telling its version"):
+            number = self.raw.getLibVersion()
+        return number // 1000000, number // 1000 % 1000, number % 1000
+
+    @property
+    def engine_version(self) -> tuple[int, int, int]:
+        """The version of QEMU as libvirt knows it, such as (7, 2, 22)."""
+        with calling("telling the hypervisor's version"):
+            number = self.raw.getVersion()
+        return number // 1000000, number // 1000 % 1000, number % 1000
+
+    def domain(self, name: str) -> Domain | None:
+        """The domain called `name`, None when there is none."""
+        try:
+            with calling(f"looking for the domain {name}"):
+                return Domain(self.raw.lookupByName(name))
+        except NotFound:
+            return None
+
+    def domains(self) -> list[Domain]:
+        """All domains, sorted by name."""
+        with calling("listing the domains"):
+            found = [Domain(raw) for raw in self.raw.listAllDomains(0)]
+        return sorted(found, key=lambda domain: domain.name)
+
+    def define(self, xml_text: str) -> Domain:
+        """Define or re-define the domain that `xml_text` describes; libvirt checks it against its schema first."""
+        name = get(parse(xml_text), "name")
+        with calling(f"defining the domain {name}"):
+            return Domain(self.raw.defineXMLFlags(xml_text, library().VIR_DOMAIN_DEFINE_VALIDATE))
+
+    def pools(self) -> list[Pool]:
+        """All storage pools."""
+        with calling("listing the storage pools"):
+            return [
+                Pool(raw.name(), get(parse(raw.XMLDesc(0)), "target/path"), bool(raw.isActive()))
+                for raw in self.raw.listAllStoragePools(0)
+            ]
+
+    def networks(self) -> list[Network]:
+        """All virtual networks."""
+        with calling("listing the networks"):
+            return [
+                Network(raw.name(), get(parse(raw.XMLDesc(0)), "bridge/@name"), bool(raw.isActive()))
+                for raw in self.raw.listAllNetworks(0)
+            ]
+
+    def leases(self) -> dict[str, list[str]]:
+        """Addresses by MAC that the DHCP servers of the active networks gave away."""
+        found: dict[str, list[str]] = {}
+        with calling("listing the leases"):
+            for raw in self.raw.listAllNetworks(library().VIR_CONNECT_LIST_NETWORKS_ACTIVE):
+                for lease in raw.DHCPLeases():
+                    found.setdefault(str(lease["mac"]).lower(), []).append(str(lease["ipaddr"]))
+        return found
+
+    def capabilities(self) -> Element:
+        """What host and hypervisor can do."""
+        with calling("telling its capabilities"):
+            return parse(self.raw.getCapabilities())
+
+    def domain_capabilities(self, *, kind: str, arch: str = "", machine: str = "") -> Element:
+        """What a domain of type `kind` (kvm, qemu) can have."""
+        with calling("telling the capabilities of domains"):
+            return parse(self.raw.getDomainCapabilities(None, arch or None, machine or None, kind, 0))
+
+    def security_models(self) -> list[str]:
+        """The security drivers in use (selinux, apparmor; dac is always there), without `none`."""
+        models = [get(element, "model") for element in self.capabilities().findall("host/secmodel")]
+        return [model for model in models if model and model != "none"]
+
+    def paths_in_use(self) -> dict[str, str]:
+        """Every file that a domain's XML names (live and inactive, whole chains), with that domain's name."""
+        used: dict[str, str] = {}
+        for domain in self.domains():
+            for inactive in (False, True):
+                for source in domain.xml(inactive=inactive).iter("source"):
+                    if source_path(source):
+                        used.setdefault(source_path(source), domain.name)
+        return used

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A libvirt domain: its state, its XML, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .library import calling, library
+from .sources import Disk, disks_of
+from .xml import IMAGEOPS, Element, parse, serialise
+
+# virDomainState of libvirt/libvirt-domain.h; "blocked" is a running VM that waits for something.
+_STATES = {1: "running", 2: "running", 3: "paused", 4: "stopping", 5: "stopped", 6: "crashed", 7: "suspended"}
+_UNDEFINE = ("MANAGED_SAVE", "SNAPSHOTS_METADATA", "NVRAM", "CHECKPOINTS_METADATA", "TPM")
+
+
+class Domain:
+    """One domain; `raw` is libvirt's own object, for what isn't here (call it inside `calling`)."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.name: str = raw.name()
+        self.uuid: str = raw.UUIDString()
+
+    def _calling(self, doing: str) -> Any:
+        return calling(f"{doing} the domain {self.name}")
+
+    @property
+    def active(self) -> bool:
+        """Whether it has a QEMU process (running or paused)."""
+        with self._calling("looking at"):
+            return bool(self.raw.isActive())
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it is defined, and so stays when it stops."""
+        with self._calling("looking at"):
+            return bool(self.raw.isPersistent())
+
+    @property
+    def id(self) -> int:
+        """The number of the running domain, -1 while stopped; each start gives another one."""
+        return int(self.raw.ID())
+
+    @property
+    def state(self) -> str:
+        """running, paused, stopped, stopping, crashed or suspended."""
+        with self._calling("looking at"):
+            return _STATES.get(self.raw.state()[0], "unknown")
+
+    @property
+    def autostart(self) -> bool:
+        """Whether it starts with the host."""
+        with self._calling("looking at"):
+            return bool(self.raw.autostart())
+
+    def set_autostart(self, value: bool) -> None:
+        """Start it with the host, or not."""
+        with self._calling("setting autostart of"):
+            self.raw.setAutostart(1 if value else 0)
+
+    def xml(self, *, inactive: bool = True, secure: bool = False) -> Element:
+        """Its description: `inactive` the one of the next start, else what runs now; `secure` with passwords."""
+        found = library()
+        flags = (found.VIR_DOMAIN_XML_INACTIVE if inactive else 0) | (found.VIR_DOMAIN_XML_SECURE if secure else 0)
+        with self._calling("describing"):
+            text = self.raw.XMLDesc(flags)
+        return parse(text)
+
+    def disks(self, *, inactive: bool = False) -> list[Disk]:
+        """Its disks, active layer first in each chain; only a running domain's chains are known to libvirt."""
+        return disks_of(self.xml(inactive=inactive))
+
+    def start(self, *, paused: bool = False) -> None:
+        """Start it."""
+        with self._calling("starting"):
+            self.raw.createWithFlags(library().VIR_DOMAIN_START_PAUSED if paused else 0)
+
+    def shutdown(self) -> None:
+        """Ask the guest to shut down (ACPI or agent); returns at once."""
+        with self._calling("shutting down"):
+            self.raw.shutdown()
+
+    def destroy(self) -> None:
+        """Stop it now, as if the power went; QEMU is asked to end by itself first."""
+        with self._calling("stopping"):
+            self.raw.destroyFlags(0)
+
+    def suspend(self) -> None:
+        """Pause its CPUs."""
+        with self._calling("pausing"):
+            self.raw.suspend()
+
+    def resume(self) -> None:
+        """Let its CPUs run on."""
+        with self._calling("resuming"):
+            self.raw.resume()
+
+    def reboot(self) -> None:
+        """Ask the guest to reboot; returns at once."""
+        with self._calling("rebooting"):
+            self.raw.reboot(0)
+
+    def undefine(self) -> None:
+        """Forget it, with managed save, NVRAM, TPM state and the metadata of snapshots and checkpoints."""
+        found = library()
+        # A libvirt older than 8.9 has no TPM flag (and removes the TPM's state by itself).
+        flags = sum(getattr(found, f"VIR_DOMAIN_UNDEFINE_{name}", 0) for name in _UNDEFINE)
+        with self._calling("removing"):
+            self.raw.undefineFlags(flags)
+
+    def metadata(self) -> Element | None:
+        """Our element in its <metadata>, None when there is none."""
+        return self.xml().find(f"metadata/{{{IMAGEOPS}}}vm")
+
+    def set_metadata(self, element: Element) -> None:
+        """Replace our element in the <metadata> of its next start's description."""
+        found = library()
+        with self._calling("setting metadata of"):
+            self.raw.setMetadata(
+                found.VIR_DOMAIN_METADATA_ELEMENT,
+                serialise(element),
+                "imageops",
+                IMAGEOPS,
+                found.VIR_DOMAIN_AFFECT_CONFIG,
+            )

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one file that imports libvirt: finding it, its errors as ours, its constants by name."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace, NotFound, TimedOut, Unsupported
+
+try:
+    import libvirt as _libvirt
+except ImportError:
+    _libvirt = None
+
+_FAILURES: Any = _libvirt.libvirtError if _libvirt else ()
+
+# virErrorNumber of libvirt/virterror.h, where another of our errors says more than EngineError.
+_KINDS: dict[int, type[ImageOpsError]] = {
+    3: Unsupported,  # VIR_ERR_NO_SUPPORT
+    42: NotFound,  # VIR_ERR_NO_DOMAIN
+    43: NotFound,  # VIR_ERR_NO_NETWORK
+    49: NotFound,  # VIR_ERR_NO_STORAGE_POOL
+    68: TimedOut,  # VIR_ERR_OPERATION_TIMEOUT
+    72: NotFound,  # VIR_ERR_NO_DOMAIN_SNAPSHOT
+    84: Unsupported,  # VIR_ERR_OPERATION_UNSUPPORTED
+    101: NotFound,  # VIR_ERR_NO_DOMAIN_CHECKPOINT
+}
+
+
+def library() -> Any:
+    """The module `libvirt`, quiet on standard error; raises MissingLibrary."""
+    if _libvirt is None:
+        raise MissingLibrary(
+            "The Python library libvirt is not installed for the interpreter that runs this module; install python3-libvirt "
+            "(Debian, Fedora), or libvirt-python from PyPI, or point ansible_python_interpreter at one that has it."
+        )
+    # Without a handler the C library prints each error on stderr, also those that we expect.
+    _libvirt.registerErrorHandler(_ignore, None)
+    return _libvirt
+
+
+def _ignore(context: Any, error: Any) -> None:
+    return None
+
+
+@contextlib.contextmanager
+def calling(doing: str) -> Iterator[None]:
+    """Turn libvirtError into one sentence: `doing` (such as "starting the domain web") and libvirt's own words."""
+    try:
+        yield
+    except _FAILURES as error:
+        raise _as_ours(error, doing) from None
+
+
+def _as_ours(error: Any, doing: str) -> ImageOpsError:
+    said = str(error.get_error_message() or error).strip().rstrip(".")
+    kind = _KINDS.get(error.get_error_code() or 0, EngineError)
+    if "No space left on device" in said:
+        kind = NoSpace
+    elif "Failed to get" in said and "lock" in said:
+        kind = InUse
+    return kind(f"libvirt refused {doing}: {said}.", libvirt_code=error.get_error_code())

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""XML by path, never by string: parse (a DTD is refused), read, set, serialise."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from .._errors import InvalidOption, UnsafeImage
+
+Element = ElementTree.Element
+
+IMAGEOPS = "https://imageops.fleet/domain/1"
+ElementTree.register_namespace("imageops", IMAGEOPS)
+ElementTree.register_namespace("qemu", "http://libvirt.org/schemas/domain/qemu/1.0")
+ElementTree.register_namespace("libosinfo", "http://libosinfo.org/xmlns/libvirt/domain/1.0")
+
+_MOST = 4 << 20
+_STEP = re.compile(r"^(?P<tag>[^\[\]]+)(?P<predicates>(\[@[\w:.-]+='[^']*'\])*)$")
+_PREDICATE = re.compile(r"\[@([\w:.-]+)='([^']*)'\]")
+
+
+def parse(text: str, *, option: str = "xml") -> Element:
+    """The root element of `text`; raises UnsafeImage for a DTD, InvalidOption for text that isn't XML."""
+    if len(text) > _MOST:
+        raise InvalidOption(f"{option}: the XML is longer than 4 MiB; a description is never that long.")
+    # Entities can only be declared in a DTD, so without one there is nothing that expands or reads files.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise UnsafeImage(f"{option}: the XML has a document type declaration, which could read files; remove it.")
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InvalidOption(f"{option}: this is not well-formed XML: {error}.") from None
+
+
+def serialise(root: Element) -> str:
+    """The text of `root`."""
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def canonical(root: Element) -> str:
+    """A text that is the same for the same content: sorted attributes, no white space between elements."""
+    return ElementTree.canonicalize(serialise(root), strip_text=True)
+
+
+def _steps(path: str) -> tuple[list[str], str]:
+    """Elements of `path`, and the attribute that a last `/@name` names."""
+    steps = re.findall(r"(?:[^/\[{]|\[[^\]]*\]|\{[^}]*\})+", path)
+    if steps[-1].startswith("@"):
+        return steps[:-1], steps[-1][1:]
+    return steps, ""
+
+
+def get(root: Element, path: str, default: str = "") -> str:
+    """Text or attribute at `path`, such as `os/type` or `devices/disk[@device='cdrom']/target/@dev`."""
+    steps, attribute = _steps(path)
+    found = root.find("/".join(steps)) if steps else root
+    if found is None:
+        return default
+    value = found.get(attribute) if attribute else (found.text or "").strip()
+    return default if value is None else value
+
+
+def ensure(root: Element, path: str) -> Element:
+    """The element at `path`, made when missing (predicates become attributes)."""
+    here = root
+    for step in _steps(path)[0]:
+        found = here.find(step)
+        here = _add(here, step) if found is None else found
+    return here
+
+
+def _add(parent: Element, step: str) -> Element:
+    match = _STEP.match(step)
+    if not match:
+        raise ValueError(f"{step!r} is not a step of a path")
+    return ElementTree.SubElement(parent, match["tag"], dict(_PREDICATE.findall(match["predicates"])))
+
+
+def put(root: Element, path: str, value: str | None) -> None:
+    """Set text or attribute at `path`; None removes the attribute, or the element with all it holds."""
+    if value is None:
+        drop(root, path)
+        return
+    attribute = _steps(path)[1]
+    element = ensure(root, path)
+    if attribute:
+        element.set(attribute, value)
+    else:
+        element.text = value
+
+
+def drop(root: Element, path: str) -> None:
+    """Remove the attribute, or every element, at `path`."""
+    steps, attribute = _steps(path)
+    if attribute:
+        for element in root.findall("/".join(steps)) if steps else [root]:
+            element.attrib.pop(attribute, None)
+        return
+    for parent in root.findall("/".join(steps[:-1])) if steps[:-1] else [root]:
+        for element in parent.findall(steps[-1]):
+            parent.remove(element)
