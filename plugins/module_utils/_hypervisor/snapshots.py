@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshots of a domain as libvirt keeps them, and the calls that make, revert and delete them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .domain import Domain
+from .library import calling, library
+from .xml import Element, get, parse, put, serialise
+
+# libvirt's words for the state that a snapshot holds (conf/snapshot_conf.c), and ours.
+_STATES = {"running": "running", "blocked": "running", "paused": "paused", "shutoff": "stopped"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot: `state` is the VM's at that time, `created` in seconds since the epoch.
+
+    `definition` is the VM's description of that time, which a revert makes the VM's own again.
+    """
+
+    name: str
+    kind: str
+    memory: bool
+    state: str
+    parent: str
+    created: int
+    description: str
+    current: bool
+    definition: Element | None
+
+    def as_dict(self) -> dict[str, object]:
+        """What results show of it."""
+        names = ("name", "kind", "memory", "state", "parent", "created", "description", "current")
+        return {name: getattr(self, name) for name in names}
+
+
+def snapshots(domain: Domain) -> list[Snapshot]:
+    """All snapshots of `domain`, oldest first."""
+    with calling(f"listing the snapshots of {domain.name}"):
+        current = domain.raw.snapshotCurrent(0).getName() if domain.raw.hasCurrentSnapshot(0) else ""
+        texts = [raw.getXMLDesc(0) for raw in domain.raw.listAllSnapshots(0)]
+    found = [parse_snapshot(text, current=current) for text in texts]
+    return sorted(found, key=lambda snapshot: (snapshot.created, snapshot.name))
+
+
+def parse_snapshot(text: str, *, current: str) -> Snapshot:
+    """The snapshot that libvirt's XML describes."""
+    root = parse(text)
+    places = {get(root, "memory/@snapshot"), *(disk.get("snapshot", "") for disk in root.findall("disks/disk"))}
+    state = get(root, "state")
+    definition = root.find("inactiveDomain")
+    return Snapshot(
+        name=get(root, "name"),
+        kind="external" if "external" in places or state == "disk-snapshot" else "internal",
+        memory=get(root, "memory/@snapshot") in ("internal", "external"),
+        state=_STATES.get(state, state),
+        parent=get(root, "parent/name"),
+        created=int(get(root, "creationTime", "0")),
+        description=get(root, "description"),
+        current=get(root, "name") == current,
+        definition=root.find("domain") if definition is None else definition,
+    )
+
+
+def create_snapshot(domain: Domain, name: str, *, description: str, targets: Iterable[str], memory: bool) -> None:
+    """Take an internal snapshot of the disks `targets`, all others left out; with `memory` of a running VM."""
+    root = Element("domainsnapshot")
+    put(root, "name", name)
+    if description:
+        put(root, "description", description)
+    put(root, "memory/@snapshot", "internal" if memory else "no")
+    inside = set(targets)
+    for disk in domain.disks(inactive=not memory):
+        put(root, f"disks/disk[@name='{disk.target}']/@snapshot", "internal" if disk.target in inside else "no")
+    with calling(f"taking the snapshot {name} of {domain.name}"):
+        domain.raw.snapshotCreateXML(serialise(root), 0)
+
+
+def revert_to_snapshot(domain: Domain, name: str, *, start: bool) -> None:
+    """Bring disks, definition and memory back to the snapshot; `start` runs a VM whose snapshot has no memory."""
+    flags = library().VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING if start else 0
+    with calling(f"reverting {domain.name} to the snapshot {name}"):
+        domain.raw.revertToSnapshot(domain.raw.snapshotLookupByName(name, 0), flags)
+
+
+def delete_snapshot(domain: Domain, name: str, *, children: bool) -> None:
+    """Delete a snapshot; its children go too, or become children of its parent."""
+    flags = library().VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN if children else 0
+    with calling(f"deleting the snapshot {name} of {domain.name}"):
+        domain.raw.snapshotLookupByName(name, 0).delete(flags)
