@@ -9,6 +9,9 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+FORMATS = ["raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi"]
+FILE_OPTIONS: dict[str, Any] = {"owner": {"type": "str"}, "group": {"type": "str"}, "mode": {"type": "str"}}
+
 
 @dataclass(frozen=True)
 class ModuleSpec:

@@ -21,6 +21,11 @@ from .helper import helper_program
 from .state import CANCELLED, DONE, STARTING, JobState, digest, job_dir, job_id, log_tail, read_state, write_request, write_state
 
 _START_SECONDS = 30.0
+_NO_LIMIT = 10 * 365 * 86400.0
+
+
+class JobDied(EngineError):
+    """A job ended without saying how: it was killed, or its host went down."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,10 @@ def join(job: Job, clock: Clock, *, timeout: Optional[float] = None) -> bool:
             f"'systemctl stop imageops-job-{state.id}'.",
             job=state.id,
         )
-    finish(job, clock, timeout=timeout)
+    try:
+        finish(job, clock, timeout=timeout)
+    except JobDied:
+        return False
     return True
 
 
@@ -132,7 +140,7 @@ def finish(job: Job, clock: Clock, *, timeout: Optional[float] = None) -> JobSta
         found[0] = state
         return state is None or state.ended or running(job) is None
 
-    if not clock.wait_until(ended, timeout if timeout else 10 * 365 * 86400.0, interval=0.25):
+    if not clock.wait_until(ended, timeout or _NO_LIMIT, interval=0.25):
         state = found[0]
         raise TimedOut(
             f"The job {job.id} has not ended within {timeout:g} seconds ({state.percent if state else 0:g} % done); it goes on, "
@@ -147,8 +155,9 @@ def _result(job: Job, state: Optional[JobState]) -> JobState:
         return state
     if state is not None and state.error:
         raise error_of(state)
-    how = "was stopped" if state is not None and state.status == CANCELLED else "died"
-    raise EngineError(
+    stopped = state is not None and state.status == CANCELLED
+    kind, how = (EngineError, "was stopped") if stopped else (JobDied, "died")
+    raise kind(
         f"The job {job.id} {how} before {job.target} was finished; the target is as it was, and the next run starts again. "
         f"{log_tail(job.id)}".strip(),
         job=job.id,

@@ -104,15 +104,17 @@ def convert_arguments(
     rate_limit: int | None = None,
     backing: Image | None = None,
     existing: bool = False,
+    zeroed: bool = False,
 ) -> list[str]:
     """The command that copies `source` into the new file `target`, durably, and prints progress.
 
-    `rate_limit` is in bytes per second. With `existing` the target is a block device or file that keeps its size.
+    `rate_limit` is in bytes per second. With `existing` the target is a block device or file that keeps its size;
+    `zeroed` says that it reads as zeros, so that none are written.
     """
     cache = "none" if takes_direct_io(os.path.dirname(target.path)) else "writeback"
     limit = ["-r", str(rate_limit)] if rate_limit else []
     below = ["-B", backing.path, "-F", backing.driver] if backing else []
-    flags = [*(["-c"] if compressed else []), *(["-n"] if existing else [])]
+    flags = [*(["-c"] if compressed else []), *(["-n"] if existing else []), *(["--target-is-zero"] if zeroed else [])]
     return [
         PROGRAM, "convert", "-p", "-t", cache, *_PARALLEL, *limit, *flags, *below,
         "-f", source.driver, "-O", target.driver, *options, source.path, target.path,

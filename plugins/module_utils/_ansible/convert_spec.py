@@ -1,0 +1,29 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the module disk_convert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .specs import FILE_OPTIONS, FORMATS, batch_spec
+
+_ITEM: dict[str, Any] = {
+    "dest": {"type": "path"},
+    "src": {"type": "path"},
+    "src_format": {"type": "str", "choices": FORMATS},
+    "src_backing": {"type": "list", "elements": "path"},
+    "format": {"type": "str", "choices": FORMATS},
+    "options": {"type": "dict"},
+    "verify": {"type": "str", "choices": ["quick", "deep"]},
+    "force": {"type": "bool"},
+    "bandwidth": {"type": "str"},
+    "timeout": {"type": "int"},
+    "search_paths": {"type": "list", "elements": "path"},
+    **FILE_OPTIONS,
+}
+
+CONVERT = batch_spec(
+    "disks", _ITEM, key="dest", defaults={"format": "qcow2", "verify": "quick", "force": False, "timeout": 0}
+)

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a conversion is asked to do, in values that a job can carry and a record can keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .._errors import InvalidOption, NotFound
+from .._files import fingerprint, real_path, require_folder
+from .._formats.names import canonical_format
+from .._jobs.launch import Job
+from .._qemu.options import parse_options
+from .._sizes import parse_size
+from . import job_main
+from .inspection import Inspected, inspect
+from .operation import Tools
+
+_COMPRESS = "compress"
+
+
+@dataclass(frozen=True)
+class ConvertRequest:
+    """Source as inspected, destination by its real path, options typed and canonical. Sizes are bytes."""
+
+    source: Inspected
+    dest: str
+    format: str
+    options: dict[str, Any]
+    compress: bool
+    bandwidth: Optional[int]
+    params: dict[str, Any]
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """The options as the record keeps them."""
+        return {**self.options, **({_COMPRESS: True} if self.compress else {})}
+
+    def job(self, version: str) -> Job:
+        """The job that does it; equal requests give equal jobs."""
+        found = fingerprint(self.dest)
+        params = {
+            "src": self.source.path,
+            "src_format": self.source.format,
+            "src_backing": sorted(self.source.files[1:]),
+            "source": self.source.identity(),
+            "dest": self.dest,
+            "dest_before": found.as_dict() if found else None,
+            "format": self.format,
+            "options": self.options,
+            "compress": self.compress,
+            "bandwidth": self.bandwidth,
+            "verify": self.params["verify"],
+            "owner": self.params["owner"],
+            "group": self.params["group"],
+            "mode": self.params["mode"],
+            "tool": f"imageops.fleet {version}",
+        }
+        return Job("convert", self.dest, params, job_main.__name__)
+
+
+def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
+    """Inspect the source and check all that one conversion was given.
+
+    Raises InvalidOption, NotFound, UnsafeImage or Conflict with the option's name.
+    """
+    if not params["src"]:
+        raise InvalidOption(f"src: nothing is given to make {params['dest']} from; give the path of the source image.")
+    dest = real_path(params["dest"])
+    require_folder(dest, option="dest")
+    source = _source(params, tools)
+    if source.path == dest:
+        raise InvalidOption(f"dest: {dest} is the source itself; give another path.")
+    name = canonical_format(params["format"])
+    given = dict(params["options"] or {})
+    compress = _compress(name, given)
+    return ConvertRequest(
+        source=source,
+        dest=dest,
+        format=name,
+        options=parse_options(name, given),
+        compress=compress,
+        bandwidth=parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
+        params=params,
+    )
+
+
+def _source(params: dict[str, Any], tools: Tools) -> Inspected:
+    path = real_path(params["src"])
+    foreseen = tools.forecast.get(path)
+    if foreseen and fingerprint(path) is None:
+        return Inspected.foreseen(path, foreseen)
+    return inspect(params["src"], declared=params["src_format"], backing=params["src_backing"] or (), option="src")
+
+
+def _compress(name: str, given: dict[str, Any]) -> bool:
+    """Whether clusters are compressed: asked for, or implied by a compression type. Only qcow2 has the choice."""
+    if name != "qcow2":
+        return False
+    value = given.pop(_COMPRESS, None)
+    if value is None:
+        return given.get("compression_type") is not None
+    if not isinstance(value, bool):
+        raise InvalidOption(f"options.compress: '{value}' is not allowed; use true or false.")
+    return value
+
+
+def require_present(request: ConvertRequest) -> None:
+    """Raise NotFound when the source is only foreseen."""
+    if not request.source.files:
+        raise NotFound(f"src: {request.source.path} does not exist.")

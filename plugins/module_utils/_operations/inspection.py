@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image that an operation wants to read: inspected whole, refused unless safe, named by its fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .._errors import Conflict, UnsafeImage
+from .._files import fingerprint, real_path, require_regular
+from .._formats.chain import Link, inspect_chain
+from .._formats.names import canonical_format
+from .._formats.safety import refusals
+from .._records import read_record
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A safe image: its format, virtual size in bytes, and the real paths of its chain, itself first."""
+
+    path: str
+    format: str
+    virtual_size: int
+    files: tuple[str, ...]
+    chain: tuple[Link, ...] = ()
+
+    @classmethod
+    def foreseen(cls, path: str, facts: dict[str, Any]) -> Inspected:
+        """An image that an earlier item of the list will make."""
+        return cls(path, str(facts["format"]), int(facts["virtual_size"]), ())
+
+    def identity(self) -> list[dict[str, Any]]:
+        """Path and fingerprint of every file of the chain: what a record keeps of its source."""
+        found = []
+        for path in self.files:
+            status = fingerprint(path)
+            found.append({"path": path, **(status.as_dict() if status else {})})
+        return found
+
+
+def inspect(path: str, *, declared: Optional[str], backing: Sequence[str] = (), option: str = "path") -> Inspected:
+    """Inspect `path` and all below it; `backing` are files that its chain may use.
+
+    What our own valid record names as backing is allowed too. Raises NotFound, Conflict (format contradicted) or
+    UnsafeImage with the findings.
+    """
+    real = real_path(path)
+    require_regular(real, option=option)
+    wanted = canonical_format(declared, option=f"{option}_format") if declared else None
+    chain = tuple(inspect_chain(real, declared=wanted))
+    allowed = {real_path(name) for name in backing} | recorded_backing([link.path for link in chain])
+    refused = refusals(chain, allowed_backing=allowed)
+    contradiction = [finding for finding in refused if finding.rule == "format-contradiction"]
+    if contradiction:
+        raise Conflict(f"{option}: {path}: {contradiction[0].message}", findings=[finding.__dict__ for finding in refused])
+    if refused:
+        raise UnsafeImage(
+            f"{option}: {path} is not safe to use: " + " ".join(finding.message for finding in refused),
+            findings=[finding.__dict__ for finding in refused],
+        )
+    facts = chain[0].facts
+    return Inspected(real, facts.format, facts.virtual_size, tuple(link.path for link in chain), chain)
+
+
+def recorded_backing(paths: Sequence[str]) -> set[str]:
+    """Real paths of the backing files that the valid records on `paths` name."""
+    found = set()
+    for path in paths:
+        record = read_record(path)
+        if record is not None and record.options.get("backing"):
+            found.add(real_path(record.options["backing"]))
+    return found

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs that print their progress as `(12.34/100%)`, as qemu-img -p does."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from typing import Callable
+
+from .._commands import environment, failure, missing_program
+
+_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+_PR_SET_PDEATHSIG = 1
+_MOST_STDERR = 64 << 10
+
+
+def _die_with_parent() -> None:
+    """prctl(2): the engine is killed when the helper is, so no orphan goes on writing."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pass_fds: Sequence[int] = ()) -> None:
+    """Run `argv` to its end and report every percentage that it prints.
+
+    Raises MissingLibrary, NoSpace or EngineError; when the caller is interrupted, the program is killed.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment(),
+                pass_fds=tuple(pass_fds),
+                preexec_fn=_die_with_parent,
+            )
+        except FileNotFoundError:
+            raise missing_program(argv[0]) from None
+        with process:
+            try:
+                _follow(process, report)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            stderr.seek(0)
+            raise failure(argv, process.returncode, stderr.read(_MOST_STDERR).decode(errors="replace"))
+
+
+def _follow(process: subprocess.Popen[bytes], report: Callable[[float], None]) -> None:
+    """Read small pieces until the program closes its output; it rewrites one line with carriage returns."""
+    assert process.stdout is not None
+    while piece := process.stdout.read1(512):  # type: ignore[attr-defined]
+        found = _PERCENT.findall(piece)
+        if found:
+            report(float(found[-1]))

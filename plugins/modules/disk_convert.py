@@ -1,0 +1,233 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation and entry of the module disk_convert."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: disk_convert
+short_description: Convert disk images to another format
+version_added: 0.1.0
+author:
+  - The imageops.fleet developers (@imageops)
+description:
+  - Converts disk images between raw, qcow2, VMDK, VHD, VHDX and VDI with C(qemu-img), safely and only when needed.
+  - The source's format is found by the collection's own header parser, never by QEMU's probing, and an image that names
+    files it was not declared to use is refused before any engine starts.
+  - The new image is written under a hidden name beside O(dest), verified, given a record of what it was made from, flushed
+    to disk and then renamed. O(dest) is at every moment the old image or the new one.
+  - The conversion runs as a job of the host helper. It survives a lost connection, and a second run of the same task joins
+    it. Its progress stands in C(/var/lib/imageops/jobs/<id>/state.json).
+  - A second run changes nothing as long as source, options and O(dest) are what the record says. A source with a new
+    modification time is compared by content before anything is converted again.
+extends_documentation_fragment:
+  - imageops.fleet.attributes
+  - imageops.fleet.attributes.idempotent
+requirements:
+  - C(qemu-img) on the host (Debian's package C(qemu-utils))
+options:
+  disks:
+    description:
+      - Many conversions in one task, with the same options as the single form.
+      - What an item leaves out comes from the task's own option of that name. An item may use as O(disks[].src) what an earlier
+        item makes as O(disks[].dest).
+    type: list
+    elements: dict
+    suboptions:
+      dest:
+        description: Absolute path of the image to make. Its folder must exist.
+        type: path
+        required: true
+      src: &src
+        description: Absolute path of the source, a regular file or a block device. It must not be in use by a running VM.
+        type: path
+      src_format: &src_format
+        description:
+          - What the caller says the source is. A contradiction with the image's own header is an error.
+          - By default the header decides; a file without any known signature is raw.
+        type: str
+        choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi]
+      src_backing: &src_backing
+        description:
+          - Absolute paths of the files that the source's backing chain may use. Without them an overlay is only
+            accepted where the collection's own record on it names its backing file.
+        type: list
+        elements: path
+      format: &format
+        description: Format of O(dest). V(vpc) is QEMU's name of V(vhd).
+        type: str
+        choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi]
+      options: &options
+        description:
+          - Options of the target format. Unknown ones and values out of range are refused.
+          - "raw: C(preallocation) (V(off), V(falloc), V(full))."
+          - "qcow2: C(cluster_size) (bytes or a size such as 64K; default 64K), C(compression_type) (V(zlib), V(zstd);
+            needs C(compress)), C(compress) (boolean), C(compat), C(lazy_refcounts), C(preallocation), C(refcount_bits),
+            C(extended_l2)."
+          - "vmdk: C(subformat) (V(monolithicSparse), V(streamOptimized)), C(adapter_type), C(hwversion)."
+          - "vhd: C(subformat) (V(dynamic), V(fixed)), C(size_rule) (V(exact), V(mib) rounds the virtual size up to whole MiB
+            as Azure and Hyper-V want it, V(chs) rounds up as QEMU's geometry does)."
+          - "vhdx: C(subformat) (V(dynamic), V(fixed)), C(block_size), C(log_size)."
+          - "vdi: C(static) (boolean)."
+        type: dict
+      verify: &verify
+        description:
+          - V(quick) reads the new image's headers and tables back with the collection's own parser.
+          - V(deep) also lets C(qemu-img check) look at it where the format has checks, and compares its content with the
+            source's. An O(dest) without a record is then adopted when its content is equal.
+        type: str
+        choices: [quick, deep]
+      force: &force
+        description: Replace an O(dest) that the collection did not make from O(src), or that was written to since. Never one in use.
+        type: bool
+      bandwidth: &bandwidth
+        description: Most bytes a second that the conversion writes, as bytes or a size such as V(100M). By default there is no limit.
+        type: str
+      timeout: &timeout
+        description:
+          - Seconds to wait for the conversion. The task fails after that, the job goes on, and the next run joins it.
+          - V(0) waits as long as it takes.
+        type: int
+      search_paths: &search_paths
+        description: More folders whose images may be overlays of O(dest), looked at before O(dest) is replaced.
+        type: list
+        elements: path
+      owner: &owner
+        description: Owner of O(dest), a name or a number. By default root, or who runs the task.
+        type: str
+      group: &group
+        description: Group of O(dest), a name or a number.
+        type: str
+      mode: &mode
+        description: Permissions of O(dest) as octal text. New images get V(0640) by default.
+        type: str
+  dest:
+    description: Absolute path of the image to make. Its folder must exist.
+    type: path
+  src: *src
+  src_format: *src_format
+  src_backing: *src_backing
+  format:
+    <<: *format
+    default: qcow2
+  options: *options
+  verify:
+    <<: *verify
+    default: quick
+  force:
+    <<: *force
+    default: false
+  bandwidth: *bandwidth
+  timeout:
+    <<: *timeout
+    default: 0
+  search_paths: *search_paths
+  owner: *owner
+  group: *group
+  mode: *mode
+seealso:
+  - module: imageops.fleet.disk
+  - module: imageops.fleet.disk_info
+"""
+
+EXAMPLES = r"""
+- name: A raw image becomes a compressed qcow2 golden image
+  imageops.fleet.disk_convert:
+    src: /srv/images/debian-12.raw
+    src_format: raw
+    dest: /var/lib/libvirt/images/debian-12.qcow2
+    format: qcow2
+    options:
+      compress: true
+      compression_type: zstd
+
+- name: The same image for three other platforms, compared with the source byte by byte
+  imageops.fleet.disk_convert:
+    src: /srv/images/debian-12.raw
+    verify: deep
+    disks:
+      - dest: /srv/export/debian-12.vmdk
+        format: vmdk
+        options:
+          subformat: streamOptimized
+      - dest: /srv/export/debian-12.vhd
+        format: vhd
+        options:
+          subformat: fixed
+          size_rule: mib
+      - dest: /srv/export/debian-12.vdi
+        format: vdi
+"""
+
+RETURN = r"""
+disks:
+  description: One entry per conversion, in the order given.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    src:
+      description: Resolved path of the source.
+      type: str
+      returned: success
+    src_format:
+      description: The source's format.
+      type: str
+      returned: success
+    dest:
+      description: Resolved path of the new image.
+      type: str
+      returned: success
+    format:
+      description: Its format.
+      type: str
+      returned: success
+    virtual_size:
+      description: Its virtual size in bytes.
+      type: int
+      returned: success
+    allocated_size:
+      description: Bytes that it takes on disk; C((known after apply)) in check mode when it would be converted.
+      type: raw
+      returned: success
+    options:
+      description: The options it was made with.
+      type: dict
+      returned: success
+    changed:
+      description: Whether this item was converted, or would be.
+      type: bool
+      returned: success
+    joined:
+      description: Whether a conversion that ran already was waited for.
+      type: bool
+      returned: when joined
+    job:
+      description: The job that made the image, with C(id), C(launcher) (V(systemd-run) or V(setsid)), C(seconds) and C(verify).
+      type: dict
+      returned: when the image was converted in this run
+    steps:
+      description: What was done, or would be.
+      type: list
+      elements: str
+      returned: success
+    msg:
+      description: Why this item failed.
+      type: str
+      returned: failure
+"""
+
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.convert_spec import CONVERT
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.run import run_module
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_convert import OPERATION
+
+
+def main() -> None:
+    run_module(CONVERT, OPERATION)
+
+
+if __name__ == "__main__":
+    main()
