@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an inspection found, as plain immutable values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing worth knowing; severity is unsafe, error, warning or info."""
+
+    rule: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Backing:
+    """The file below an overlay, as the overlay names it."""
+
+    name: str
+    format: Optional[str]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """One extent line of a VMDK descriptor."""
+
+    access: str
+    size: int
+    kind: str
+    name: Optional[str]
+    offset: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An internal snapshot of a qcow2 image."""
+
+    id: str
+    name: str
+    vm_state_size: int
+    disk_size: int
+    date: int
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """A persistent dirty bitmap of a qcow2 image."""
+
+    name: str
+    granularity: int
+    in_use: bool
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Everything that the bytes of one file say about it."""
+
+    format: str
+    variant: Optional[str]
+    virtual_size: int
+    cluster_size: Optional[int]
+    backing: Optional[Backing]
+    data_file: Optional[str]
+    extents: tuple[Extent, ...]
+    snapshots: tuple[Snapshot, ...]
+    bitmaps: tuple[Bitmap, ...]
+    encryption: Optional[str]
+    compression: Optional[str]
+    dirty: bool
+    corrupt: bool
+    header: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+
+@dataclass
+class Draft:
+    """Facts in the making: a parser fills it, and what it held when a parser stopped is still told."""
+
+    format: str
+    variant: Optional[str] = None
+    virtual_size: int = 0
+    cluster_size: Optional[int] = None
+    backing: Optional[Backing] = None
+    data_file: Optional[str] = None
+    extents: list[Extent] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    bitmaps: list[Bitmap] = field(default_factory=list)
+    encryption: Optional[str] = None
+    compression: Optional[str] = None
+    dirty: bool = False
+    corrupt: bool = False
+    header: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    # Bytes at the start of the file that are the format's own, never the guest's.
+    header_area: int = 0
+
+    def frozen(self) -> ImageFacts:
+        """The finished facts, each finding once."""
+        return ImageFacts(
+            format=self.format, variant=self.variant, virtual_size=self.virtual_size, cluster_size=self.cluster_size,
+            backing=self.backing, data_file=self.data_file, extents=tuple(self.extents),
+            snapshots=tuple(self.snapshots), bitmaps=tuple(self.bitmaps), encryption=self.encryption,
+            compression=self.compression, dirty=self.dirty, corrupt=self.corrupt, header=self.header,
+            findings=tuple(dict.fromkeys(self.findings)),
+        )

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The header of qcow2, versions 2 and 3 (QEMU's docs/interop/qcow2.txt).
+
+Offset  Size  Field                     Offset  Size  Field
+     0     4  magic "QFI\\xfb"               56     4  refcount table clusters
+     4     4  version                       60     4  number of snapshots
+     8     8  backing file offset           64     8  snapshot table offset
+    16     4  backing file name length      72     8  incompatible features   (version 3 from here)
+    20     4  cluster bits                  80     8  compatible features
+    24     8  virtual size                  88     8  autoclear features
+    32     4  encryption method             96     4  refcount order
+    36     4  L1 entries                   100     4  header length
+    40     8  L1 table offset              104     1  compression type
+    48     8  refcount table offset
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .facts import Backing, Draft
+from .qcow2_extensions import Extensions, read_extensions
+from .qcow2_snapshots import read_bitmaps, read_snapshots
+from .qcow2_tables import Region, check_tables
+from .reader import SECTOR, Malformed, Reader, check_virtual_size, text
+from .rules import finding
+
+MAGIC = b"QFI\xfb"
+LAYOUT_V2 = ">4sIQIIQIIQQIIQ"
+LAYOUT_V3 = ">QQQII"
+
+DIRTY, CORRUPT, DATA_FILE, COMPRESSION, EXTENDED_L2 = 1, 2, 4, 8, 16
+INCOMPATIBLE = {DIRTY: "dirty", CORRUPT: "corrupt", DATA_FILE: "external data file", COMPRESSION: "compression type",
+                EXTENDED_L2: "extended L2 entries"}
+COMPATIBLE = {1: "lazy refcounts"}
+AUTOCLEAR = {1: "bitmaps", 2: "raw external data"}
+ENCRYPTION = {0: None, 1: "aes", 2: "luks"}
+COMPRESSIONS = {0: "zlib", 1: "zstd"}
+MAX_BACKING_NAME = 1023
+# QEMU's own limits (block/qcow2.h)
+MAX_L1_BYTES = 32 << 20
+MAX_REFCOUNT_TABLE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fixed fields; a version 2 header has the defaults of the last six."""
+
+    version: int
+    backing_offset: int
+    backing_length: int
+    cluster_bits: int
+    size: int
+    crypt_method: int
+    l1_entries: int
+    l1_offset: int
+    refcount_offset: int
+    refcount_clusters: int
+    snapshot_count: int
+    snapshot_offset: int
+    incompatible: int = 0
+    compatible: int = 0
+    autoclear: int = 0
+    refcount_order: int = 4
+    length: int = 72
+    compression_type: int = 0
+
+    @property
+    def cluster_size(self) -> int:
+        return 1 << self.cluster_bits
+
+
+def parse(image: Reader, draft: Draft) -> None:
+    """Fill the draft from the whole header, its extensions and its tables."""
+    header = read_header(image)
+    _describe(header, draft)
+    _check_fields(header, draft)
+    check_virtual_size(draft)
+    extensions = read_extensions(image, draft, start=header.length, end=_extensions_end(header))
+    _features(header, extensions, draft)
+    _encryption(header, extensions, draft)
+    _backing(image, header, extensions, draft)
+    regions = _regions(image, header)
+    snapshots = read_snapshots(image, draft, offset=header.snapshot_offset, count=header.snapshot_count,
+                               cluster_size=header.cluster_size)
+    if extensions.bitmaps and header.autoclear & 1:
+        read_bitmaps(image, draft, directory=extensions.bitmaps)
+    check_tables(image, draft, regions=regions + snapshots, extended=bool(header.incompatible & EXTENDED_L2),
+                 external=bool(header.incompatible & DATA_FILE))
+
+
+def read_header(image: Reader) -> Header:
+    """The fixed fields, with the bounds that everything after relies on."""
+    _, *fields = image.unpack(LAYOUT_V2, 0, what="qcow2 header")
+    if fields[0] not in (2, 3):
+        raise Malformed("unsupported-variant", f"qcow version {fields[0]} is not supported; convert it to qcow2 first.")
+    if not 9 <= fields[3] <= 21:
+        raise Malformed("malformed-header", f"The qcow2 header gives {fields[3]} cluster bits, allowed are 9 to 21.")
+    if fields[0] == 3:
+        fields += image.unpack(LAYOUT_V3, 72, what="qcow2 version 3 header")
+        if not 104 <= fields[-1] <= 1 << fields[3] or fields[-1] % 8:
+            raise Malformed("malformed-header", f"The qcow2 header gives itself a length of {fields[-1]} bytes.")
+        fields.append(image.exact(104, 1, what="qcow2 compression type")[0] if fields[-1] > 104 else 0)
+    return Header(*fields)
+
+
+def _describe(header: Header, draft: Draft) -> None:
+    draft.variant = f"v{header.version}"
+    draft.virtual_size = header.size
+    draft.cluster_size = header.cluster_size
+    draft.header_area = header.cluster_size
+    draft.compression = COMPRESSIONS.get(header.compression_type)
+    draft.dirty = bool(header.incompatible & DIRTY)
+    draft.corrupt = bool(header.incompatible & CORRUPT)
+    draft.encryption = ENCRYPTION.get(header.crypt_method, "unknown")
+    draft.header = {
+        "version": header.version, "cluster_bits": header.cluster_bits, "refcount_bits": 1 << min(header.refcount_order, 7),
+        "header_length": header.length, "l1_entries": header.l1_entries, "snapshot_count": header.snapshot_count,
+        "incompatible_features": names(header.incompatible, INCOMPATIBLE),
+        "compatible_features": names(header.compatible, COMPATIBLE),
+        "autoclear_features": names(header.autoclear, AUTOCLEAR),
+        "lazy_refcounts": bool(header.compatible & 1), "extended_l2": bool(header.incompatible & EXTENDED_L2),
+        "data_file_raw": bool(header.autoclear & 2), "tables_checked": True,
+    }
+
+
+def names(bits: int, known: dict[int, str]) -> list[str]:
+    """The set bits by name, unknown ones by number."""
+    return [known.get(1 << bit, f"bit {bit}") for bit in range(64) if bits >> bit & 1]
+
+
+def _check_fields(header: Header, draft: Draft) -> None:
+    problems = {
+        f"a refcount order of {header.refcount_order}": header.refcount_order > 6,
+        f"the encryption method {header.crypt_method}": header.crypt_method not in ENCRYPTION,
+        f"the compression type {header.compression_type}": header.compression_type not in COMPRESSIONS,
+        "a compression type that its feature bits contradict":
+            bool(header.incompatible & COMPRESSION) != bool(header.compression_type),
+        "extended L2 entries with clusters under 16 KiB":
+            bool(header.incompatible & EXTENDED_L2) and header.cluster_bits < 14,
+    }
+    for problem in [told for told, wrong in problems.items() if wrong]:
+        draft.findings.append(finding("malformed-header", f"The qcow2 header gives {problem}, which QEMU refuses."))
+
+
+def _extensions_end(header: Header) -> int:
+    """Extensions end where the backing name starts (version 2 has them too), at the latest with the first cluster."""
+    return header.backing_offset if 0 < header.backing_offset <= header.cluster_size else header.cluster_size
+
+
+def _features(header: Header, extensions: Extensions, draft: Draft) -> None:
+    for bit in range(64):
+        if header.incompatible >> bit & 1 and 1 << bit not in INCOMPATIBLE:
+            name = extensions.feature_names.get((0, bit), "no name given")
+            draft.findings.append(finding("unknown-feature", f"The image needs the unknown incompatible feature bit {bit} "
+                                                             f"({name}); convert it with the program that made it."))
+    if header.incompatible & DATA_FILE:
+        draft.data_file = extensions.data_file or ""
+        draft.findings.append(finding("data-file", f"The guest data lies in another file, '{draft.data_file}'; "
+                                                   "convert the image to one without a data file."))
+    if draft.corrupt:
+        draft.findings.append(finding("corrupt", "The image is marked corrupt; repair it with 'qemu-img check -r all'."))
+    if draft.dirty:
+        draft.findings.append(finding("unclean", "The image was not closed; its refcounts are rebuilt at the next opening."))
+
+
+def _encryption(header: Header, extensions: Extensions, draft: Draft) -> None:
+    if header.crypt_method == 2 and not extensions.luks:
+        draft.findings.append(finding("encryption-header", "The image says LUKS but has no LUKS header; get it again."))
+    if header.crypt_method == 1:
+        draft.findings.append(finding("legacy-encryption", "The image uses the old AES encryption; convert it to LUKS."))
+    if header.crypt_method:
+        draft.findings.append(finding("encrypted", f"The image is encrypted ({draft.encryption})."))
+
+
+def _backing(image: Reader, header: Header, extensions: Extensions, draft: Draft) -> None:
+    if not header.backing_offset:
+        return
+    if header.backing_length > MAX_BACKING_NAME or header.backing_offset + header.backing_length > header.cluster_size:
+        raise Malformed("table-bounds", f"The backing file name of {header.backing_length} bytes at "
+                                        f"{header.backing_offset} lies outside the first cluster.")
+    name = text(image.exact(header.backing_offset, header.backing_length, what="backing file name")
+                if header.backing_length else b"")
+    if name:
+        draft.backing = Backing(name=name, format=extensions.backing_format)
+        draft.findings.append(finding("backing-file", f"The image reads the backing file '{name}', which was not declared; "
+                                                      "declare it or use a flat copy."))
+    if name and not extensions.backing_format:
+        draft.findings.append(finding("backing-format-missing", f"The format of the backing file '{name}' is not recorded; "
+                                                                "record it with 'qemu-img rebase -u -b FILE -F FORMAT'."))
+
+
+def _regions(image: Reader, header: Header) -> list[Region]:
+    """The tables that the header points to, each checked against QEMU's limits and the file."""
+    size, l1_bytes = header.cluster_size, header.l1_entries * 8
+    refcount_bytes = header.refcount_clusters * size
+    if l1_bytes > MAX_L1_BYTES or refcount_bytes > MAX_REFCOUNT_TABLE_BYTES:
+        raise Malformed("absurd-size", f"The L1 table of {l1_bytes} or refcount table of {refcount_bytes} bytes is larger "
+                                       "than QEMU allows.")
+    entry = 16 if header.incompatible & EXTENDED_L2 else 8
+    needed = -(-header.size // (size * (size // entry)))
+    if header.l1_entries < needed:
+        raise Malformed("table-bounds", f"The L1 table has {header.l1_entries} entries, the virtual size needs {needed}.")
+    if header.size % SECTOR:
+        raise Malformed("malformed-header", f"The virtual size {header.size} is no multiple of {SECTOR}.")
+    if not refcount_bytes:
+        raise Malformed("malformed-header", "The image has no refcount table; QEMU refuses it.")
+    tables = [Region("active L1 table", header.l1_offset, l1_bytes),
+              Region("refcount table", header.refcount_offset, refcount_bytes)]
+    return [Region("header", 0, size)] + [table.checked(image, size) for table in tables if table.length]

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The snapshot table and the bitmap directory of qcow2."""
+
+from __future__ import annotations
+
+import struct
+
+from .facts import Bitmap, Draft, Snapshot
+from .qcow2_tables import Region
+from .reader import MAX_PIECE, Malformed, Reader, text
+from .rules import finding
+
+# l1 offset, l1 entries, id length, name length, date s, date ns, vm clock, vm state size, extra data length
+SNAPSHOT = ">QIHHIIQII"
+SNAPSHOT_SIZE = 40
+MAX_SNAPSHOTS = 1024
+MAX_EXTRA = 1024
+# table offset, table entries, flags, type, granularity bits, name length, extra data length
+BITMAP = ">QIIBBHI"
+BITMAP_SIZE = 24
+MAX_BITMAPS = 65535
+MAX_DIRECTORY = 1 << 20
+MAX_L1_BYTES = 32 << 20
+
+
+def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, cluster_size: int) -> list[Region]:
+    """List the snapshots and return the regions that they claim."""
+    if count > MAX_SNAPSHOTS:
+        raise Malformed("too-many-snapshots", f"The image claims {count} internal snapshots, the limit is {MAX_SNAPSHOTS}.")
+    regions, position = [], offset
+    for _ in range(count):
+        snapshot, l1_table, length = _snapshot(image, draft, position)
+        draft.snapshots.append(snapshot)
+        regions += [l1_table.checked(image, cluster_size)] if l1_table.length else []
+        position += length
+    if count:
+        regions.append(Region("snapshot table", offset, position - offset).checked(image, cluster_size))
+    return regions
+
+
+def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Region, int]:
+    l1_offset, l1_entries, id_length, name_length, date, _ns, _clock, state, extra = image.unpack(
+        SNAPSHOT, offset, what="snapshot table")
+    if extra > MAX_EXTRA or l1_entries * 8 > MAX_L1_BYTES:
+        raise Malformed("absurd-size", f"A snapshot claims {extra} bytes of extra data and {l1_entries} L1 entries.")
+    length = SNAPSHOT_SIZE + extra + id_length + name_length
+    data = image.exact(offset, length, what="snapshot table")[SNAPSHOT_SIZE:]
+    disk_size = draft.virtual_size
+    if extra >= 8:
+        state = struct.unpack_from(">Q", data)[0]
+    if extra >= 16:
+        disk_size = struct.unpack_from(">Q", data, 8)[0]
+    snapshot = Snapshot(id=text(data[extra:extra + id_length]), name=text(data[extra + id_length:]),
+                        vm_state_size=state, disk_size=disk_size, date=date)
+    return snapshot, Region(f"L1 table of snapshot '{snapshot.name}'", l1_offset, l1_entries * 8), -(-length // 8) * 8
+
+
+def read_bitmaps(image: Reader, draft: Draft, *, directory: tuple[int, int, int]) -> None:
+    """List the persistent dirty bitmaps."""
+    count, size, offset = directory
+    if count > MAX_BITMAPS or size > min(MAX_DIRECTORY, MAX_PIECE):
+        raise Malformed("absurd-size", f"The bitmap directory claims {count} bitmaps in {size} bytes.")
+    data, position = image.exact(offset, size, what="bitmap directory") if size else b"", 0
+    for _ in range(count):
+        if position + BITMAP_SIZE > len(data):
+            raise Malformed("table-bounds", f"The bitmap directory of {size} bytes cannot hold {count} bitmaps.")
+        position += _bitmap(image, draft, data, position)
+
+
+def _bitmap(image: Reader, draft: Draft, data: bytes, position: int) -> int:
+    offset, entries, flags, _type, granularity, name_length, extra = struct.unpack_from(BITMAP, data, position)
+    if granularity > 31:
+        raise Malformed("absurd-size", f"A bitmap claims a granularity of 2^{granularity} bytes.")
+    name_at = position + BITMAP_SIZE + extra
+    bitmap = Bitmap(name=text(data[name_at:name_at + name_length]), granularity=1 << granularity,
+                    in_use=bool(flags & 1), enabled=bool(flags & 2))
+    draft.bitmaps.append(bitmap)
+    if offset + entries * 8 > image.size:
+        draft.findings.append(finding("truncated", f"The table of bitmap '{bitmap.name}' is not in the file."))
+    if bitmap.in_use:
+        draft.findings.append(finding("bitmap-in-use", f"The bitmap '{bitmap.name}' was not saved cleanly."))
+    return -(-(BITMAP_SIZE + extra + name_length) // 8) * 8

@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Safe is relative to what was declared: an overlay is safe when every file below it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from .chain import Link, backing_path
+from .facts import Finding
+
+REFUSED = ("unsafe", "error")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an engine may open the chain, and what speaks against it."""
+
+    safe: bool
+    findings: tuple[tuple[str, Finding], ...]
+
+    @property
+    def refusals(self) -> tuple[tuple[str, Finding], ...]:
+        """The findings that make it unsafe, with the path of their layer."""
+        return tuple((path, found) for path, found in self.findings if found.severity in REFUSED)
+
+
+def verdict(chain: list[Link], *, allowed_backing: Collection[str] = ()) -> Verdict:
+    """Judge a chain; allowed_backing are the real paths that the caller or our record named."""
+    allowed = {os.path.realpath(path) for path in allowed_backing}
+    kept = [(link.path, found) for link in chain for found in link.facts.findings if not _declared(link, found, allowed)]
+    return Verdict(safe=not any(found.severity in REFUSED for _, found in kept), findings=tuple(kept))
+
+
+def _declared(link: Link, found: Finding, allowed: Collection[str]) -> bool:
+    """A backing file that was declared is no finding any more; everything else stays."""
+    backing = link.facts.backing
+    return (found.rule == "backing-file" and backing is not None and bool(backing.name)
+            and os.path.realpath(backing_path(link.path, backing.name)) in allowed)

@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""VHD, which QEMU calls vpc: fixed (footer only), dynamic and differencing disks.
+
+Footer (512 bytes, big endian)           Dynamic header (1024 bytes, big endian)
+     0     8  "conectix"                      0     8  "cxsparse"
+    16     8  offset of dynamic header       16     8  block table offset
+    28     4  creator application            28     4  block table entries
+    40     8  original size                  32     4  block size
+    48     8  current size                   36     4  checksum
+    56     4  cylinders, heads, sectors      40    16  parent's unique id
+    60     4  type: 2 fixed, 3 dynamic,      64   512  parent's name, UTF-16
+              4 differencing
+    64     4  checksum
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from .facts import Draft
+from .reader import (SECTOR, TABLE_BUDGET, Malformed, Reader, check_capacity, check_end, check_virtual_size, entries,
+                     power_of_two)
+from .rules import finding
+
+COOKIE, SPARSE_COOKIE = b"conectix", b"cxsparse"
+LAYOUT = ">8sIIQI4sI4sQQHBBII16sB"
+SPARSE_LAYOUT = ">8sQQIIII16sII512s"
+SPARSE_SIZE = 1024
+VARIANTS = {2: "fixed", 3: "dynamic", 4: "differencing"}
+UNUSED = 0xFFFFFFFF
+CHECKSUM_AT, SPARSE_CHECKSUM_AT = 64, 36
+# QEMU takes the size field for these creators and the geometry for all others (block/vpc.c).
+SIZE_CREATORS = (b"win ", b"qem2", b"d2v ", b"tap\0", b"CTXS")
+MAX_GEOMETRY_SECTORS = 65535 * 16 * 255
+MAX_SECTORS = 0xFF000000
+
+
+@dataclass(frozen=True)
+class Footer:
+    """The fields of the footer."""
+
+    cookie: bytes
+    features: int
+    version: int
+    data_offset: int
+    timestamp: int
+    creator: bytes
+    creator_version: int
+    creator_os: bytes
+    original_size: int
+    current_size: int
+    cylinders: int
+    heads: int
+    sectors: int
+    kind: int
+    checksum: int
+    unique_id: bytes
+    saved_state: int
+
+    @property
+    def virtual_size(self) -> int:
+        """The size as QEMU computes it: by geometry, unless the creator or the largest geometry says otherwise."""
+        by_geometry = self.cylinders * self.heads * self.sectors
+        if self.creator in SIZE_CREATORS or by_geometry == MAX_GEOMETRY_SECTORS:
+            return self.current_size // SECTOR * SECTOR
+        return by_geometry * SECTOR
+
+
+def footer_places(image: Reader) -> list[int]:
+    """Where a footer stands: at the start (dynamic), in the last sector (all)."""
+    last = image.size - SECTOR
+    return [at for at in sorted({0, last}) if at >= 0 and image.upto(at, 8) == COOKIE]
+
+
+def valid_footer_at_end(image: Reader) -> bool:
+    """Whether the last sector is a footer with a right checksum, not just eight letters of guest data."""
+    data = image.upto(image.size - SECTOR, SECTOR)
+    return data[:8] == COOKIE and _sum(data, CHECKSUM_AT) == int.from_bytes(data[64:68], "big")
+
+
+def parse(image: Reader, draft: Draft) -> None:
+    """Fill the draft from footer, dynamic header and block table."""
+    places = footer_places(image)
+    if not places:
+        raise Malformed("truncated", "The file has no VHD footer; get the file again.")
+    data = image.exact(places[0], SECTOR, what="VHD footer")
+    footer = Footer(*image.unpack(LAYOUT, places[0], what="VHD footer"))
+    _describe(draft, footer)
+    _check(draft, data, CHECKSUM_AT, footer.checksum, what="footer")
+    if footer.kind not in VARIANTS or (footer.kind == 2) != (places[0] != 0):
+        raise Malformed("malformed-header", f"A VHD footer of type {footer.kind} at byte {places[0]} is not allowed.")
+    if footer.kind == 2:
+        check_end(image, draft, end=draft.virtual_size + SECTOR, what="fixed VHD")
+        return
+    if places[-1] == 0:
+        draft.findings.append(finding("truncated", "The copy of the VHD footer at the end is missing; get the file again."))
+    elif image.upto(places[-1], SECTOR) != data:
+        draft.findings.append(finding("header-mismatch", "The two footers of the VHD disagree; get the image again."))
+    _parse_dynamic(image, draft, footer)
+
+
+def _describe(draft: Draft, footer: Footer) -> None:
+    draft.variant = VARIANTS.get(footer.kind)
+    draft.virtual_size = footer.virtual_size
+    draft.dirty = bool(footer.saved_state)
+    draft.header = {
+        "creator": footer.creator.decode("latin-1").rstrip(" \0"), "current_size": footer.current_size,
+        "original_size": footer.original_size, "geometry": [footer.cylinders, footer.heads, footer.sectors],
+        "features": footer.features, "version": footer.version, "unique_id": footer.unique_id.hex(),
+    }
+    if footer.kind == 4:
+        draft.findings.append(finding("parent-file", "A differencing VHD: QEMU reads it without its parent, wrong data; "
+                                                     "merge it into its parent on the host that made it."))
+    if not 0 < draft.virtual_size // SECTOR <= MAX_SECTORS:
+        raise Malformed("absurd-size", f"The VHD claims {draft.virtual_size} bytes; a VHD has at most 2040 GiB.")
+
+
+def _sum(data: bytes, checksum_at: int) -> int:
+    """One's complement of the sum of all bytes, the checksum itself left out."""
+    return ~(sum(data) - sum(data[checksum_at:checksum_at + 4])) & 0xFFFFFFFF
+
+
+def _check(draft: Draft, data: bytes, checksum_at: int, wanted: int, *, what: str) -> None:
+    if _sum(data, checksum_at) != wanted:
+        draft.findings.append(finding("checksum", f"The checksum of the VHD {what} is wrong; get the file again."))
+
+
+def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
+    data = image.exact(footer.data_offset, SPARSE_SIZE, what="dynamic VHD header")
+    cookie, _next, table, _version, count, block, checksum, _id, _time, _, name = image.unpack(
+        SPARSE_LAYOUT, footer.data_offset, what="dynamic VHD header")
+    if cookie != SPARSE_COOKIE:
+        raise Malformed("malformed-header", f"There is no dynamic VHD header at byte {footer.data_offset}.")
+    _check(draft, data, SPARSE_CHECKSUM_AT, checksum, what="dynamic header")
+    if not power_of_two(block) or block < SECTOR:
+        raise Malformed("malformed-header", f"The VHD gives a block size of {block} bytes.")
+    draft.cluster_size = block
+    if count * block < draft.virtual_size:
+        raise Malformed("table-bounds", f"The block table of {count} entries is too small for {draft.virtual_size} bytes.")
+    if count * 4 > TABLE_BUDGET:
+        raise Malformed("absurd-size", f"The VHD claims a block table of {count} entries.")
+    draft.header["parent"] = _parent(name) if footer.kind == 4 else None
+    check_virtual_size(draft)
+    _walk(image, draft, table, count)
+
+
+def _parent(name: bytes) -> Optional[str]:
+    return name.decode("utf-16-be", "replace").split("\0", 1)[0] or None
+
+
+def _walk(image: Reader, draft: Draft, table: int, count: int) -> None:
+    """A used entry is the sector of a block's bitmap, the block's data follow it."""
+    block = draft.cluster_size or 0
+    bitmap = -(-(block // SECTOR // 8) // SECTOR) * SECTOR
+    last, stored, seen = -1, 0, 0
+    for data in image.chunks(table, count * 4, what="block table"):
+        values = entries(data, code="I", big_endian=True)
+        used = set(values) - {UNUSED}
+        last, seen = max(used | {last}), seen + len(used)
+        stored += len(values) - values.count(UNUSED)
+    if stored > seen:
+        draft.findings.append(finding("shared-table", "Entries of the block table share blocks, an expansion bomb."))
+    if last >= 0:
+        check_end(image, draft, end=last * SECTOR + bitmap + block, what="last block")
+        check_capacity(draft, stored=stored * block, available=image.size)
