@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet host as the fault tests see it: commands over SSH, modules through Ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = TOP / ".build"
+INVENTORY = BUILD / "fleet" / "inventory.yml"
+_ANSWER = re.compile(r"^\S+ \| (?P<status>[A-Z]+)!? =>? ?(?P<facts>\{.*\})\s*$", re.MULTILINE | re.DOTALL)
+
+
+class Failed(Exception):
+    """An expectation that did not hold; the text says which."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host of the fleet."""
+
+    name: str
+    address: str
+
+    def shell(self, script: str, *, check: bool = True, timeout: float = 120) -> str:
+        """Standard output of a shell script on the host."""
+        base = BUILD / "fleet"
+        options = ["-i", base / "id_ed25519", "-o", f"UserKnownHostsFile={base / 'known_hosts'}", "-o", "BatchMode=yes"]
+        command = ["ssh", *options, f"root@{self.address}", "sh -eu"]
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
+        if check and done.returncode != 0:
+            raise Failed(f"{script!r} failed on {self.name}: {done.stderr.strip()}")
+        return done.stdout
+
+    def start(self, module: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a module on the host, as `ansible` would for a user; `answer` reads what it says."""
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
+            "ANSIBLE_PIPELINING": "True",
+            "ANSIBLE_FORCE_COLOR": "False",
+            "ANSIBLE_NOCOLOR": "True",
+        }
+        command = [TOP / ".venv" / "bin" / "ansible", self.name, "-i", INVENTORY, "-m", f"imageops.fleet.{module}"]
+        return subprocess.Popen(
+            [*command, "-a", json.dumps(options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def run(self, module: str, **options: Any) -> dict[str, Any]:
+        """Run a module to its end; its result, with `failed` for one that failed."""
+        return answer(self.start(module, **options))
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The result of a started module; no result (a cut connection) is `lost`."""
+    stdout, stderr = process.communicate(timeout=300)
+    found = _ANSWER.search(stdout)
+    if not found:
+        return {"lost": True, "stdout": stdout, "stderr": stderr}
+    facts: dict[str, Any] = json.loads(found["facts"])
+    for text in (stdout, stderr):
+        if "Traceback" in text:
+            raise Failed(f"a traceback reached the user: {text[-2000:]}")
+    return {**facts, "failed": found["status"] in ("FAILED", "UNREACHABLE")}
+
+
+def expect(condition: bool, text: str) -> None:
+    """Raise Failed with `text` unless the condition holds."""
+    if not condition:
+        raise Failed(text)
+
+
+def wait_for(look: Any, what: str, *, seconds: float = 30) -> None:
+    """Poll until `look()` is true."""
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            raise Failed(f"{what} did not happen within {seconds:g} seconds")
+        time.sleep(0.1)
+
+
+def hosts() -> list[Host]:
+    """The hosts of the fleet's inventory."""
+    listed = subprocess.run(
+        [TOP / ".venv" / "bin" / "ansible-inventory", "-i", INVENTORY, "--list"], capture_output=True, text=True, check=True
+    )
+    facts = json.loads(listed.stdout)["_meta"]["hostvars"]
+    return [Host(name, values["ansible_host"]) for name, values in sorted(facts.items())]
