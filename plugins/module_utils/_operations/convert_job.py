@@ -12,7 +12,7 @@ from .._commands import Commands
 from .._errors import Conflict, EngineError
 from .._files import fingerprint, partial_path, remove
 from .._formats.chain import inspect_chain
-from .._formats.safety import refusals
+from .._formats.safety import verdict
 from .._jobs.progress import Progress
 from .._qemu.image import Image, QemuImg, convert_arguments
 from .._qemu.image_locks import kept_from_engines
@@ -84,8 +84,9 @@ def _run(params: dict[str, Any], source: Inspected, target: Image, progress: Pro
 
 def _verify(params: dict[str, Any], source: Inspected, target: Image) -> None:
     """Read the new image back: format, size and tables by our parser; deep: QEMU's check and every guest byte."""
-    facts = inspect_chain(target.path, declared=target.format)[0].facts
-    wrong = [finding.message for finding in refusals(inspect_chain(target.path, declared=target.format))]
+    chain = inspect_chain(target.path, declared=target.format)
+    facts = chain[0].facts
+    wrong = [found.message for _where, found in verdict(chain).refusals]
     if facts.format != target.format:
         wrong.append(f"its format is {facts.format}.")
     if facts.virtual_size < source.virtual_size:

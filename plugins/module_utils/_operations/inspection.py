@@ -13,7 +13,7 @@ from .._errors import Conflict, UnsafeImage
 from .._files import fingerprint, real_path, require_regular
 from .._formats.chain import Link, inspect_chain
 from .._formats.names import canonical_format
-from .._formats.safety import refusals
+from .._formats.safety import verdict
 from .._records import read_record
 
 
@@ -50,9 +50,9 @@ def inspect(path: str, *, declared: Optional[str], backing: Sequence[str] = (), 
     real = real_path(path)
     require_regular(real, option=option)
     wanted = canonical_format(declared, option=f"{option}_format") if declared else None
-    chain = tuple(inspect_chain(real, declared=wanted))
-    allowed = {real_path(name) for name in backing} | recorded_backing([link.path for link in chain])
-    refused = refusals(chain, allowed_backing=allowed)
+    chain = inspect_chain(real, declared=wanted)
+    allowed = {real_path(name) for name in backing} | recorded_backing([link.real_path for link in chain])
+    refused = [found for _where, found in verdict(chain, allowed_backing=allowed).refusals]
     contradiction = [finding for finding in refused if finding.rule == "format-contradiction"]
     if contradiction:
         raise Conflict(f"{option}: {path}: {contradiction[0].message}", findings=[finding.__dict__ for finding in refused])
@@ -62,7 +62,7 @@ def inspect(path: str, *, declared: Optional[str], backing: Sequence[str] = (), 
             findings=[finding.__dict__ for finding in refused],
         )
     facts = chain[0].facts
-    return Inspected(real, facts.format, facts.virtual_size, tuple(link.path for link in chain), chain)
+    return Inspected(real, facts.format, facts.virtual_size, tuple(link.real_path for link in chain), tuple(chain))
 
 
 def recorded_backing(paths: Sequence[str]) -> set[str]:
