@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """CRC-32C (Castagnoli), which zlib does not offer; RFC 3720, appendix B.4."""
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """What an inspection found, as plain immutable values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Backing:
     """The file below an overlay, as the overlay names it."""
 
     name: str
-    format: Optional[str]
+    format: str | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Extent:
     access: str
     size: int
     kind: str
-    name: Optional[str]
+    name: str | None
     offset: int
 
 
@@ -64,16 +63,16 @@ class ImageFacts:
     """Everything that the bytes of one file say about it."""
 
     format: str
-    variant: Optional[str]
+    variant: str | None
     virtual_size: int
-    cluster_size: Optional[int]
-    backing: Optional[Backing]
-    data_file: Optional[str]
+    cluster_size: int | None
+    backing: Backing | None
+    data_file: str | None
     extents: tuple[Extent, ...]
     snapshots: tuple[Snapshot, ...]
     bitmaps: tuple[Bitmap, ...]
-    encryption: Optional[str]
-    compression: Optional[str]
+    encryption: str | None
+    compression: str | None
     dirty: bool
     corrupt: bool
     header: dict[str, Any]
@@ -85,16 +84,16 @@ class Draft:
     """Facts in the making: a parser fills it, and what it held when a parser stopped is still told."""
 
     format: str
-    variant: Optional[str] = None
+    variant: str | None = None
     virtual_size: int = 0
-    cluster_size: Optional[int] = None
-    backing: Optional[Backing] = None
-    data_file: Optional[str] = None
+    cluster_size: int | None = None
+    backing: Backing | None = None
+    data_file: str | None = None
     extents: list[Extent] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     bitmaps: list[Bitmap] = field(default_factory=list)
-    encryption: Optional[str] = None
-    compression: Optional[str] = None
+    encryption: str | None = None
+    compression: str | None = None
     dirty: bool = False
     corrupt: bool = False
     header: dict[str, Any] = field(default_factory=dict)
@@ -105,9 +104,19 @@ class Draft:
     def frozen(self) -> ImageFacts:
         """The finished facts, each finding once."""
         return ImageFacts(
-            format=self.format, variant=self.variant, virtual_size=self.virtual_size, cluster_size=self.cluster_size,
-            backing=self.backing, data_file=self.data_file, extents=tuple(self.extents),
-            snapshots=tuple(self.snapshots), bitmaps=tuple(self.bitmaps), encryption=self.encryption,
-            compression=self.compression, dirty=self.dirty, corrupt=self.corrupt, header=self.header,
+            format=self.format,
+            variant=self.variant,
+            virtual_size=self.virtual_size,
+            cluster_size=self.cluster_size,
+            backing=self.backing,
+            data_file=self.data_file,
+            extents=tuple(self.extents),
+            snapshots=tuple(self.snapshots),
+            bitmaps=tuple(self.bitmaps),
+            encryption=self.encryption,
+            compression=self.compression,
+            dirty=self.dirty,
+            corrupt=self.corrupt,
+            header=self.header,
             findings=tuple(dict.fromkeys(self.findings)),
         )

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Formats that QEMU would find by probing but this collection does not handle: seen, named, refused."""
 
 from __future__ import annotations
@@ -32,5 +31,8 @@ def parse(image: Reader, draft: Draft) -> None:
     """Only the name is known."""
     draft.virtual_size = image.size
     draft.encryption = "luks" if draft.format == "luks" else None
-    raise Malformed("unsupported-format", f"The file is a {draft.format} image, which is not supported; convert it to qcow2 "
-                                          "or raw on the host that made it.")
+    raise Malformed(
+        "unsupported-format",
+        f"The file is a {draft.format} image, which is not supported; convert it to qcow2 "
+        "or raw on the host that made it.",
+    )

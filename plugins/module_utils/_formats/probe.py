@@ -1,12 +1,11 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Bytes to facts: find the signatures, compare them with what was declared, let one parser read."""
 
 from __future__ import annotations
 
-from typing import BinaryIO, Optional
+from typing import BinaryIO
 
 from . import raw, vhd
 from .facts import Draft, ImageFacts
@@ -16,7 +15,7 @@ from .registry import parser_of, signatures
 from .rules import finding
 
 
-def inspect(stream: BinaryIO, *, size: int, declared: Optional[str] = None) -> ImageFacts:
+def inspect(stream: BinaryIO, *, size: int, declared: str | None = None) -> ImageFacts:
     """The facts of one image. Never fails on its bytes: what is wrong with them is among the findings."""
     image = Reader(stream, size)
     found = signatures(image)
@@ -31,29 +30,41 @@ def inspect(stream: BinaryIO, *, size: int, declared: Optional[str] = None) -> I
     return draft.frozen()
 
 
-def _chosen(found: list[str], wanted: Optional[str]) -> str:
+def _chosen(found: list[str], wanted: str | None) -> str:
     """A declared format decides where the file carries it, and raw always can be; else what the file shows."""
     if wanted == "raw" or wanted in found:
         return str(wanted)
     return found[0] if found else "raw"
 
 
-def _compare(draft: Draft, found: list[str], wanted: Optional[str]) -> None:
+def _compare(draft: Draft, found: list[str], wanted: str | None) -> None:
     if wanted not in (None, "raw") and wanted not in found:
-        draft.findings.append(finding("format-contradiction", f"The image was declared as {wanted}, its content is "
-                                                              f"{draft.format}; declare what it is."))
+        draft.findings.append(
+            finding(
+                "format-contradiction",
+                f"The image was declared as {wanted}, its content is {draft.format}; declare what it is.",
+            )
+        )
 
 
 def _second_signatures(image: Reader, draft: Draft, found: list[str]) -> None:
     others = [name for name in found if name != draft.format]
     if draft.format == "raw" or draft.variant == "fixed" and draft.format == "vhd":
-        draft.findings += [finding("second-signature", f"The {draft.format} image carries the signature of {name}: its guest "
-                                                       f"or its maker disguised it, or it is {name}; declare what it is.")
-                           for name in others]
+        draft.findings += [
+            finding(
+                "second-signature",
+                f"The {draft.format} image carries the signature of {name}: its guest "
+                f"or its maker disguised it, or it is {name}; declare what it is.",
+            )
+            for name in others
+        ]
         return
     # The guest's own data may end a file with eight telling letters; a whole footer with its checksum is no accident.
-    others = [name for name in others if name != "vhd" or vhd.valid_footer_at_end(image) or image.upto(0, 8) == vhd.COOKIE]
+    others = [
+        name for name in others if name != "vhd" or vhd.valid_footer_at_end(image) or image.upto(0, 8) == vhd.COOKIE
+    ]
     others += ["iso9660"] if draft.header_area > raw.ISO_AT and raw.has_iso(image) else []
     others += ["partition table"] if draft.header_area and raw.partition_table(image) else []
-    draft.findings += [finding("polyglot", f"The file is {draft.format} and {name} at once; do not use it.")
-                       for name in others]
+    draft.findings += [
+        finding("polyglot", f"The file is {draft.format} and {name} at once; do not use it.") for name in others
+    ]

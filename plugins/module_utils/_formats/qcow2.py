@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The header of qcow2, versions 2 and 3 (QEMU's docs/interop/qcow2.txt).
 
 Offset  Size  Field                     Offset  Size  Field
@@ -33,8 +32,13 @@ LAYOUT_V2 = ">4sIQIIQIIQQIIQ"
 LAYOUT_V3 = ">QQQII"
 
 DIRTY, CORRUPT, DATA_FILE, COMPRESSION, EXTENDED_L2 = 1, 2, 4, 8, 16
-INCOMPATIBLE = {DIRTY: "dirty", CORRUPT: "corrupt", DATA_FILE: "external data file", COMPRESSION: "compression type",
-                EXTENDED_L2: "extended L2 entries"}
+INCOMPATIBLE = {
+    DIRTY: "dirty",
+    CORRUPT: "corrupt",
+    DATA_FILE: "external data file",
+    COMPRESSION: "compression type",
+    EXTENDED_L2: "extended L2 entries",
+}
 COMPATIBLE = {1: "lazy refcounts"}
 AUTOCLEAR = {1: "bitmaps", 2: "raw external data"}
 ENCRYPTION = {0: None, 1: "aes", 2: "luks"}
@@ -84,12 +88,18 @@ def parse(image: Reader, draft: Draft) -> None:
     _encryption(header, extensions, draft)
     _backing(image, header, extensions, draft)
     regions = _regions(image, header)
-    snapshots = read_snapshots(image, draft, offset=header.snapshot_offset, count=header.snapshot_count,
-                               cluster_size=header.cluster_size)
+    snapshots = read_snapshots(
+        image, draft, offset=header.snapshot_offset, count=header.snapshot_count, cluster_size=header.cluster_size
+    )
     if extensions.bitmaps and header.autoclear & 1:
         read_bitmaps(image, draft, directory=extensions.bitmaps)
-    check_tables(image, draft, regions=regions + snapshots, extended=bool(header.incompatible & EXTENDED_L2),
-                 external=bool(header.incompatible & DATA_FILE))
+    check_tables(
+        image,
+        draft,
+        regions=regions + snapshots,
+        extended=bool(header.incompatible & EXTENDED_L2),
+        external=bool(header.incompatible & DATA_FILE),
+    )
 
 
 def read_header(image: Reader) -> Header:
@@ -117,13 +127,19 @@ def _describe(header: Header, draft: Draft) -> None:
     draft.corrupt = bool(header.incompatible & CORRUPT)
     draft.encryption = ENCRYPTION.get(header.crypt_method, "unknown")
     draft.header = {
-        "version": header.version, "cluster_bits": header.cluster_bits, "refcount_bits": 1 << min(header.refcount_order, 7),
-        "header_length": header.length, "l1_entries": header.l1_entries, "snapshot_count": header.snapshot_count,
+        "version": header.version,
+        "cluster_bits": header.cluster_bits,
+        "refcount_bits": 1 << min(header.refcount_order, 7),
+        "header_length": header.length,
+        "l1_entries": header.l1_entries,
+        "snapshot_count": header.snapshot_count,
         "incompatible_features": names(header.incompatible, INCOMPATIBLE),
         "compatible_features": names(header.compatible, COMPATIBLE),
         "autoclear_features": names(header.autoclear, AUTOCLEAR),
-        "lazy_refcounts": bool(header.compatible & 1), "extended_l2": bool(header.incompatible & EXTENDED_L2),
-        "data_file_raw": bool(header.autoclear & 2), "tables_checked": True,
+        "lazy_refcounts": bool(header.compatible & 1),
+        "extended_l2": bool(header.incompatible & EXTENDED_L2),
+        "data_file_raw": bool(header.autoclear & 2),
+        "tables_checked": True,
     }
 
 
@@ -137,10 +153,10 @@ def _check_fields(header: Header, draft: Draft) -> None:
         f"a refcount order of {header.refcount_order}": header.refcount_order > 6,
         f"the encryption method {header.crypt_method}": header.crypt_method not in ENCRYPTION,
         f"the compression type {header.compression_type}": header.compression_type not in COMPRESSIONS,
-        "a compression type that its feature bits contradict":
-            bool(header.incompatible & COMPRESSION) != bool(header.compression_type),
-        "extended L2 entries with clusters under 16 KiB":
-            bool(header.incompatible & EXTENDED_L2) and header.cluster_bits < 14,
+        "a compression type that its feature bits contradict": bool(header.incompatible & COMPRESSION)
+        != bool(header.compression_type),
+        "extended L2 entries with clusters under 16 KiB": bool(header.incompatible & EXTENDED_L2)
+        and header.cluster_bits < 14,
     }
     for problem in [told for told, wrong in problems.items() if wrong]:
         draft.findings.append(finding("malformed-header", f"The qcow2 header gives {problem}, which QEMU refuses."))
@@ -155,23 +171,39 @@ def _features(header: Header, extensions: Extensions, draft: Draft) -> None:
     for bit in range(64):
         if header.incompatible >> bit & 1 and 1 << bit not in INCOMPATIBLE:
             name = extensions.feature_names.get((0, bit), "no name given")
-            draft.findings.append(finding("unknown-feature", f"The image needs the unknown incompatible feature bit {bit} "
-                                                             f"({name}); convert it with the program that made it."))
+            draft.findings.append(
+                finding(
+                    "unknown-feature",
+                    f"The image needs the unknown incompatible feature bit {bit} "
+                    f"({name}); convert it with the program that made it.",
+                )
+            )
     if header.incompatible & DATA_FILE:
         draft.data_file = extensions.data_file or ""
-        draft.findings.append(finding("data-file", f"The guest data lies in another file, '{draft.data_file}'; "
-                                                   "convert the image to one without a data file."))
+        draft.findings.append(
+            finding(
+                "data-file",
+                f"The guest data lies in another file, '{draft.data_file}'; "
+                "convert the image to one without a data file.",
+            )
+        )
     if draft.corrupt:
-        draft.findings.append(finding("corrupt", "The image is marked corrupt; repair it with 'qemu-img check -r all'."))
+        draft.findings.append(
+            finding("corrupt", "The image is marked corrupt; repair it with 'qemu-img check -r all'.")
+        )
     if draft.dirty:
-        draft.findings.append(finding("unclean", "The image was not closed; its refcounts are rebuilt at the next opening."))
+        draft.findings.append(
+            finding("unclean", "The image was not closed; its refcounts are rebuilt at the next opening.")
+        )
 
 
 def _encryption(header: Header, extensions: Extensions, draft: Draft) -> None:
     if header.crypt_method == 2 and not extensions.luks:
         draft.findings.append(finding("encryption-header", "The image says LUKS but has no LUKS header; get it again."))
     if header.crypt_method == 1:
-        draft.findings.append(finding("legacy-encryption", "The image uses the old AES encryption; convert it to LUKS."))
+        draft.findings.append(
+            finding("legacy-encryption", "The image uses the old AES encryption; convert it to LUKS.")
+        )
     if header.crypt_method:
         draft.findings.append(finding("encrypted", f"The image is encrypted ({draft.encryption})."))
 
@@ -180,17 +212,32 @@ def _backing(image: Reader, header: Header, extensions: Extensions, draft: Draft
     if not header.backing_offset:
         return
     if header.backing_length > MAX_BACKING_NAME or header.backing_offset + header.backing_length > header.cluster_size:
-        raise Malformed("table-bounds", f"The backing file name of {header.backing_length} bytes at "
-                                        f"{header.backing_offset} lies outside the first cluster.")
-    name = text(image.exact(header.backing_offset, header.backing_length, what="backing file name")
-                if header.backing_length else b"")
+        raise Malformed(
+            "table-bounds",
+            f"The backing file name of {header.backing_length} bytes at "
+            f"{header.backing_offset} lies outside the first cluster.",
+        )
+    name = text(
+        image.exact(header.backing_offset, header.backing_length, what="backing file name")
+        if header.backing_length
+        else b""
+    )
     if name:
         draft.backing = Backing(name=name, format=extensions.backing_format)
-        draft.findings.append(finding("backing-file", f"The image reads the backing file '{name}', which was not declared; "
-                                                      "declare it or use a flat copy."))
+        draft.findings.append(
+            finding(
+                "backing-file",
+                f"The image reads the backing file '{name}', which was not declared; declare it or use a flat copy.",
+            )
+        )
     if name and not extensions.backing_format:
-        draft.findings.append(finding("backing-format-missing", f"The format of the backing file '{name}' is not recorded; "
-                                                                "record it with 'qemu-img rebase -u -b FILE -F FORMAT'."))
+        draft.findings.append(
+            finding(
+                "backing-format-missing",
+                f"The format of the backing file '{name}' is not recorded; "
+                "record it with 'qemu-img rebase -u -b FILE -F FORMAT'.",
+            )
+        )
 
 
 def _regions(image: Reader, header: Header) -> list[Region]:
@@ -198,16 +245,22 @@ def _regions(image: Reader, header: Header) -> list[Region]:
     size, l1_bytes = header.cluster_size, header.l1_entries * 8
     refcount_bytes = header.refcount_clusters * size
     if l1_bytes > MAX_L1_BYTES or refcount_bytes > MAX_REFCOUNT_TABLE_BYTES:
-        raise Malformed("absurd-size", f"The L1 table of {l1_bytes} or refcount table of {refcount_bytes} bytes is larger "
-                                       "than QEMU allows.")
+        raise Malformed(
+            "absurd-size",
+            f"The L1 table of {l1_bytes} or refcount table of {refcount_bytes} bytes is larger than QEMU allows.",
+        )
     entry = 16 if header.incompatible & EXTENDED_L2 else 8
     needed = -(-header.size // (size * (size // entry)))
     if header.l1_entries < needed:
-        raise Malformed("table-bounds", f"The L1 table has {header.l1_entries} entries, the virtual size needs {needed}.")
+        raise Malformed(
+            "table-bounds", f"The L1 table has {header.l1_entries} entries, the virtual size needs {needed}."
+        )
     if header.size % SECTOR:
         raise Malformed("malformed-header", f"The virtual size {header.size} is no multiple of {SECTOR}.")
     if not refcount_bytes:
         raise Malformed("malformed-header", "The image has no refcount table; QEMU refuses it.")
-    tables = [Region("active L1 table", header.l1_offset, l1_bytes),
-              Region("refcount table", header.refcount_offset, refcount_bytes)]
+    tables = [
+        Region("active L1 table", header.l1_offset, l1_bytes),
+        Region("refcount table", header.refcount_offset, refcount_bytes),
+    ]
     return [Region("header", 0, size)] + [table.checked(image, size) for table in tables if table.length]

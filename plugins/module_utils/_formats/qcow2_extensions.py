@@ -1,14 +1,13 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The header extensions of qcow2: u32 type, u32 length, data padded to 8 bytes; type 0 ends the list."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable
 
 from .facts import Draft
 from .reader import Malformed, Reader, text
@@ -24,10 +23,10 @@ FEATURE_KINDS = 3
 class Extensions:
     """What the extensions said, before anything follows their pointers."""
 
-    backing_format: Optional[str] = None
+    backing_format: str | None = None
     feature_names: dict[tuple[int, int], str] = field(default_factory=dict)
-    data_file: Optional[str] = None
-    bitmaps: Optional[tuple[int, int, int]] = None
+    data_file: str | None = None
+    bitmaps: tuple[int, int, int] | None = None
     luks: bool = False
 
 
@@ -41,8 +40,12 @@ def read_extensions(image: Reader, draft: Draft, *, start: int, end: int) -> Ext
         if kind == END:
             return found
         if length > end - offset - 8:
-            raise Malformed("table-bounds", f"The header extension {kind:#010x} claims {length} bytes, more than its room.")
-        _read_one(image, draft, found, kind, image.exact(offset + 8, length, what="header extension") if length else b"")
+            raise Malformed(
+                "table-bounds", f"The header extension {kind:#010x} claims {length} bytes, more than its room."
+            )
+        _read_one(
+            image, draft, found, kind, image.exact(offset + 8, length, what="header extension") if length else b""
+        )
         offset += 8 + (length + 7) // 8 * 8
     raise Malformed("absurd-size", f"The header has more than {MAX_EXTENSIONS} extensions.")
 
@@ -67,7 +70,7 @@ def _feature_names(_image: Reader, _draft: Draft, found: Extensions, data: bytes
     for start in range(0, len(data) - 47, 48):
         kind, bit = data[start], data[start + 1]
         if kind < FEATURE_KINDS and bit < 64:
-            found.feature_names[kind, bit] = text(data[start + 2:start + 48])
+            found.feature_names[kind, bit] = text(data[start + 2 : start + 48])
 
 
 def _bitmaps(_image: Reader, _draft: Draft, found: Extensions, data: bytes) -> None:
@@ -84,7 +87,9 @@ def _luks(image: Reader, draft: Draft, found: Extensions, data: bytes) -> None:
         raise Malformed("malformed-header", f"The encryption header extension has {len(data)} bytes instead of 16.")
     offset, length = struct.unpack(">QQ", data)
     if not offset or offset + length > image.size or length < 592:
-        draft.findings.append(finding("truncated", f"The LUKS header of {length} bytes at {offset} is not in the file."))
+        draft.findings.append(
+            finding("truncated", f"The LUKS header of {length} bytes at {offset} is not in the file.")
+        )
         return
     found.luks = image.upto(offset, len(LUKS_MAGIC)) == LUKS_MAGIC
 

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The snapshot table and the bitmap directory of qcow2."""
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ MAX_L1_BYTES = 32 << 20
 def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, cluster_size: int) -> list[Region]:
     """List the snapshots and return the regions that they claim."""
     if count > MAX_SNAPSHOTS:
-        raise Malformed("too-many-snapshots", f"The image claims {count} internal snapshots, the limit is {MAX_SNAPSHOTS}.")
+        raise Malformed(
+            "too-many-snapshots", f"The image claims {count} internal snapshots, the limit is {MAX_SNAPSHOTS}."
+        )
     regions, position = [], offset
     for _ in range(count):
         snapshot, l1_table, length = _snapshot(image, draft, position)
@@ -43,7 +44,8 @@ def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, clus
 
 def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Region, int]:
     l1_offset, l1_entries, id_length, name_length, date, _ns, _clock, state, extra = image.unpack(
-        SNAPSHOT, offset, what="snapshot table")
+        SNAPSHOT, offset, what="snapshot table"
+    )
     if extra > MAX_EXTRA or l1_entries * 8 > MAX_L1_BYTES:
         raise Malformed("absurd-size", f"A snapshot claims {extra} bytes of extra data and {l1_entries} L1 entries.")
     length = SNAPSHOT_SIZE + extra + id_length + name_length
@@ -53,8 +55,13 @@ def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Regio
         state = struct.unpack_from(">Q", data)[0]
     if extra >= 16:
         disk_size = struct.unpack_from(">Q", data, 8)[0]
-    snapshot = Snapshot(id=text(data[extra:extra + id_length]), name=text(data[extra + id_length:]),
-                        vm_state_size=state, disk_size=disk_size, date=date)
+    snapshot = Snapshot(
+        id=text(data[extra : extra + id_length]),
+        name=text(data[extra + id_length :]),
+        vm_state_size=state,
+        disk_size=disk_size,
+        date=date,
+    )
     return snapshot, Region(f"L1 table of snapshot '{snapshot.name}'", l1_offset, l1_entries * 8), -(-length // 8) * 8
 
 
@@ -75,11 +82,15 @@ def _bitmap(image: Reader, draft: Draft, data: bytes, position: int) -> int:
     if granularity > 31:
         raise Malformed("absurd-size", f"A bitmap claims a granularity of 2^{granularity} bytes.")
     name_at = position + BITMAP_SIZE + extra
-    bitmap = Bitmap(name=text(data[name_at:name_at + name_length]), granularity=1 << granularity,
-                    in_use=bool(flags & 1), enabled=bool(flags & 2))
+    bitmap = Bitmap(
+        name=text(data[name_at : name_at + name_length]),
+        granularity=1 << granularity,
+        in_use=bool(flags & 1),
+        enabled=bool(flags & 2),
+    )
     draft.bitmaps.append(bitmap)
     if offset + entries * 8 > image.size:
         draft.findings.append(finding("truncated", f"The table of bitmap '{bitmap.name}' is not in the file."))
     if bitmap.in_use:
         draft.findings.append(finding("bitmap-in-use", f"The bitmap '{bitmap.name}' was not saved cleanly."))
-    return -(-(BITMAP_SIZE + extra + name_length) // 8) * 8
+    return -(-(BITMAP_SIZE + int(extra) + int(name_length)) // 8) * 8

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The L1, L2 and refcount tables of qcow2 against the file's length.
 
 Tables are handled whole: `bytes` slices, `array` and wide integers do the work in C, so that a full 100 GiB image takes
@@ -13,8 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .facts import Draft
-from .reader import (MAX_PIECE, SECTOR, TABLE_BUDGET, TABLE_COUNT, Malformed, Reader, check_capacity, check_end, entries,
-                     unchecked)
+from .reader import (
+    MAX_PIECE,
+    SECTOR,
+    TABLE_BUDGET,
+    TABLE_COUNT,
+    Malformed,
+    Reader,
+    check_capacity,
+    check_end,
+    entries,
+    unchecked,
+)
 from .rules import finding
 
 OFFSET_MASK = 0x00FFFFFFFFFFFE00
@@ -39,8 +48,10 @@ class Region:
         if self.offset % alignment or not self.offset:
             raise Malformed("table-bounds", f"The {self.what} lies at {self.offset}, which is no cluster of its own.")
         if self.end > image.size:
-            raise Malformed("truncated", f"The {self.what} ends at byte {self.end}, the file already at {image.size}; "
-                                         "get the file again.")
+            raise Malformed(
+                "truncated",
+                f"The {self.what} ends at byte {self.end}, the file already at {image.size}; get the file again.",
+            )
         return self
 
 
@@ -118,10 +129,13 @@ def _walk_l1(walk: Walk, region: Region, regions: list[Region]) -> None:
     index, total = 0, 0
     for data in walk.image.chunks(region.offset, region.length, what=region.what):
         if any(data):
-            found = [(index + at, entry & OFFSET_MASK)
-                     for at, entry in enumerate(entries(data, code="Q", big_endian=True)) if entry & OFFSET_MASK]
+            found = [
+                (index + at, entry & OFFSET_MASK)
+                for at, entry in enumerate(entries(data, code="Q", big_endian=True))
+                if entry & OFFSET_MASK
+            ]
             total += len(found)
-            offsets += found[:MAX_L1_HELD - len(offsets)]
+            offsets += found[: MAX_L1_HELD - len(offsets)]
         index += len(data) // 8
     check_capacity(walk.draft, stored=total * walk.cluster_size, available=walk.image.size)
     _check_l2_places(walk, offsets, regions)
@@ -131,7 +145,9 @@ def _walk_l1(walk: Walk, region: Region, regions: list[Region]) -> None:
 def _check_l2_places(walk: Walk, offsets: list[tuple[int, int]], regions: list[Region]) -> None:
     places = {offset for _, offset in offsets}
     if len(places) < len(offsets):
-        walk.draft.findings.append(finding("shared-table", "Two parts of the disk share one L2 table, an expansion bomb."))
+        walk.draft.findings.append(
+            finding("shared-table", "Two parts of the disk share one L2 table, an expansion bomb.")
+        )
     if any(place % walk.cluster_size for place in places):
         raise Malformed("table-bounds", "An L2 table does not start at a cluster.")
     for region in regions:
@@ -143,7 +159,7 @@ def _walk_l2(walk: Walk, offsets: list[tuple[int, int]], total: int) -> None:
     limit = min(TABLE_COUNT, TABLE_BUDGET // walk.cluster_size)
     for index, offset in offsets[:limit]:
         table = walk.image.upto(offset, min(walk.cluster_size, MAX_PIECE))
-        table = table[:len(table) // walk.entry_size * walk.entry_size]
+        table = table[: len(table) // walk.entry_size * walk.entry_size]
         if table and any(table):
             _l2_table(walk, index, table)
     if total > limit:
@@ -202,11 +218,16 @@ def _compressed(walk: Walk, table: bytes) -> bytes:
     end = max(((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR for found in descriptors)
     size = walk.image.size
     if size < end < size + SECTOR:
-        walk.draft.findings.append(finding("unpadded-end", f"The file of {size} bytes ends inside a sector that holds "
-                                                           "compressed data; compare it with its source."))
+        walk.draft.findings.append(
+            finding(
+                "unpadded-end",
+                f"The file of {size} bytes ends inside a sector that holds "
+                "compressed data; compare it with its source.",
+            )
+        )
     elif not walk.external:
         walk.end = max(walk.end, end)
     kept = bytearray(table)
     for at in (at for at, flags in enumerate(table[0::8]) if flags & 0x40):
-        kept[at * 8:at * 8 + 8] = bytes(8)
+        kept[at * 8 : at * 8 + 8] = bytes(8)
     return bytes(kept)

@@ -1,12 +1,9 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """What a disk without a container holds at its start: nothing of it is trusted, it is only told."""
 
 from __future__ import annotations
-
-from typing import Optional
 
 from .facts import Draft
 from .reader import SECTOR, Reader, check_virtual_size
@@ -32,12 +29,12 @@ def has_iso(image: Reader) -> bool:
     return image.upto(ISO_AT, len(ISO_MAGIC)) == ISO_MAGIC
 
 
-def partition_table(image: Reader) -> Optional[str]:
+def partition_table(image: Reader) -> str | None:
     """gpt, mbr or nothing; the boot mark alone, which file systems carry too, is no table."""
     start = image.upto(0, 2 * SECTOR)
     if start[BOOT_MARK_AT:SECTOR] != BOOT_MARK:
         return None
-    rows = [start[at:at + PARTITION] for at in range(PARTITIONS_AT, BOOT_MARK_AT, PARTITION)]
+    rows = [start[at : at + PARTITION] for at in range(PARTITIONS_AT, BOOT_MARK_AT, PARTITION)]
     if any(row[0] & 0x7F for row in rows) or not any(row[4] for row in rows):
         return None
     protective = any(row[4] == GPT_TYPE for row in rows)

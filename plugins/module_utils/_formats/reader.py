@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Bounded reading: no parser can be made to read or hold more than the limits here, whatever the bytes say."""
 
 from __future__ import annotations
@@ -58,8 +57,11 @@ class Reader:
         """Exactly length bytes, or the finding that the file is cut off."""
         found = self.upto(offset, length)
         if len(found) != length:
-            raise Malformed("truncated", f"The file ends before its {what}: {length} bytes wanted at offset {offset}, "
-                                         f"the file has {self.size}; get the file again.")
+            raise Malformed(
+                "truncated",
+                f"The file ends before its {what}: {length} bytes wanted at offset {offset}, "
+                f"the file has {self.size}; get the file again.",
+            )
         return found
 
     def unpack(self, layout: str, offset: int, *, what: str) -> tuple[Any, ...]:
@@ -72,7 +74,7 @@ class Reader:
             yield self.exact(offset + start, min(CHUNK, length - start), what=what)
 
 
-def entries(data: bytes, *, code: str, big_endian: bool) -> "array[int]":
+def entries(data: bytes, *, code: str, big_endian: bool) -> array[int]:
     """The integers of a table; code is Q (8 bytes) or I (4 bytes)."""
     values = array(code, data)
     if big_endian == (struct.pack("=H", 1) == b"\x01\x00"):
@@ -93,26 +95,41 @@ def power_of_two(value: int) -> bool:
 def check_virtual_size(draft: Draft) -> None:
     """A size that no real disk has is refused before anything is computed from it."""
     if draft.virtual_size > MAX_VIRTUAL_SIZE:
-        raise Malformed("absurd-size", f"The image claims a virtual size of {draft.virtual_size} bytes, more than the "
-                                       f"limit of {MAX_VIRTUAL_SIZE}; it is not a disk that can be used.")
+        raise Malformed(
+            "absurd-size",
+            f"The image claims a virtual size of {draft.virtual_size} bytes, more than the "
+            f"limit of {MAX_VIRTUAL_SIZE}; it is not a disk that can be used.",
+        )
 
 
 def check_end(image: Reader, draft: Draft, *, end: int, what: str) -> None:
     """Note that something referenced lies past the end of the file."""
     if end > image.size:
-        draft.findings.append(finding("truncated", f"The {what} ends at byte {end}, the file already at {image.size}; "
-                                                   "get the file again."))
+        draft.findings.append(
+            finding(
+                "truncated", f"The {what} ends at byte {end}, the file already at {image.size}; get the file again."
+            )
+        )
 
 
 def check_capacity(draft: Draft, *, stored: int, available: int) -> None:
     """Guest data that is stored in full cannot be larger than the file that holds it."""
     if stored > available:
-        draft.findings.append(finding("shared-table", f"The tables name {stored} bytes of guest data in a file of "
-                                                      f"{available}: clusters are shared; do not use this image."))
+        draft.findings.append(
+            finding(
+                "shared-table",
+                f"The tables name {stored} bytes of guest data in a file of "
+                f"{available}: clusters are shared; do not use this image.",
+            )
+        )
 
 
 def unchecked(draft: Draft, *, what: str) -> None:
     """Say that the limit of the walk was reached."""
     draft.header["tables_checked"] = False
-    draft.findings.append(finding("tables-unchecked", f"The {what} are larger than the limit of {TABLE_BUDGET} bytes; "
-                                                      "the rest was not checked for truncation."))
+    draft.findings.append(
+        finding(
+            "tables-unchecked",
+            f"The {what} are larger than the limit of {TABLE_BUDGET} bytes; the rest was not checked for truncation.",
+        )
+    )

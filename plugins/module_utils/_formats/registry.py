@@ -1,12 +1,11 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Which parser belongs to which format, and which signatures a file carries."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Callable
 
 from . import foreign, qcow2, raw, vdi, vhd, vhdx, vmdk
 from .facts import Draft
@@ -15,7 +14,12 @@ from .reader import Reader
 Parser = Callable[[Reader, Draft], None]
 
 PARSERS: dict[str, Parser] = {
-    "raw": raw.parse, "qcow2": qcow2.parse, "vmdk": vmdk.parse, "vhd": vhd.parse, "vhdx": vhdx.parse, "vdi": vdi.parse,
+    "raw": raw.parse,
+    "qcow2": qcow2.parse,
+    "vmdk": vmdk.parse,
+    "vhd": vhd.parse,
+    "vhdx": vhdx.parse,
+    "vdi": vdi.parse,
 }
 
 

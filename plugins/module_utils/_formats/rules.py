@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Every rule a finding can name, with its severity and the reason. Parsers never invent a severity of their own."""
 
 from __future__ import annotations
@@ -15,7 +14,10 @@ RULES: dict[str, tuple[str, str]] = {
     "backing-file": (UNSAFE, "the image reads another file of the host (CVE-2015-1850, CVE-2015-5163)"),
     "backing-format-missing": (UNSAFE, "QEMU would guess the format of the backing file (CVE-2026-24708)"),
     "backing-format-unknown": (UNSAFE, "the overlay names a driver that is no disk format"),
-    "backing-protocol": (UNSAFE, "the backing name is a URL or a driver tree, the host would connect out (CVE-2024-4467)"),
+    "backing-protocol": (
+        UNSAFE,
+        "the backing name is a URL or a driver tree, the host would connect out (CVE-2024-4467)",
+    ),
     "data-file": (UNSAFE, "guest data lies in another file of the host (CVE-2024-32498, CVE-2024-4467)"),
     "extent-file": (UNSAFE, "an extent of the descriptor names a file of the host (CVE-2022-47951)"),
     "parent-file": (UNSAFE, "a differencing disk: QEMU refuses it or reads it as if it had no parent, wrong data"),

@@ -1,13 +1,12 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """Safe is relative to what was declared: an overlay is safe when every file below it was."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from .chain import Link, backing_path
@@ -29,15 +28,26 @@ class Verdict:
         return tuple((path, found) for path, found in self.findings if found.severity in REFUSED)
 
 
-def verdict(chain: list[Link], *, allowed_backing: Collection[str] = ()) -> Verdict:
+def verdict(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) -> Verdict:
     """Judge a chain; allowed_backing are the real paths that the caller or our record named."""
     allowed = {os.path.realpath(path) for path in allowed_backing}
-    kept = [(link.path, found) for link in chain for found in link.facts.findings if not _declared(link, found, allowed)]
+    kept = [
+        (link.path, found) for link in chain for found in link.facts.findings if not _declared(link, found, allowed)
+    ]
     return Verdict(safe=not any(found.severity in REFUSED for _, found in kept), findings=tuple(kept))
+
+
+def refusals(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) -> list[Finding]:
+    """What speaks against letting an engine open the chain; empty when it is safe."""
+    return [found for _, found in verdict(chain, allowed_backing=allowed_backing).refusals]
 
 
 def _declared(link: Link, found: Finding, allowed: Collection[str]) -> bool:
     """A backing file that was declared is no finding any more; everything else stays."""
     backing = link.facts.backing
-    return (found.rule == "backing-file" and backing is not None and bool(backing.name)
-            and os.path.realpath(backing_path(link.path, backing.name)) in allowed)
+    return (
+        found.rule == "backing-file"
+        and backing is not None
+        and bool(backing.name)
+        and os.path.realpath(backing_path(link.path, backing.name)) in allowed
+    )

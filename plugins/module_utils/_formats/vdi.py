@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """VDI (VirtualBox); every offset is little endian.
 
 Offset  Size  Field                      Offset  Size  Field
@@ -18,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .facts import Draft
-from .reader import (SECTOR, TABLE_BUDGET, Malformed, Reader, check_capacity, check_end, check_virtual_size, entries)
+from .reader import SECTOR, TABLE_BUDGET, Malformed, Reader, check_capacity, check_end, check_virtual_size, entries
 from .rules import finding
 
 SIGNATURE = b"\x7f\x10\xda\xbe"
@@ -75,11 +74,21 @@ def _describe(draft: Draft, header: Header) -> None:
     draft.virtual_size = -(-header.size // SECTOR) * SECTOR
     draft.cluster_size = header.block_size
     draft.header_area = header.data_offset
-    draft.header = {"version": header.version, "flags": header.flags, "blocks": header.blocks,
-                    "blocks_allocated": header.allocated, "image_id": header.image_id.hex(), "tables_checked": True}
+    draft.header = {
+        "version": header.version,
+        "flags": header.flags,
+        "blocks": header.blocks,
+        "blocks_allocated": header.allocated,
+        "image_id": header.image_id.hex(),
+        "tables_checked": True,
+    }
     if header.kind in (3, 4) or header.link_id != NO_ID or header.parent_id != NO_ID:
-        draft.findings.append(finding("parent-file", "A differencing VDI needs a parent that QEMU cannot follow; merge it "
-                                                     "with VBoxManage first."))
+        draft.findings.append(
+            finding(
+                "parent-file",
+                "A differencing VDI needs a parent that QEMU cannot follow; merge it with VBoxManage first.",
+            )
+        )
 
 
 def _check_fields(header: Header) -> None:
@@ -91,9 +100,9 @@ def _check_fields(header: Header) -> None:
         f"{header.block_extra} extra bytes per block": bool(header.block_extra),
         f"a block map at {header.map_offset}": bool(header.map_offset % SECTOR) or header.map_offset < SECTOR,
         f"data at {header.data_offset}": bool(header.data_offset % SECTOR)
-            or header.data_offset < header.map_offset + header.blocks * 4,
-        f"{header.blocks} blocks for {header.size} bytes":
-            header.blocks > MAX_BLOCKS or header.size > header.blocks * BLOCK,
+        or header.data_offset < header.map_offset + header.blocks * 4,
+        f"{header.blocks} blocks for {header.size} bytes": header.blocks > MAX_BLOCKS
+        or header.size > header.blocks * BLOCK,
     }
     wrong = [told for told, is_wrong in problems.items() if is_wrong]
     if wrong:

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """VHD, which QEMU calls vpc: fixed (footer only), dynamic and differencing disks.
 
 Footer (512 bytes, big endian)           Dynamic header (1024 bytes, big endian)
@@ -19,11 +18,19 @@ Footer (512 bytes, big endian)           Dynamic header (1024 bytes, big endian)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from .facts import Draft
-from .reader import (SECTOR, TABLE_BUDGET, Malformed, Reader, check_capacity, check_end, check_virtual_size, entries,
-                     power_of_two)
+from .reader import (
+    SECTOR,
+    TABLE_BUDGET,
+    Malformed,
+    Reader,
+    check_capacity,
+    check_end,
+    check_virtual_size,
+    entries,
+    power_of_two,
+)
 from .rules import finding
 
 COOKIE, SPARSE_COOKIE = b"conectix", b"cxsparse"
@@ -97,7 +104,9 @@ def parse(image: Reader, draft: Draft) -> None:
         check_end(image, draft, end=draft.virtual_size + SECTOR, what="fixed VHD")
         return
     if places[-1] == 0:
-        draft.findings.append(finding("truncated", "The copy of the VHD footer at the end is missing; get the file again."))
+        draft.findings.append(
+            finding("truncated", "The copy of the VHD footer at the end is missing; get the file again.")
+        )
     elif image.upto(places[-1], SECTOR) != data:
         draft.findings.append(finding("header-mismatch", "The two footers of the VHD disagree; get the image again."))
     _parse_dynamic(image, draft, footer)
@@ -108,20 +117,29 @@ def _describe(draft: Draft, footer: Footer) -> None:
     draft.virtual_size = footer.virtual_size
     draft.dirty = bool(footer.saved_state)
     draft.header = {
-        "creator": footer.creator.decode("latin-1").rstrip(" \0"), "current_size": footer.current_size,
-        "original_size": footer.original_size, "geometry": [footer.cylinders, footer.heads, footer.sectors],
-        "features": footer.features, "version": footer.version, "unique_id": footer.unique_id.hex(),
+        "creator": footer.creator.decode("latin-1").rstrip(" \0"),
+        "current_size": footer.current_size,
+        "original_size": footer.original_size,
+        "geometry": [footer.cylinders, footer.heads, footer.sectors],
+        "features": footer.features,
+        "version": footer.version,
+        "unique_id": footer.unique_id.hex(),
     }
     if footer.kind == 4:
-        draft.findings.append(finding("parent-file", "A differencing VHD: QEMU reads it without its parent, wrong data; "
-                                                     "merge it into its parent on the host that made it."))
+        draft.findings.append(
+            finding(
+                "parent-file",
+                "A differencing VHD: QEMU reads it without its parent, wrong data; "
+                "merge it into its parent on the host that made it.",
+            )
+        )
     if not 0 < draft.virtual_size // SECTOR <= MAX_SECTORS:
         raise Malformed("absurd-size", f"The VHD claims {draft.virtual_size} bytes; a VHD has at most 2040 GiB.")
 
 
 def _sum(data: bytes, checksum_at: int) -> int:
     """One's complement of the sum of all bytes, the checksum itself left out."""
-    return ~(sum(data) - sum(data[checksum_at:checksum_at + 4])) & 0xFFFFFFFF
+    return ~(sum(data) - sum(data[checksum_at : checksum_at + 4])) & 0xFFFFFFFF
 
 
 def _check(draft: Draft, data: bytes, checksum_at: int, wanted: int, *, what: str) -> None:
@@ -132,7 +150,8 @@ def _check(draft: Draft, data: bytes, checksum_at: int, wanted: int, *, what: st
 def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
     data = image.exact(footer.data_offset, SPARSE_SIZE, what="dynamic VHD header")
     cookie, _next, table, _version, count, block, checksum, _id, _time, _, name = image.unpack(
-        SPARSE_LAYOUT, footer.data_offset, what="dynamic VHD header")
+        SPARSE_LAYOUT, footer.data_offset, what="dynamic VHD header"
+    )
     if cookie != SPARSE_COOKIE:
         raise Malformed("malformed-header", f"There is no dynamic VHD header at byte {footer.data_offset}.")
     _check(draft, data, SPARSE_CHECKSUM_AT, checksum, what="dynamic header")
@@ -140,7 +159,9 @@ def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
         raise Malformed("malformed-header", f"The VHD gives a block size of {block} bytes.")
     draft.cluster_size = block
     if count * block < draft.virtual_size:
-        raise Malformed("table-bounds", f"The block table of {count} entries is too small for {draft.virtual_size} bytes.")
+        raise Malformed(
+            "table-bounds", f"The block table of {count} entries is too small for {draft.virtual_size} bytes."
+        )
     if count * 4 > TABLE_BUDGET:
         raise Malformed("absurd-size", f"The VHD claims a block table of {count} entries.")
     draft.header["parent"] = _parent(name) if footer.kind == 4 else None
@@ -148,7 +169,7 @@ def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
     _walk(image, draft, table, count)
 
 
-def _parent(name: bytes) -> Optional[str]:
+def _parent(name: bytes) -> str | None:
     return name.decode("utf-16-be", "replace").split("\0", 1)[0] or None
 
 

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """VHDX ([MS-VHDX]): two headers, two region tables, metadata items, block allocation table; all little endian."""
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import struct
 import uuid
 from dataclasses import dataclass
-from typing import Optional
 
 from .crc32c import crc32c
 from .facts import Draft
@@ -88,13 +86,20 @@ def _check_log(image: Reader, draft: Draft, header: Header) -> None:
     if header.version != 1 or header.log_version:
         raise Malformed("unsupported-variant", f"VHDX version {header.version}, log version {header.log_version}.")
     if header.log_length > MAX_LOG or header.log_length % MIB or header.log_offset % MIB or header.log_offset < MIB:
-        raise Malformed("table-bounds", f"The VHDX log of {header.log_length} bytes at {header.log_offset} is not allowed.")
+        raise Malformed(
+            "table-bounds", f"The VHDX log of {header.log_length} bytes at {header.log_offset} is not allowed."
+        )
     if header.log_offset + header.log_length > image.size:
         raise Malformed("truncated", "The log of the VHDX is not in the file; get the file again.")
     draft.dirty = header.log_id != NO_ID
     if draft.dirty:
-        draft.findings.append(finding("dirty-log", "The VHDX has an unreplayed log, so QEMU cannot read it; copy it and run "
-                                                   "'qemu-img check -f vhdx -r all' on the copy."))
+        draft.findings.append(
+            finding(
+                "dirty-log",
+                "The VHDX has an unreplayed log, so QEMU cannot read it; copy it and run "
+                "'qemu-img check -f vhdx -r all' on the copy.",
+            )
+        )
 
 
 def _regions(image: Reader, draft: Draft) -> dict[uuid.UUID, tuple[int, int]]:
@@ -152,22 +157,30 @@ def _describe(draft: Draft, items: dict[uuid.UUID, bytes]) -> None:
         raise Malformed("malformed-header", f"The VHDX gives blocks of {block} and sectors of {sector} bytes.")
     draft.virtual_size, draft.cluster_size = _number(items, SIZE, 8), block
     draft.variant = "differencing" if flags & HAS_PARENT else "fixed" if flags & LEAVE_ALLOCATED else "dynamic"
-    draft.header.update(logical_sector_size=sector, physical_sector_size=_number(items, PHYSICAL, 4),
-                        disk_id=_disk_id(items), tables_checked=True)
+    draft.header.update(
+        logical_sector_size=sector,
+        physical_sector_size=_number(items, PHYSICAL, 4),
+        disk_id=_disk_id(items),
+        tables_checked=True,
+    )
     if flags & HAS_PARENT or PARENT in items:
-        draft.findings.append(finding("parent-file", "A differencing VHDX, which QEMU refuses; merge it into its parent on "
-                                                     "the host that made it."))
+        draft.findings.append(
+            finding(
+                "parent-file",
+                "A differencing VHDX, which QEMU refuses; merge it into its parent on the host that made it.",
+            )
+        )
     if draft.virtual_size % sector or not draft.virtual_size:
         raise Malformed("malformed-header", f"The virtual size {draft.virtual_size} is no multiple of a sector.")
 
 
 def _number(items: dict[uuid.UUID, bytes], key: uuid.UUID, size: int, *, at: int = 0) -> int:
-    data = items.get(key, b"")[at:at + size]
+    data = items.get(key, b"")[at : at + size]
     if len(data) != size:
         raise Malformed("malformed-header", f"The VHDX metadata item {key} is missing or too short.")
     return int.from_bytes(data, "little")
 
 
-def _disk_id(items: dict[uuid.UUID, bytes]) -> Optional[str]:
+def _disk_id(items: dict[uuid.UUID, bytes]) -> str | None:
     data = items.get(DISK_ID, b"")
     return str(uuid.UUID(bytes_le=data)) if len(data) == 16 else None

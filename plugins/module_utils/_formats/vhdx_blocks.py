@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The block allocation table of VHDX: where each block of guest data lies."""
 
 from __future__ import annotations
@@ -49,6 +48,9 @@ def _present(image: Reader, offset: int, length: int, ratio: int) -> list[int]:
     for number, data in enumerate(image.chunks(offset, length, what="VHDX block table")):
         if any(data):
             first = number * CHUNK // 8
-            found += [value & OFFSET_MASK for at, value in enumerate(entries(data, code="Q", big_endian=False), first)
-                      if value & STATE_MASK in (PRESENT, PARTLY_PRESENT) and (at + 1) % (ratio + 1)]
+            found += [
+                value & OFFSET_MASK
+                for at, value in enumerate(entries(data, code="Q", big_endian=False), first)
+                if value & STATE_MASK in (PRESENT, PARTLY_PRESENT) and (at + 1) % (ratio + 1)
+            ]
     return found

@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """VMDK: hosted sparse extents (monolithicSparse, streamOptimized); everything else is recognised and refused.
 
 Offset  Size  Field (little endian)      Offset  Size  Field
@@ -20,8 +19,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .facts import Draft
-from .reader import (SECTOR, TABLE_BUDGET, TABLE_COUNT, Malformed, Reader, check_capacity, check_end, check_virtual_size,
-                     entries, power_of_two, unchecked)
+from .reader import (
+    SECTOR,
+    TABLE_BUDGET,
+    TABLE_COUNT,
+    Malformed,
+    Reader,
+    check_capacity,
+    check_end,
+    check_virtual_size,
+    entries,
+    power_of_two,
+    unchecked,
+)
 from .rules import finding
 from .vmdk_descriptor import looks_like_descriptor, parse_descriptor
 
@@ -70,9 +80,11 @@ def parse(image: Reader, draft: Draft) -> None:
     start = image.upto(0, SECTOR)
     if start.startswith(SPARSE_MAGIC):
         _parse_sparse(image, draft)
-    elif start.startswith(COWD_MAGIC) or start.startswith(SESPARSE_MAGIC):
+    elif start.startswith((COWD_MAGIC, SESPARSE_MAGIC)):
         draft.variant = "vmfsSparse" if start.startswith(COWD_MAGIC) else "seSparse"
-        raise Malformed("unsupported-variant", f"The {draft.variant} extent of an ESX host is not supported; export the VM.")
+        raise Malformed(
+            "unsupported-variant", f"The {draft.variant} extent of an ESX host is not supported; export the VM."
+        )
     else:
         _parse_text(image, draft)
 
@@ -111,11 +123,18 @@ def _parse_embedded(image: Reader, draft: Draft, header: Header) -> None:
     length = header.descriptor_sectors * SECTOR
     if not 0 < length <= MAX_DESCRIPTOR:
         raise Malformed("absurd-size", f"The VMDK header claims a descriptor of {length} bytes.")
-    parse_descriptor(draft, image.exact(header.descriptor_offset * SECTOR, length, what="VMDK descriptor"), embedded=True)
+    parse_descriptor(
+        draft, image.exact(header.descriptor_offset * SECTOR, length, what="VMDK descriptor"), embedded=True
+    )
     declared = sum(extent.size for extent in draft.extents)
     if declared != header.capacity * SECTOR:
-        draft.findings.append(finding("header-mismatch", f"The VMDK header says {header.capacity * SECTOR} bytes, its "
-                                                         f"descriptor {declared}; get the image again."))
+        draft.findings.append(
+            finding(
+                "header-mismatch",
+                f"The VMDK header says {header.capacity * SECTOR} bytes, its "
+                f"descriptor {declared}; get the image again.",
+            )
+        )
 
 
 def _footer(image: Reader, draft: Draft, first: Header) -> Header:
@@ -128,7 +147,9 @@ def _footer(image: Reader, draft: Draft, first: Header) -> Header:
     same = ("version", "flags", "capacity", "grain_sectors", "descriptor_offset", "table_entries", "algorithm")
     different = [name for name in same if getattr(header, name) != getattr(first, name)]
     if different:
-        draft.findings.append(finding("header-mismatch", f"Header and footer of the VMDK disagree in {', '.join(different)}."))
+        draft.findings.append(
+            finding("header-mismatch", f"Header and footer of the VMDK disagree in {', '.join(different)}.")
+        )
     return header
 
 
@@ -136,8 +157,13 @@ def _describe(draft: Draft, header: Header) -> None:
     draft.cluster_size = header.grain_sectors * SECTOR
     draft.compression = "deflate" if header.flags & COMPRESSED else None
     draft.dirty = bool(header.unclean)
-    draft.header.update(version=header.version, flags=header.flags, table_entries=header.table_entries,
-                        markers=bool(header.flags & MARKERS), tables_checked=True)
+    draft.header.update(
+        version=header.version,
+        flags=header.flags,
+        table_entries=header.table_entries,
+        markers=bool(header.flags & MARKERS),
+        tables_checked=True,
+    )
     if draft.dirty:
         draft.findings.append(finding("unclean", "The VMDK was not closed by its last writer."))
 
@@ -145,8 +171,8 @@ def _describe(draft: Draft, header: Header) -> None:
 def _check_fields(header: Header) -> None:
     problems = {
         f"version {header.version}": not 1 <= header.version <= 3,
-        f"grains of {header.grain_sectors} sectors":
-            not power_of_two(header.grain_sectors) or header.grain_sectors > MAX_GRAIN_SECTORS,
+        f"grains of {header.grain_sectors} sectors": not power_of_two(header.grain_sectors)
+        or header.grain_sectors > MAX_GRAIN_SECTORS,
         f"grain tables of {header.table_entries} entries": not 0 < header.table_entries <= MAX_TABLE_ENTRIES,
         "broken line ends, the mark of a text mode transfer": header.line_ends != LINE_ENDS,
         f"the compression algorithm {header.algorithm}": header.algorithm != (1 if header.flags & COMPRESSED else 0),
@@ -166,7 +192,9 @@ def _walk(image: Reader, draft: Draft, header: Header) -> None:
         check_end(image, draft, end=max(spare, default=0) * SECTOR, what="redundant grain table")
     used = [table for table in main if table]
     if len(set(used)) < len(used):
-        draft.findings.append(finding("shared-table", "Two parts of the disk share one grain table, an expansion bomb."))
+        draft.findings.append(
+            finding("shared-table", "Two parts of the disk share one grain table, an expansion bomb.")
+        )
     _walk_tables(image, draft, header, used)
 
 

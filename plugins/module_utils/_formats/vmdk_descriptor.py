@@ -1,7 +1,6 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-
 """The text descriptor of VMDK, alone in a file or embedded in a sparse extent."""
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ MAX_EXTENTS = 4096
 MAX_NAME = 512
 NO_PARENT = "ffffffff"
 SINGLE_FILE = {"monolithicSparse", "streamOptimized"}
-EXTENT = re.compile(r'^(RW|RDONLY|NOACCESS)[ \t]+(\d{1,19})[ \t]+([A-Z0-9]{1,16})(?:[ \t]+"([^"\r\n]*)"(?:[ \t]+(\d{1,19}))?)?')
+EXTENT = re.compile(
+    r'^(RW|RDONLY|NOACCESS)[ \t]+(\d{1,19})[ \t]+([A-Z0-9]{1,16})(?:[ \t]+"([^"\r\n]*)"(?:[ \t]+(\d{1,19}))?)?'
+)
 SETTING = re.compile(r'^[ \t]*([A-Za-z][A-Za-z0-9_.]{0,63})[ \t]*=[ \t]*"?([^"\r\n]*)"?')
 # Comment and blank lines, then the version: that is all that QEMU's own probing asks for.
 PROBE = re.compile(rb"(?:#[^\n]*\n|[ \t\r]*\n)*version=[123]\r?\n")
@@ -25,7 +26,7 @@ SIGNATURE = b"# disk descriptorfile"
 
 def looks_like_descriptor(start: bytes) -> bool:
     """Whether VMware or QEMU would take this text for a descriptor."""
-    return start[:len(SIGNATURE)].lower() == SIGNATURE or (start[:1] in b"#v\n\r \t" and bool(PROBE.match(start)))
+    return start[: len(SIGNATURE)].lower() == SIGNATURE or (start[:1] in b"#v\n\r \t" and bool(PROBE.match(start)))
 
 
 def parse_descriptor(draft: Draft, data: bytes, *, embedded: bool) -> None:
@@ -48,8 +49,15 @@ def _line(draft: Draft, settings: dict[str, str], line: str) -> None:
         if len(draft.extents) >= MAX_EXTENTS:
             raise Malformed("absurd-size", f"The VMDK descriptor lists more than {MAX_EXTENTS} extents.")
         access, sectors, kind, name, offset = extent.groups()
-        draft.extents.append(Extent(access=access, size=int(sectors) * SECTOR, kind=kind,
-                                    name=name[:MAX_NAME] if name is not None else None, offset=int(offset or 0) * SECTOR))
+        draft.extents.append(
+            Extent(
+                access=access,
+                size=int(sectors) * SECTOR,
+                kind=kind,
+                name=name[:MAX_NAME] if name is not None else None,
+                offset=int(offset or 0) * SECTOR,
+            )
+        )
     elif setting:
         settings.setdefault(setting.group(1).lower(), setting.group(2))
 
@@ -58,20 +66,35 @@ def _check_parent(draft: Draft, settings: dict[str, str]) -> None:
     name = settings.get("parentfilenamehint")
     if name or settings.get("parentcid", NO_PARENT).lower() != NO_PARENT:
         draft.backing = Backing(name=name or "", format="vmdk")
-        draft.findings.append(finding("backing-file", f"The image reads the parent '{name or 'without a name'}', which was "
-                                                      "not declared; declare it or use a flat copy."))
+        draft.findings.append(
+            finding(
+                "backing-file",
+                f"The image reads the parent '{name or 'without a name'}', which was "
+                "not declared; declare it or use a flat copy.",
+            )
+        )
 
 
 def _check_extents(draft: Draft, embedded: bool) -> None:
     """Only one sparse extent inside its own file names no other file."""
     if embedded and draft.variant not in SINGLE_FILE:
-        draft.findings.append(finding("unsupported-variant", f"A sparse VMDK that calls itself '{draft.variant}' is not one "
-                                                             "of monolithicSparse and streamOptimized."))
+        draft.findings.append(
+            finding(
+                "unsupported-variant",
+                f"A sparse VMDK that calls itself '{draft.variant}' is not one "
+                "of monolithicSparse and streamOptimized.",
+            )
+        )
     alone = embedded and len(draft.extents) == 1 and draft.extents[0].kind == "SPARSE"
     if alone:
         return
     for extent in draft.extents[:16]:
-        draft.findings.append(finding("extent-file", f"The {extent.kind} extent reads the file '{extent.name}'; convert the "
-                                                     "image to a single file on the host that made it."))
+        draft.findings.append(
+            finding(
+                "extent-file",
+                f"The {extent.kind} extent reads the file '{extent.name}'; convert the "
+                "image to a single file on the host that made it.",
+            )
+        )
     if not draft.extents:
         draft.findings.append(finding("malformed-header", "The VMDK descriptor lists no extent."))

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from .domain import Domain
 from .library import calling, library
+from .sources import disks_of
 from .xml import Element, get, parse, put, serialise
 
+# Reverting internal snapshots is broken in upstream's 11.2 and 11.3 (NEWS of libvirt 11.4); Debian's 11.3 has the fix.
+_SUSPECT_REVERT = ((11, 2, 0), (11, 4, 0))
 # libvirt's words for the state that a snapshot holds (conf/snapshot_conf.c), and ours.
 _STATES = {"running": "running", "blocked": "running", "paused": "paused", "shutoff": "stopped"}
 
@@ -20,7 +23,8 @@ _STATES = {"running": "running", "blocked": "running", "paused": "paused", "shut
 class Snapshot:
     """A snapshot: `state` is the VM's at that time, `created` in seconds since the epoch.
 
-    `definition` is the VM's description of that time, which a revert makes the VM's own again.
+    `definition` is the VM's description of that time, which a revert makes the VM's own again; `disks` are the files that
+    hold an internal snapshot.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Snapshot:
     description: str
     current: bool
     definition: Element | None
+    disks: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """What results show of it."""
@@ -51,9 +56,11 @@ def snapshots(domain: Domain) -> list[Snapshot]:
 def parse_snapshot(text: str, *, current: str) -> Snapshot:
     """The snapshot that libvirt's XML describes."""
     root = parse(text)
-    places = {get(root, "memory/@snapshot"), *(disk.get("snapshot", "") for disk in root.findall("disks/disk"))}
+    where = {disk.get("name", ""): disk.get("snapshot", "") for disk in root.findall("disks/disk")}
+    places = {get(root, "memory/@snapshot"), *where.values()}
     state = get(root, "state")
-    definition = root.find("inactiveDomain")
+    then, definition = root.find("domain"), root.find("inactiveDomain")
+    held = [] if then is None else [disk.path for disk in disks_of(then) if where.get(disk.target) == "internal"]
     return Snapshot(
         name=get(root, "name"),
         kind="external" if "external" in places or state == "disk-snapshot" else "internal",
@@ -63,8 +70,14 @@ def parse_snapshot(text: str, *, current: str) -> Snapshot:
         created=int(get(root, "creationTime", "0")),
         description=get(root, "description"),
         current=get(root, "name") == current,
-        definition=root.find("domain") if definition is None else definition,
+        definition=then if definition is None else definition,
+        disks=tuple(held),
     )
+
+
+def revert_is_suspect(version: tuple[int, int, int]) -> bool:
+    """Whether this libvirt's number says that reverting internal snapshots may fail."""
+    return _SUSPECT_REVERT[0] <= version < _SUSPECT_REVERT[1]
 
 
 def create_snapshot(domain: Domain, name: str, *, description: str, targets: Iterable[str], memory: bool) -> None:

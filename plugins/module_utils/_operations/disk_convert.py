@@ -40,9 +40,9 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
         verdict = _judge(request, QemuImg(tools.commands))
         if verdict != "convert":
             refresh = (Wait("bring the record up to date", lambda: _refresh(request, tools)),) if verdict == "same" else ()
-            return _unchanged(request, before, refresh)
+            return _unchanged(request, before, refresh, tools)
     elif before and _is_made(request, read_record(request.dest)):
-        return _unchanged(request, before, refresh)
+        return _unchanged(request, before, refresh, tools)
     return _conversion(request, before, after, tools)
 
 
@@ -154,11 +154,11 @@ def _refresh(request: ConvertRequest, tools: Tools) -> dict[str, Any]:
     return {}
 
 
-def _unchanged(request: ConvertRequest, before: dict[str, Any], refresh: tuple[Wait, ...]) -> Plan:
+def _unchanged(request: ConvertRequest, before: dict[str, Any], refresh: tuple[Wait, ...], tools: Tools) -> Plan:
     """Nothing to convert; owner, group and mode may still differ."""
     params = request.params
     steps, warnings, owned = plan_ownership(
-        request.dest, owner=params["owner"], group=params["group"], mode=params["mode"], uri=None
+        request.dest, owner=params["owner"], group=params["group"], mode=params["mode"], tools=tools
     )
     found = {**before, "src": request.source.path, "src_format": request.source.format, "options": request.declared}
     return Plan(
