@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the module vm_snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .specs import batch_spec
+
+_ITEM: dict[str, Any] = {
+    "name": {"type": "str"},
+    "vm": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent", "reverted"]},
+    "description": {"type": "str"},
+    "memory": {"type": "bool"},
+    "start": {"type": "bool"},
+    "remove_children": {"type": "bool"},
+    "timeout": {"type": "int"},
+    "uri": {"type": "str"},
+}
+
+SNAPSHOT = batch_spec(
+    "snapshots",
+    _ITEM,
+    key="name",
+    defaults={
+        "state": "present",
+        "start": False,
+        "remove_children": False,
+        "timeout": 600,
+        "uri": "qemu:///system",
+    },
+)

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The acts on snapshots: bounded in time, and after a failed revert the VM is still there."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+from .._errors import EngineError, ImageOpsError, TimedOut
+from .._hypervisor.connection import Connection
+from .._hypervisor.domain import Domain
+from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot
+from .._hypervisor.xml import serialise
+from .vm_snapshot_point import remember_point
+
+
+def bounded(call: Callable[[], None], *, timeout: float, what: str) -> None:
+    """Run `call`, at most for `timeout` seconds (0: as long as it takes); libvirt goes on with what it began."""
+    ended: list[ImageOpsError | None] = []
+
+    def run() -> None:
+        try:
+            call()
+        except ImageOpsError as error:
+            ended.append(error)
+        else:
+            ended.append(None)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(timeout or None)
+    if worker.is_alive():
+        raise TimedOut(
+            f"timeout: {what} did not end within {timeout:g} seconds; libvirt goes on with it, run the task again later."
+        )
+    error = ended[0] if ended else EngineError(f"{what} ended without an answer.")
+    if error:
+        raise error
+
+
+def take(domain: Domain, params: dict[str, Any], *, targets: list[str], memory: bool) -> None:
+    """Take the snapshot."""
+    name = params["name"]
+    bounded(
+        lambda: create_snapshot(domain, name, description=params["description"] or "", targets=targets, memory=memory),
+        timeout=params["timeout"],
+        what=f"taking the snapshot {name} of {domain.name}",
+    )
+    remember_point(domain, name)
+
+
+def revert(connection: Connection, domain: Domain, params: dict[str, Any]) -> None:
+    """Revert; when libvirt fails the VM is looked for, defined again where it got lost, and its state told."""
+    name, kept, ran = params["name"], serialise(domain.xml(secure=True)), domain.active
+    try:
+        bounded(
+            lambda: revert_to_snapshot(domain, name, start=bool(params["start"])),
+            timeout=params["timeout"],
+            what=f"reverting {domain.name} to {name}",
+        )
+    except EngineError as error:
+        raise _failed(connection, domain, error, kept=kept, ran=ran) from None
+    remember_point(domain, name)
+
+
+def _failed(connection: Connection, domain: Domain, error: EngineError, *, kept: str, ran: bool) -> EngineError:
+    found = connection.domain(domain.name)
+    how = "its definition and its snapshots are as before"
+    if found is None:
+        found, how = connection.define(kept), "libvirt had lost its definition, which was put back"
+    before = "ran" if ran else "was stopped"
+    return EngineError(
+        f"{str(error).rstrip('.')}. The VM {before} before and is {found.state} now; {how}.", **error.details
+    )
+
+
+def delete(domain: Domain, params: dict[str, Any]) -> None:
+    """Delete the snapshot, with its children where asked."""
+    name = params["name"]
+    bounded(
+        lambda: delete_snapshot(domain, name, children=bool(params["remove_children"])),
+        timeout=params["timeout"],
+        what=f"deleting the snapshot {name} of {domain.name}",
+    )

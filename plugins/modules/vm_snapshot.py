@@ -1,0 +1,234 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation and entry of the module vm_snapshot."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_snapshot
+short_description: Take, delete and revert snapshots of VMs
+version_added: 0.1.0
+author:
+  - The imageops.fleet developers (@imageops)
+description:
+  - Takes snapshots of libvirt VMs, deletes them, and reverts VMs to them.
+  - All snapshots are internal ones. They lie inside the VM's qcow2 disks, all disks at one moment, with the memory when the VM runs.
+  - A VM that such a snapshot can't hold whole is refused before anything is touched, namely one with a writable disk that isn't
+    qcow2, with UEFI firmware, with a TPM, or with external snapshots made by another tool. Read-only disks, such as a cloud-init
+    seed, are left out of the snapshot and are no obstacle.
+extends_documentation_fragment:
+  - imageops.fleet.attributes
+attributes:
+  idempotent:
+    description: A second run with the same options changes nothing.
+    support: partial
+    details:
+      - O(state=reverted) reverts at each run, unless the VM is stopped and neither its disks nor its definition were
+        changed since it was brought to that snapshot.
+requirements:
+  - Python's C(libvirt) on the host (Debian's package C(python3-libvirt))
+  - C(qemu-img) on the host (Debian's package C(qemu-utils))
+notes:
+  - A revert brings back the whole VM as libvirt keeps it in the snapshot, and that includes its definition. What was changed in the
+    definition since (memory, disks, networks, ...) is lost by a revert. The module names those parts in a warning and returns
+    them as RV(snapshots[].definition_changes), also in check mode.
+  - A disk that was attached after the snapshot was taken is detached by a revert. Its file stays as it is.
+  - A snapshot of a running VM is taken by QEMU while the guest stands still for as long as writing its memory takes.
+  - Reverting internal snapshots is broken in libvirt 11.2 and 11.3 as published upstream. Some distributions have the fix, such as
+    Debian 13. With these versions the module warns, tries, and after a failure makes sure that the VM is still defined.
+options:
+  snapshots:
+    description:
+      - Many snapshots in one task, with the same options as the single form, worked on in the order given.
+      - What an item leaves out comes from the task's own option of that name.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the snapshot.
+          - New ones may hold letters, digits and C(_.:+@-), at most 128 characters. A name of digits only is refused, because
+            QEMU could take it for the internal number of another snapshot.
+        type: str
+        required: true
+      vm: &vm
+        description: Name of the VM.
+        type: str
+      state: &state
+        description:
+          - V(present) takes the snapshot unless there is one of that name.
+          - V(absent) deletes it.
+          - V(reverted) brings disks, definition and memory of the VM back to it. The VM then is as it was when the snapshot was
+            taken, running, paused or stopped.
+        type: str
+        choices: [present, absent, reverted]
+      description: &description
+        description: A text that is kept with a new snapshot.
+        type: str
+      memory: &memory
+        description:
+          - Whether the snapshot holds the memory of the VM. By default it does when the VM runs or is paused, and not when it is
+            stopped.
+          - The other two combinations are refused. An internal snapshot of a running VM without its memory would be torn, and a
+            stopped VM has none.
+        type: bool
+      start: &start
+        description: Whether O(state=reverted) starts the VM when the snapshot holds no memory.
+        type: bool
+      remove_children: &remove_children
+        description:
+          - Whether O(state=absent) also deletes all snapshots below this one.
+          - Without it they stay, whole, and become children of its parent.
+        type: bool
+      timeout: &timeout
+        description:
+          - Seconds to wait for libvirt to take, delete or revert one snapshot; V(0) waits as long as it takes.
+          - The task fails after that, and libvirt goes on with what it began. Run the task again later.
+        type: int
+      uri: &uri
+        description: The local libvirt connection. URIs with a host part are refused, since disks of this host are looked at.
+        type: str
+  name:
+    description:
+      - Name of the snapshot.
+      - New ones may hold letters, digits and C(_.:+@-), at most 128 characters. A name of digits only is refused, because
+        QEMU could take it for the internal number of another snapshot.
+    type: str
+  vm: *vm
+  state:
+    <<: *state
+    default: present
+  description: *description
+  memory: *memory
+  start:
+    <<: *start
+    default: false
+  remove_children:
+    <<: *remove_children
+    default: false
+  timeout:
+    <<: *timeout
+    default: 600
+  uri:
+    <<: *uri
+    default: qemu:///system
+seealso:
+  - module: imageops.fleet.vm
+  - module: imageops.fleet.vm_clone
+"""
+
+EXAMPLES = r"""
+- name: Keep the VM as it is before an upgrade, with its memory when it runs
+  imageops.fleet.vm_snapshot:
+    vm: web1
+    name: before-upgrade
+    description: Debian 12, all packages of November
+
+- name: Go back to it
+  imageops.fleet.vm_snapshot:
+    vm: web1
+    name: before-upgrade
+    state: reverted
+
+- name: Several VMs in one task
+  imageops.fleet.vm_snapshot:
+    snapshots:
+      - vm: web1
+        name: clean
+      - vm: web2
+        name: clean
+
+- name: Delete a snapshot and all below it
+  imageops.fleet.vm_snapshot:
+    vm: web1
+    name: before-upgrade
+    state: absent
+    remove_children: true
+"""
+
+RETURN = r"""
+snapshots:
+  description: One entry per item, in the order given.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    vm:
+      description: Name of the VM.
+      type: str
+      returned: success
+    name:
+      description: Name of the snapshot.
+      type: str
+      returned: success
+    state:
+      description: Whether there is such a snapshot now, V(present) or V(absent).
+      type: str
+      returned: success
+    vm_state:
+      description: What the VM does now, such as V(running), V(paused) or V(stopped).
+      type: str
+      returned: success
+    kind:
+      description: V(internal), or V(external) for one that another tool made.
+      type: str
+      returned: when the snapshot is there
+    memory:
+      description: Whether it holds the VM's memory.
+      type: bool
+      returned: when the snapshot is there
+    current:
+      description: Whether the VM goes on from this snapshot; the next one becomes its child.
+      type: bool
+      returned: when the snapshot is there
+    parent:
+      description: Name of the snapshot above, or an empty string.
+      type: str
+      returned: when the snapshot is there
+    children:
+      description: Names of the snapshots right below.
+      type: list
+      elements: str
+      returned: when the snapshot is there
+    description:
+      description: The text kept with it.
+      type: str
+      returned: when the snapshot is there
+    created:
+      description: When it was taken, in seconds since the epoch; C((known after apply)) in check mode when it would be taken.
+      type: raw
+      returned: when the snapshot is there
+    definition_changes:
+      description: Parts of the VM's definition that a revert brings back to what they were, such as V(memory) or V(disk vdb).
+      type: list
+      elements: str
+      returned: when a revert changes the definition
+    changed:
+      description: Whether this item changed something, or would.
+      type: bool
+      returned: success
+    steps:
+      description: What was done, or would be.
+      type: list
+      elements: str
+      returned: success
+    msg:
+      description: Why this item failed.
+      type: str
+      returned: failure
+"""
+
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.run import run_module
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.snapshot_spec import SNAPSHOT
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_snapshot import OPERATION
+
+
+def main() -> None:
+    run_module(SNAPSHOT, OPERATION)
+
+
+if __name__ == "__main__":
+    main()
