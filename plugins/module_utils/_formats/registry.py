@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from . import foreign, qcow2, raw, vdi, vhd, vhdx, vmdk
+from . import foreign, qcow2, qcow2_header, raw, vdi, vhd, vhdx, vmdk
 from .facts import Draft
 from .reader import Reader
 
@@ -31,7 +31,7 @@ def parser_of(name: str) -> Parser:
 def signatures(image: Reader) -> list[str]:
     """Every disk format that a reader could take this file for, the one at the start first."""
     tests = {
-        "qcow2": image.upto(0, 4) == qcow2.MAGIC and image.upto(0, 8) != foreign.SIGNATURES["qcow"],
+        "qcow2": image.upto(0, 4) == qcow2_header.MAGIC and image.upto(0, 8) != foreign.SIGNATURES["qcow"],
         "vmdk": vmdk.is_vmdk(image),
         "vhdx": image.upto(0, 8) == vhdx.MAGIC,
         "vdi": image.upto(vdi.SIGNATURE_AT, 4) == vdi.SIGNATURE,
