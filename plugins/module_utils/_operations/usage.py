@@ -13,7 +13,7 @@ from .._errors import ImageOpsError, InUse, MissingLibrary
 from .._files import real_path
 from .._formats.chain import backing_path, open_image
 from .._formats.probe import inspect
-from .._formats.qcow2 import MAGIC as QCOW2
+from .._formats.qcow2_header import MAGIC as QCOW2
 from .._formats.vmdk import SPARSE_MAGIC as VMDK
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
