@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.rules import RULES
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -113,3 +115,9 @@ def test_playbook_is_documented(playbook: str) -> None:
     assert not [name for name in example if not re.search(rf"^#   {name}\b", head, re.MULTILINE)]
     assert "target_hosts | default('hypervisors')" in text
     assert f"`imageops.fleet.{playbook}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_safety_rule_is_documented(rule: str) -> None:
+    severity, reason = RULES[rule]
+    assert f"| `{rule}` | {severity} | {reason} |\n" in (ROOT / "docs/image-safety.md").read_text(encoding="utf-8")
