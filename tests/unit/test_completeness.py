@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
