@@ -103,7 +103,7 @@ options:
         type: str
       mode: &mode
         description: Permissions of O(dest) as octal text. New images get V(0640) by default.
-        type: str
+        type: raw
   dest:
     description: Absolute path of the image to make. Its folder must exist.
     type: path

@@ -78,7 +78,8 @@ class _Run:
         for item in self._items:
             self._join(item)
         names = [name for item in self._items for name in self._operation.locks(item.params, self._tools)]
-        with held(names, timeout=self._operation.lock_timeout, wait=self._wait_for_lock):
+        seconds = self._module.params.get("lock_timeout", self._operation.lock_timeout)
+        with held(names, timeout=seconds, wait=self._wait_for_lock):
             self._plan_all()
             if self._module.check_mode:
                 for item in self._items:

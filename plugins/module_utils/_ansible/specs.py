@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FORMATS = ["raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi"]
-FILE_OPTIONS: dict[str, Any] = {"owner": {"type": "str"}, "group": {"type": "str"}, "mode": {"type": "str"}}
+# YAML reads a bare 0640 as the number 416: as text it would be taken for other bits.
+FILE_OPTIONS: dict[str, Any] = {"owner": {"type": "str"}, "group": {"type": "str"}, "mode": {"type": "raw"}}
 
 
 @dataclass(frozen=True)
