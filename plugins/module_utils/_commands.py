@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from typing import Any, Optional, Protocol
+from typing import Any, Callable, Optional, Protocol
 
 from ._errors import EngineError, MissingLibrary, NoSpace, TimedOut
 
@@ -26,10 +26,8 @@ class Finished(Protocol):
     stderr: str
 
 
-class Runner(Protocol):
-    """What Commands needs from outside: subprocess.run's way of being called."""
-
-    def __call__(self, argv: list[str], **kwargs: Any) -> Finished: ...
+# What Commands needs from outside: it is called as subprocess.run is.
+Runner = Callable[..., Finished]
 
 
 def environment() -> dict[str, str]:
@@ -41,10 +39,17 @@ def failure(argv: Sequence[str], rc: int, stderr: str) -> EngineError:
     """The error of a program that ended with `rc`; a crash is named by its signal."""
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     said = lines[-1].strip() if lines else "it said nothing"
-    how = f"was ended by {signal.Signals(-rc).name}" if rc < 0 else f"failed with exit code {rc}"
+    how = f"was ended by {_signal_name(-rc)}" if rc < 0 else f"failed with exit code {rc}"
     kind = NoSpace if _NO_SPACE in stderr else EngineError
     text = f"{os.path.basename(argv[0])} {how}: {said}"
     return kind(text, cmd=list(argv), rc=rc, stderr=stderr)  # type: ignore[return-value]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class Commands:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 
@@ -54,3 +55,10 @@ class Unsupported(ImageOpsError):
 
 class MissingLibrary(ImageOpsError):
     """A Python library or program that this operation needs isn't installed."""
+
+
+def system_error(error: OSError) -> ImageOpsError:
+    """What the operating system said, as one sentence of ours."""
+    named = f"{error.filename}: " if error.filename else ""
+    kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else ImageOpsError
+    return kind(f"{named}{error.strerror or error or type(error).__name__}.", errno=error.errno)

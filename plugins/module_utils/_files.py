@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import stat
+import threading
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
@@ -16,18 +17,27 @@ from ._errors import Conflict, NotFound, NoSpace
 from ._sizes import format_size
 
 STATE_DIR = "/var/lib/imageops"
+STATE_VARIABLE = "IMAGEOPS_STATE_DIR"
 _PARTIAL = ".{name}.imageops-partial{suffix}"
 
 
-def state_dir(*parts: str) -> str:
-    """A folder of ours (0700, made when missing): under /var/lib/imageops for root, else under the user's XDG state."""
+def state_top() -> str:
+    """The state directory: /var/lib/imageops for root, else below the user's XDG state.
+
+    The environment variable IMAGEOPS_STATE_DIR names another one, for tests and unusual layouts; jobs inherit it.
+    """
+    named = os.environ.get(STATE_VARIABLE)
+    if named:
+        return named
     if os.geteuid() == 0:
-        top = STATE_DIR
-    else:
-        base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        top = os.path.join(base, "imageops")
-    os.makedirs(top, mode=0o711, exist_ok=True)
-    path = top
+        return STATE_DIR
+    return os.path.join(os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "imageops")
+
+
+def state_dir(*parts: str) -> str:
+    """A folder of ours (0700, made when missing) under the state directory."""
+    path = state_top()
+    os.makedirs(path, mode=0o711, exist_ok=True)
     for part in parts:
         path = os.path.join(path, part)
         with contextlib.suppress(FileExistsError):
@@ -130,14 +140,27 @@ def remove(path: str) -> None:
         sync_folder(path)
 
 
-def write_bytes(path: str, data: bytes, *, mode: int = 0o600) -> None:
-    """Give `path` the content `data`: old or new content at every moment, `mode` from the first byte."""
-    partial = partial_path(path, suffix=f"-{os.getpid()}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(handle, "wb") as stream:
-        os.fchmod(stream.fileno(), mode)
-        stream.write(data)
-    publish(partial, path)
+def write_bytes(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Give `path` the content `data`: old or new content at every moment, `mode` from the first byte.
+
+    What only has to survive the process needn't be `durable`.
+    """
+    # Threads of one process, and processes beside each other, write names of their own.
+    partial = partial_path(path, suffix=f"-{threading.get_native_id()}")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(partial)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(data)
+        if durable:
+            publish(partial, path)
+        else:
+            os.replace(partial, path)
+    except OSError:
+        remove(partial)
+        raise
 
 
 _MODE = re.compile(r"^0?[0-7]{3,4}$")

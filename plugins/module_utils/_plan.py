@@ -31,6 +31,8 @@ class Wait:
 class Plan:
     """The plan for one item.
 
+    `upkeep` is bookkeeping of ours that goes before the steps, also when there are none, and is no change.
+
     `before` and `after` hold the declared facts that are compared and shown as diff. `observe` looks again
     after the steps and returns what the item's result holds. A plan that rests on what an earlier item of
     the same list will make is `provisional`: it is made again just before it is applied.
@@ -42,6 +44,7 @@ class Plan:
     observe: Callable[[], dict[str, Any]]
     steps: tuple[Step, ...] = ()
     waits: tuple[Wait, ...] = ()
+    upkeep: tuple[Step, ...] = ()
     warnings: tuple[str, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
     provisional: bool = False
@@ -50,12 +53,3 @@ class Plan:
     def changed(self) -> bool:
         """Whether applying the plan changes anything."""
         return bool(self.steps)
-
-    def apply(self) -> dict[str, Any]:
-        """Run steps, then waits; return the facts observed afterwards."""
-        for step in self.steps:
-            step.run()
-        found: dict[str, Any] = {}
-        for wait in self.waits:
-            found.update(wait.run())
-        return {**self.observe(), **found}

@@ -23,6 +23,8 @@ from ._files import Fingerprint, fingerprint, partial_path, publish, remove, wri
 SCHEMA = 1
 ATTRIBUTE = "user.imageops.record"
 _NO_XATTR = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
+# What a file system says whose attributes are too small: ext4 holds one block of them.
+_TOO_SMALL = {errno.ENOSPC, errno.E2BIG, errno.ERANGE}
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def write_record(path: str, record: Record, *, final: str = "") -> None:
     try:
         os.setxattr(path, ATTRIBUTE, json.dumps(data, sort_keys=True).encode())
     except OSError as error:
-        if error.errno not in _NO_XATTR:
+        if error.errno not in _NO_XATTR | _TOO_SMALL:
             raise
+        _drop_attribute(path)
         where = {"device": found.st_dev, "record": data}
         text = json.dumps(where, sort_keys=True).encode()
         write_bytes(_sidecar(final or path, found.st_ino), text, mode=0o644)
@@ -120,7 +123,8 @@ def read_record(path: str) -> Optional[Record]:
         record = Record(**{key: value for key, value in loaded.items() if key in Record.__dataclass_fields__})
     except TypeError:
         return None
-    return record if record.made.get("ino") == status.ino else None
+    whole = all(isinstance(value, dict) for value in (record.source, record.options, record.made))
+    return record if whole and record.made.get("ino") == status.ino else None
 
 
 def untouched(path: str, record: Optional[Record]) -> bool:
@@ -129,11 +133,15 @@ def untouched(path: str, record: Optional[Record]) -> bool:
     return record is not None and found is not None and found.as_dict() == record.made
 
 
-def drop_record(path: str) -> None:
-    """Remove the record of `path`, sidecar included."""
+def _drop_attribute(path: str) -> None:
     try:
         os.removexattr(path, ATTRIBUTE)
     except OSError as error:
         if error.errno not in _NO_XATTR | {errno.ENODATA, errno.ENOENT}:
             raise
+
+
+def drop_record(path: str) -> None:
+    """Remove the record of `path`, sidecar included."""
+    _drop_attribute(path)
     remove(_sidecar(path, os.stat(path).st_ino))

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._errors import ImageOpsError, NoSpace
+from .._errors import ImageOpsError, system_error
 from .._locks import held
 from .._operations.operation import Operation, Tools
 from .._plan import Plan
@@ -34,22 +34,21 @@ class Item:
     result: dict[str, Any] = field(default_factory=dict)
     error: Optional[ImageOpsError] = None
     applied: bool = False
-
-    @property
-    def changed(self) -> bool:
-        return self.joined or bool(self.plan and self.plan.changed)
+    changed: bool = False
 
 
 def run_module(spec: ModuleSpec, operation: Operation) -> None:
     """Run `operation` for all items of a module call and end the module."""
-    module = AnsibleModule(argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints)
+    module = AnsibleModule(  # type: ignore[no-untyped-call]
+        argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
+    )
     tools = Tools(version=VERSION)
     run = _Run(module, operation, [Item(item) for item in spec.items(module.params)], tools)
     try:
         with _as_errors():
             run.all()
     except ImageOpsError as error:
-        module.fail_json(msg=str(error), **error.details, **run.outcome())
+        run.fail(error)
     finally:
         tools.close()
     run.finish()
@@ -61,9 +60,7 @@ def _as_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = f" ({error.filename})" if error.filename else ""
-        kind = NoSpace if error.errno == 28 else ImageOpsError
-        raise kind(f"{error.strerror or type(error).__name__}{named}.", errno=error.errno) from error
+        raise system_error(error) from error
 
 
 class _Run:
@@ -83,14 +80,18 @@ class _Run:
             self._plan_all()
             if self._module.check_mode:
                 for item in self._items:
-                    item.result = dict(item.plan.after) if item.plan else {}
+                    self._foretell(item)
                 return
             self._apply_all()
         self._in_parallel([item for item in self._items if item.applied], self._finish_item, _MOST_WAITS)
 
     def _join(self, item: Item) -> None:
         if not self._module.check_mode and self._operation.join(item.params, self._tools):
-            item.joined = True
+            item.joined = item.changed = True
+
+    def _foretell(self, item: Item) -> None:
+        if item.plan:
+            item.result, item.changed = dict(item.plan.after), item.plan.changed
 
     def _wait_for_lock(self, attempt: Callable[[], bool], timeout: float) -> bool:
         """Poll a lock; who holds it may run a job that is just what an item wants: then that one is joined."""
@@ -133,10 +134,21 @@ class _Run:
     def _apply(self, item: Item) -> None:
         with self._catching(item):
             if item.plan and item.plan.provisional:
+                # What earlier items would make is there now, or will never be.
+                self._tools.forecast.clear()
                 item.plan = self._operation.plan(item.params, self._tools)
-            for step in item.plan.steps if item.plan else ():
-                step.run()
+            if item.plan:
+                self._run_steps(item, item.plan)
             item.applied = True
+
+    def _run_steps(self, item: Item, plan: Plan) -> None:
+        for upkeep in plan.upkeep:
+            upkeep.run()
+        for number, step in enumerate(plan.steps, start=1):
+            # A step that failed changed nothing, unless others came before it.
+            item.changed = item.changed or number > 1
+            step.run()
+        item.changed = item.changed or plan.changed
 
     def _finish_item(self, item: Item) -> None:
         with self._catching(item):
@@ -156,7 +168,7 @@ class _Run:
     def outcome(self) -> dict[str, Any]:
         """What is returned however the run ends."""
         result: dict[str, Any] = {
-            "changed": any(item.changed and (item.applied or not item.error) for item in self._items if item.plan),
+            "changed": any(item.changed for item in self._items),
             self._operation.result: [self._item_result(item) for item in self._items],
         }
         if self._module._diff:
@@ -171,19 +183,26 @@ class _Run:
         if item.joined:
             result["joined"] = True
         if item.error:
-            result.update(item.error.details, failed=True, msg=str(item.error))
+            result = {**item.error.details, **result, "failed": True, "msg": str(item.error)}
         return result
 
     def finish(self) -> None:
         """End the module: exit, or fail with what went wrong in the items."""
+        failed = [item for item in self._items if item.error]
+        if failed:
+            self.fail(_refusal(failed, len(self._items)))
+        self._warn()
+        self._module.exit_json(**self.outcome())
+
+    def fail(self, error: ImageOpsError) -> None:
+        """End the module with `error`; what was done and found until then is told all the same."""
+        self._warn()
+        self._module.fail_json(**{**error.details, **self.outcome(), "msg": str(error)})
+
+    def _warn(self) -> None:
         for item in self._items:
             for warning in item.plan.warnings if item.plan else ():
                 self._module.warn(warning)
-        failed = [item for item in self._items if item.error]
-        if failed:
-            error = _refusal(failed, len(self._items))
-            self._module.fail_json(msg=str(error), **error.details, **self.outcome())
-        self._module.exit_json(**self.outcome())
 
 
 def _refusal(items: list[Item], total: int) -> ImageOpsError:

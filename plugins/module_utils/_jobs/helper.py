@@ -4,16 +4,18 @@
 """The host helper: a zipapp of our own module_utils that outlives the module run.
 
 AnsiballZ removes a module's payload when the module ends, so what must go on runs from
-`<state dir>/helper/<sha256>.pyz`. It holds the entry module and, found from the AST, all that this imports.
+`<state dir>/helper/<sha256>.pyz`. It holds the entry module and, found from their text, all that this imports.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import io
+import marshal
 import os
+import re
+import sys
 import zipfile
 from collections.abc import Iterator
 
@@ -22,14 +24,19 @@ from .._files import state_dir, write_bytes
 
 _PACKAGE = __name__.rsplit(".", 2)[0]
 _EPOCH = (2026, 1, 1, 0, 0, 0)
+_RELATIVE = re.compile(r"^[ \t]*from[ \t]+(\.+)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)", re.MULTILINE)
+_NAME = re.compile(r"(\w+)(?:\s+as\s+\w+)?")
+# A pyc that is never compared with its source (PEP 552): both are in one file that never changes.
+_UNCHECKED = (1).to_bytes(4, "little")
 
 
 def helper_program(entry: str) -> str:
     """Path of the helper whose main() is in the module `entry`; written when it is missing."""
-    data = _zipapp(entry, sources(entry))
-    path = os.path.join(state_dir("helper"), f"{hashlib.sha256(data).hexdigest()}.pyz")
+    texts = sources(entry)
+    told = repr((entry, sys.implementation.cache_tag, sorted(texts.items())))
+    path = os.path.join(state_dir("helper"), f"{hashlib.sha256(told.encode()).hexdigest()}.pyz")
     if not os.path.exists(path):
-        write_bytes(path, data, mode=0o700)
+        write_bytes(path, _zipapp(entry, texts), mode=0o700)
     return path
 
 
@@ -39,10 +46,9 @@ def sources(entry: str) -> dict[str, str]:
     waiting = [entry]
     while waiting:
         name = waiting.pop()
-        if name in found or not name.startswith(_PACKAGE + "."):
-            continue
-        found[name] = _source(name)
-        waiting.extend(_imports(name, found[name]))
+        if name not in found:
+            found[name] = _source(name)
+            waiting.extend(_imports(name, found[name]))
     return found
 
 
@@ -54,38 +60,38 @@ def _source(name: str) -> str:
     return str(text)
 
 
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 def _imports(name: str, text: str) -> Iterator[str]:
-    """Names of modules that `from . import x` and `from .x import y` in `text` need, packages included."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = name.rsplit(".", node.level)[0]
-            target = f"{base}.{node.module}" if node.module else base
-            if node.module:
-                yield target
-            for alias in node.names:
-                if _is_module(f"{target}.{alias.name}"):
-                    yield f"{target}.{alias.name}"
+    """Names of modules of ours that `text` imports; all our imports are relative, and start a line."""
+    for dots, module, names in _RELATIVE.findall(text):
+        base = name.rsplit(".", len(dots))[0]
+        target = f"{base}.{module}" if module else base
+        if _is_package(target):
+            yield from (f"{target}.{found}" for found in _NAME.findall(names))
+        else:
+            yield target
+
+
+def _is_package(name: str) -> bool:
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.submodule_search_locations is not None
 
 
 def _zipapp(entry: str, texts: dict[str, str]) -> bytes:
-    """A zip with fixed dates, so that equal sources give equal bytes."""
+    """A zip of sources, and of their compiled forms, so that a helper starts in half of the time."""
     files = {"__main__.py": f"from {entry} import main\nraise SystemExit(main())\n"}
-    for name in texts:
+    for name, text in texts.items():
         parts = name.split(".")
         files.update({"/".join([*parts[:depth], "__init__.py"]): "" for depth in range(1, len(parts))})
-    for name, text in texts.items():
-        path = name.replace(".", "/")
-        is_package = f"{path}/__init__.py" in files
-        files[f"{path}/__init__.py" if is_package else f"{path}.py"] = text
+        files[f"{'/'.join(parts)}.py"] = text
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(files):
-            archive.writestr(zipfile.ZipInfo(path, _EPOCH), files[path])
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, text in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(path, _EPOCH), text)
+            archive.writestr(zipfile.ZipInfo(f"{path}c", _EPOCH), _compiled(path, text))
     return buffer.getvalue()
+
+
+def _compiled(path: str, text: str) -> bytes:
+    code = compile(text, path, "exec", dont_inherit=True)
+    check = importlib.util.source_hash(text.encode())
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED + check + marshal.dumps(code)

@@ -15,7 +15,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
-from .._files import partial_path, state_dir
+from .._files import state_dir, write_bytes
 
 STARTING = "starting"
 RUNNING = "running"
@@ -67,11 +67,7 @@ def job_dir(identifier: str) -> str:
 
 def _write(path: str, data: dict[str, Any]) -> None:
     """Replace a small JSON file; it only has to survive the process, so nothing is flushed."""
-    partial = partial_path(path, suffix=f"-{os.getpid()}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump(data, stream, sort_keys=True)
-    os.replace(partial, path)
+    write_bytes(path, json.dumps(data, sort_keys=True, default=str).encode(), durable=False)
 
 
 def _read(path: str) -> Optional[dict[str, Any]]:
@@ -91,7 +87,8 @@ def write_state(state: JobState) -> None:
 def read_state(identifier: str) -> Optional[JobState]:
     """The state of a job, None when there never was one (or a later version wrote it)."""
     loaded = _read(os.path.join(job_dir(identifier), "state.json"))
-    if loaded is None or not set(loaded) <= set(JobState.__dataclass_fields__):
+    known = set(JobState.__dataclass_fields__)
+    if loaded is None or not {"id", "kind", "request"} <= set(loaded) <= known:
         return None
     return JobState(**loaded)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from typing import Any, Callable
 
-from .._errors import ImageOpsError, InUse
+from .._errors import EngineError, ImageOpsError, InUse, system_error
 from .._locks import try_lock
 from .clock import Clock
 from .progress import Progress
@@ -25,10 +26,12 @@ class _Stopped(BaseException):
 
 
 def _stop(signum: int, frame: Any) -> None:
+    # Once is enough: a second one must not cut the tidying short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Stopped
 
 
-def run_job(directory: str, kinds: dict[str, Work]) -> int:
+def run_job(directory: str, kinds: Mapping[str, Work]) -> int:
     """Do the job in `directory`; the exit code.
 
     A work function gets the params, a Progress, and the descriptor of the lock, which every engine it starts must inherit.
@@ -38,6 +41,9 @@ def run_job(directory: str, kinds: dict[str, Work]) -> int:
     if state is None:
         print(f"no state in {directory}", file=sys.stderr)
         return 2
+    if state.ended:
+        print("given up before it began", file=sys.stderr)
+        return 1
     signal.signal(signal.SIGTERM, _stop)
     clock = Clock()
     try:
@@ -49,21 +55,20 @@ def run_job(directory: str, kinds: dict[str, Work]) -> int:
     except _Stopped:
         state.status = CANCELLED
     except ImageOpsError as error:
-        _fail(state, type(error).__name__, str(error), error.details)
+        _fail(state, error)
     except OSError as error:
-        kind = "NoSpace" if error.errno == 28 else "ImageOpsError"
-        _fail(state, kind, f"{error.strerror} ({error.filename})." if error.filename else f"{error.strerror}.", {})
+        _fail(state, system_error(error))
     finally:
         if not state.ended:
-            _fail(state, "EngineError", f"The job {state.id} ended unexpectedly; its log is {directory}/log.", {})
+            _fail(state, EngineError(f"The job {state.id} ended unexpectedly; its log is {directory}/log."))
         state.updated = clock.time()
         write_state(state)
     return 0 if state.status == DONE else 1
 
 
-def _fail(state: JobState, kind: str, message: str, details: dict[str, Any]) -> None:
+def _fail(state: JobState, error: ImageOpsError) -> None:
     state.status = FAILED
-    state.error = {"type": kind, "message": message, "details": details}
+    state.error = {"type": type(error).__name__, "message": str(error), "details": error.details}
 
 
 def _take_lock(name: str, clock: Clock) -> int:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from .._jobs.worker import run_job
+from .._jobs.worker import Work, run_job
 from .convert_job import convert
 
-_KINDS = {"convert": convert}
+_KINDS: dict[str, Work] = {"convert": convert}
 
 
 def main() -> int:
