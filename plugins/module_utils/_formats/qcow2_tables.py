@@ -9,9 +9,12 @@ some tens of milliseconds.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .facts import Draft
+from .qcow2_compressed import compressed_end, smallest
 from .reader import (
     MAX_PIECE,
     SECTOR,
@@ -22,6 +25,7 @@ from .reader import (
     check_capacity,
     check_end,
     entries,
+    not_empty,
     unchecked,
 )
 from .rules import finding
@@ -29,6 +33,7 @@ from .rules import finding
 OFFSET_MASK = 0x00FFFFFFFFFFFE00
 COMPRESSED = 1 << 62
 MAX_L1_HELD = 65536
+NOT_COMPRESSED = bytes(flags for flags in range(256) if not flags & 0x40)
 
 
 @dataclass(frozen=True)
@@ -65,13 +70,9 @@ class Walk:
     entry_size: int
     external: bool
     end: int = 0
+    padded: int = 0
     stored: int = 0
     packed: int = 0
-
-    @property
-    def smallest_packed(self) -> int:
-        """Deflate shrinks at most 1032 times; a zstd frame has at least its header and one block."""
-        return 10 if self.draft.compression == "zstd" else self.cluster_size // 1032
 
     @property
     def guest_tail(self) -> int:
@@ -95,9 +96,9 @@ def check_tables(image: Reader, draft: Draft, *, regions: list[Region], extended
             _walk_l1(walk, region, regions)
         elif region.what.startswith("L1 table"):
             _check_pointers(walk, region, what="L2 table of a snapshot")
-    check_end(image, draft, end=walk.end, what="last cluster of guest data")
+    check_end(image, draft, end=walk.end, padded=walk.padded, what="last cluster of guest data")
     if not external:
-        check_capacity(draft, stored=walk.packed * walk.smallest_packed, available=image.size)
+        check_capacity(draft, stored=walk.packed * smallest(draft), available=image.size)
         check_capacity(draft, stored=walk.stored, available=-(-image.size // cluster_size) * cluster_size)
 
 
@@ -128,7 +129,7 @@ def _walk_l1(walk: Walk, region: Region, regions: list[Region]) -> None:
     _check_pointers(walk, region, what="L2 table")
     index, total = 0, 0
     for data in walk.image.chunks(region.offset, region.length, what=region.what):
-        if any(data):
+        if not_empty(data):
             found = [
                 (index + at, entry & OFFSET_MASK)
                 for at, entry in enumerate(entries(data, code="Q", big_endian=True))
@@ -160,73 +161,71 @@ def _walk_l2(walk: Walk, offsets: list[tuple[int, int]], total: int) -> None:
     for index, offset in offsets[:limit]:
         table = walk.image.upto(offset, min(walk.cluster_size, MAX_PIECE))
         table = table[: len(table) // walk.entry_size * walk.entry_size]
-        if table and any(table):
+        if not_empty(table):
             _l2_table(walk, index, table)
     if total > limit:
-        unchecked(walk.draft, what="L2 tables")
+        unchecked(walk.draft, what="set of L2 tables")
 
 
 def _l2_table(walk: Walk, index: int, table: bytes) -> None:
-    plain = table if walk.entry_size == 8 else _first_words(table)
-    if any(flags & 0x40 for flags in set(plain[0::8])):
+    plain = table if walk.entry_size == 8 else _words(table, 0)
+    if plain[0::8].translate(None, NOT_COMPRESSED):
         plain = _compressed(walk, plain)
-    cleared = _without_flags(plain, 8)
-    values = entries(cleared, code="Q", big_endian=True)
-    farthest = max(values) & OFFSET_MASK
-    if not farthest:
-        return
-    _check_alignment(walk, cleared)
+    count = len(plain) // 8
+    offsets = int.from_bytes(plain, "big") & spread(OFFSET_MASK, count)
+    if offsets & spread(walk.cluster_size - SECTOR, count):
+        walk.draft.findings.append(finding("table-bounds", "An L2 entry points into the middle of a cluster."))
     if walk.external:
         return
-    walk.stored += (len(values) - values.count(0) - values.count(1)) * walk.cluster_size
-    if farthest + walk.cluster_size > walk.image.size:
-        _beyond(walk, index * len(values), [value & OFFSET_MASK for value in values])
+    walk.stored += reaching(offsets, count, 1) * walk.cluster_size
+    if reaching(offsets, count, max(walk.image.size - walk.cluster_size, 0) + 1):
+        found = entries(offsets.to_bytes(count * 8, "big"), code="Q", big_endian=True)
+        subclusters = entries(_words(table, 1), code="Q", big_endian=True) if walk.entry_size == 16 else None
+        _beyond(walk, index * count, found, subclusters)
 
 
-def _first_words(table: bytes) -> bytes:
-    """The entries of an extended L2 table without their subcluster bitmaps."""
-    return entries(table, code="Q", big_endian=False)[0::2].tobytes()
+@lru_cache(maxsize=32)
+def spread(value: int, count: int) -> int:
+    """One wide integer with the same 8 bytes count times: a mask for a whole table at once."""
+    return int.from_bytes(value.to_bytes(8, "big") * count, "big")
 
 
-def _check_alignment(walk: Walk, cleared: bytes) -> None:
-    mask = int.from_bytes((walk.cluster_size - SECTOR).to_bytes(8, "big") * (len(cleared) // 8), "big")
-    if int.from_bytes(cleared, "big") & mask:
-        walk.draft.findings.append(finding("table-bounds", "An L2 entry points into the middle of a cluster."))
+def reaching(table: int, count: int, least: int) -> int:
+    """How many of the count values in a wide integer, each below 2^56, are least or more: adding carries into bit 63."""
+    carried = (table + spread((1 << 63) - min(least, 1 << 62), count)) & spread(1 << 63, count)
+    return carried.to_bytes(count * 8, "big")[0::8].count(0x80)
 
 
-def _beyond(walk: Walk, first: int, offsets: list[int]) -> None:
-    """The slow path: which entry passes the end, and is it only the padding of the disk's last cluster?"""
+def _words(table: bytes, which: int) -> bytes:
+    """Of an extended L2 table the entries (0) or their subcluster bitmaps (1)."""
+    return array("Q", table)[which::2].tobytes()
+
+
+def _beyond(walk: Walk, first: int, offsets: array[int], subclusters: array[int] | None) -> None:
+    """The slow path: which entry passes the end, and is it only by padding that no guest sees?
+
+    With subclusters (32 per cluster, the low half of the bitmap says which are allocated) nothing is padded.
+    """
+    size = walk.cluster_size
     for at, offset in enumerate(offsets):
-        length = walk.guest_tail if first + at == walk.last_cluster else walk.cluster_size
-        if offset:
-            walk.end = max(walk.end, offset + length)
+        if not offset:
+            continue
+        length = walk.guest_tail if first + at == walk.last_cluster else size
+        if subclusters is not None:
+            length = min(length, (subclusters[at] & 0xFFFFFFFF).bit_length() * size // 32)
+        walk.end = max(walk.end, offset + length)
+        walk.padded = max(walk.padded, offset + (size if subclusters is None else length))
 
 
 def _compressed(walk: Walk, table: bytes) -> bytes:
-    """Check the compressed entries and return the table with them cleared.
-
-    A descriptor has the host offset in its low x bits, x = 62 - (cluster bits - 8), and above them the number of
-    further sectors of 512 bytes.
-    """
-    shift = 62 - (walk.cluster_size.bit_length() - 9)
+    """Check the compressed entries and return the table with them cleared."""
     values = entries(table, code="Q", big_endian=True)
     descriptors = [value & (COMPRESSED - 1) for value in values if value & COMPRESSED]
     if len(set(descriptors)) < len(descriptors):
         walk.draft.findings.append(finding("shared-table", "Compressed clusters are shared, an expansion bomb."))
     walk.packed += len(descriptors)
-    mask = (1 << shift) - 1
-    end = max(((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR for found in descriptors)
-    size = walk.image.size
-    if size < end < size + SECTOR:
-        walk.draft.findings.append(
-            finding(
-                "unpadded-end",
-                f"The file of {size} bytes ends inside a sector that holds "
-                "compressed data; compare it with its source.",
-            )
-        )
-    elif not walk.external:
-        walk.end = max(walk.end, end)
+    if not walk.external:
+        walk.end = max(walk.end, compressed_end(walk.image, walk.draft, descriptors))
     kept = bytearray(table)
     for at in (at for at, flags in enumerate(table[0::8]) if flags & 0x40):
         kept[at * 8 : at * 8 + 8] = bytes(8)

@@ -16,9 +16,11 @@ from .rules import finding
 
 SECTOR = 512
 MAX_PIECE = 4 << 20
-# Tables of one image that are walked entry by entry; 32 MiB is a full 256 GiB qcow2 with 64 KiB clusters.
+# How much of an image's tables is read. 32 MiB of L2 tables describe 256 GiB in clusters of 64 KiB; the block maps of the
+# other formats name larger blocks, and 8 MiB of them at least 1 TiB.
 TABLE_BUDGET = 32 << 20
-TABLE_COUNT = 16384
+MAP_BUDGET = 8 << 20
+TABLE_COUNT = 8192
 CHUNK = 256 << 10
 # The largest disk of any vendor's own limits (VHDX); nothing lawful is larger.
 MAX_VIRTUAL_SIZE = 64 << 40
@@ -82,6 +84,11 @@ def entries(data: bytes, *, code: str, big_endian: bool) -> array[int]:
     return values
 
 
+def not_empty(table: bytes) -> bool:
+    """Whether a table holds anything but zeros; one comparison in C."""
+    return table != bytes(len(table))
+
+
 def text(data: bytes) -> str:
     """A name as QEMU reads it: up to the first NUL, any byte kept."""
     return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
@@ -102,13 +109,17 @@ def check_virtual_size(draft: Draft) -> None:
         )
 
 
-def check_end(image: Reader, draft: Draft, *, end: int, what: str) -> None:
-    """Note that something referenced lies past the end of the file."""
+def check_end(image: Reader, draft: Draft, *, end: int, what: str, padded: int = 0) -> None:
+    """Note that something referenced lies past the end of the file; of padding, that no guest has, that it is missing."""
     if end > image.size:
         draft.findings.append(
             finding(
                 "truncated", f"The {what} ends at byte {end}, the file already at {image.size}; get the file again."
             )
+        )
+    elif padded > image.size:
+        draft.findings.append(
+            finding("unpadded-end", f"The {what} lacks its padding up to byte {padded}; no guest data are missing.")
         )
 
 
@@ -130,6 +141,6 @@ def unchecked(draft: Draft, *, what: str) -> None:
     draft.findings.append(
         finding(
             "tables-unchecked",
-            f"The {what} are larger than the limit of {TABLE_BUDGET} bytes; the rest was not checked for truncation.",
+            f"The {what} goes beyond the limit of the check; the rest was not looked at for truncation.",
         )
     )

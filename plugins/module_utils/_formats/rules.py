@@ -44,7 +44,7 @@ RULES: dict[str, tuple[str, str]] = {
     "chain-loop": (ERROR, "the chain comes back to itself; qemu-img recurses until descriptors run out"),
     "chain-depth": (ERROR, "the chain is longer than the limit"),
     "unclean": (WARNING, "the last writer did not close the image"),
-    "unpadded-end": (WARNING, "the file ends inside a sector that holds compressed data"),
+    "unpadded-end": (WARNING, "the file ends inside the padding of its last cluster; no guest data are missing"),
     "tables-unchecked": (WARNING, "tables beyond the limit of the check were not read"),
     "bitmap-in-use": (WARNING, "a dirty bitmap was not saved cleanly and cannot be trusted"),
     "legacy-encryption": (WARNING, "the old AES encryption of qcow2, which QEMU has given up for guests"),

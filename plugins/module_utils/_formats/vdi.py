@@ -17,7 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .facts import Draft
-from .reader import SECTOR, TABLE_BUDGET, Malformed, Reader, check_capacity, check_end, check_virtual_size, entries
+from .reader import (
+    MAP_BUDGET,
+    SECTOR,
+    Malformed,
+    Reader,
+    check_capacity,
+    check_end,
+    check_virtual_size,
+    entries,
+    unchecked,
+)
 from .rules import finding
 
 SIGNATURE = b"\x7f\x10\xda\xbe"
@@ -111,10 +121,10 @@ def _check_fields(header: Header) -> None:
 
 def _walk(image: Reader, draft: Draft, header: Header) -> None:
     """A used entry is the number of a block in the data area."""
-    if header.blocks * 4 > TABLE_BUDGET:
-        raise Malformed("absurd-size", f"The VDI claims a block map of {header.blocks} entries.")
+    if header.blocks * 4 > MAP_BUDGET:
+        unchecked(draft, what="block map")
     last, stored, seen = -1, 0, 0
-    for data in image.chunks(header.map_offset, header.blocks * 4, what="block map"):
+    for data in image.chunks(header.map_offset, min(header.blocks * 4, MAP_BUDGET), what="block map"):
         values = entries(data, code="I", big_endian=False)
         used = set(values) - {UNUSED, DISCARDED}
         last, seen = max(used | {last}), seen + len(used)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 from .facts import Draft
 from .reader import (
+    MAP_BUDGET,
     SECTOR,
-    TABLE_BUDGET,
     Malformed,
     Reader,
     check_capacity,
@@ -30,6 +30,7 @@ from .reader import (
     check_virtual_size,
     entries,
     power_of_two,
+    unchecked,
 )
 from .rules import finding
 
@@ -162,8 +163,8 @@ def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
         raise Malformed(
             "table-bounds", f"The block table of {count} entries is too small for {draft.virtual_size} bytes."
         )
-    if count * 4 > TABLE_BUDGET:
-        raise Malformed("absurd-size", f"The VHD claims a block table of {count} entries.")
+    if count * 4 > MAP_BUDGET:
+        unchecked(draft, what="block table")
     draft.header["parent"] = _parent(name) if footer.kind == 4 else None
     check_virtual_size(draft)
     _walk(image, draft, table, count)
@@ -178,7 +179,7 @@ def _walk(image: Reader, draft: Draft, table: int, count: int) -> None:
     block = draft.cluster_size or 0
     bitmap = -(-(block // SECTOR // 8) // SECTOR) * SECTOR
     last, stored, seen = -1, 0, 0
-    for data in image.chunks(table, count * 4, what="block table"):
+    for data in image.chunks(table, min(count * 4, MAP_BUDGET), what="block table"):
         values = entries(data, code="I", big_endian=True)
         used = set(values) - {UNUSED}
         last, seen = max(used | {last}), seen + len(used)

@@ -29,6 +29,7 @@ from .reader import (
     check_end,
     check_virtual_size,
     entries,
+    not_empty,
     power_of_two,
     unchecked,
 )
@@ -209,7 +210,7 @@ def _walk_tables(image: Reader, draft: Draft, header: Header, tables: list[int])
     length, last, stored, packed = header.table_entries * 4, 0, 0, 0
     for table in tables[:TABLE_COUNT]:
         data = image.exact(table * SECTOR, length, what="grain table")
-        if any(data):
+        if not_empty(data):
             values = entries(data, code="I", big_endian=False)
             last = max(last, max(values))
             count = len(values) - values.count(0) - values.count(1)
@@ -219,7 +220,7 @@ def _walk_tables(image: Reader, draft: Draft, header: Header, tables: list[int])
     if last > 1:
         _check_last(image, draft, header, last * SECTOR, stored)
     if len(tables) > TABLE_COUNT:
-        unchecked(draft, what="grain tables")
+        unchecked(draft, what="set of grain tables")
 
 
 def _check_last(image: Reader, draft: Draft, header: Header, last: int, stored: int) -> None:

@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compressed clusters of qcow2.
+
+A descriptor has the host offset in its low x bits, x = 62 - (cluster bits - 8), and above them the number of further
+sectors of 512 bytes. The data need not fill their last sector, so a file may lawfully end inside it.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from .facts import Draft
+from .reader import SECTOR, Reader
+
+# A zstd frame has at least its header and one block; deflate shrinks at most 1032 times.
+SMALLEST_ZSTD = 10
+DEFLATE_RATIO = 1032
+RAW_DEFLATE = -15
+
+
+def smallest(draft: Draft) -> int:
+    """The fewest bytes that a compressed cluster can take."""
+    return SMALLEST_ZSTD if draft.compression == "zstd" else (draft.cluster_size or 0) // DEFLATE_RATIO
+
+
+def compressed_end(image: Reader, draft: Draft, descriptors: list[int]) -> int:
+    """Where the farthest compressed cluster ends, its last sector only counted as far as it is needed."""
+    cluster_bits = (draft.cluster_size or 1).bit_length() - 1
+    shift = 62 - (cluster_bits - 8)
+    mask = (1 << shift) - 1
+    end, start = max(
+        (((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR, found & mask) for found in descriptors
+    )
+    if image.size < end < image.size + SECTOR and draft.compression == "zlib" and _whole(image, draft, start):
+        return image.size
+    return end
+
+
+def _whole(image: Reader, draft: Draft, start: int) -> bool:
+    """Whether the rest of the file from start inflates to one whole cluster."""
+    length = draft.cluster_size or 0
+    try:
+        data = zlib.decompressobj(RAW_DEFLATE).decompress(image.upto(start, image.size - start), length)
+    except zlib.error:
+        return False
+    return len(data) == length
