@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
-from typing import Any, Callable, Optional, Protocol
+from typing import Any, Callable, Protocol
 
 from ._errors import EngineError, MissingLibrary, NoSpace, TimedOut
 
@@ -62,9 +62,9 @@ class Commands:
         self,
         argv: Sequence[str],
         *,
-        stdin: Optional[str] = None,
+        stdin: str | None = None,
         pass_fds: Sequence[int] = (),
-        timeout: Optional[float] = None,
+        timeout: float | None = None,
     ) -> str:
         """Standard output of `argv`.
 
@@ -97,7 +97,9 @@ class Commands:
         try:
             return json.loads(text)
         except ValueError:
-            raise EngineError(f"{argv[0]} printed something that is not JSON.", cmd=list(argv), stdout=text[:2000]) from None
+            raise EngineError(
+                f"{argv[0]} printed something that is not JSON.", cmd=list(argv), stdout=text[:2000]
+            ) from None
 
 
 _PACKAGES = {"qemu-img": "qemu-utils", "qemu-storage-daemon": "qemu-system-common", "virsh": "libvirt-clients"}
@@ -107,7 +109,9 @@ def missing_program(name: str) -> MissingLibrary:
     """The error for a program that isn't installed, with the Debian package that holds it."""
     program = os.path.basename(name)
     package = _PACKAGES.get(program, program)
-    return MissingLibrary(f"The program '{program}' is not installed on this host; install the package {package} (Debian's name).")
+    return MissingLibrary(
+        f"The program '{program}' is not installed on this host; install the package {package} (Debian's name)."
+    )
 
 
 def require_program(name: str) -> str:

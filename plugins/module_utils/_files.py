@@ -11,9 +11,9 @@ import re
 import stat
 import threading
 from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any
 
-from ._errors import Conflict, NotFound, NoSpace
+from ._errors import Conflict, NoSpace, NotFound
 from ._sizes import format_size
 
 STATE_DIR = "/var/lib/imageops"
@@ -57,7 +57,7 @@ class Fingerprint:
         return asdict(self)
 
 
-def fingerprint(path: str) -> Optional[Fingerprint]:
+def fingerprint(path: str) -> Fingerprint | None:
     """The fingerprint of `path` (links followed), None when nothing is there."""
     try:
         found = os.stat(path)
@@ -166,6 +166,6 @@ def write_bytes(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Tr
 _MODE = re.compile(r"^0?[0-7]{3,4}$")
 
 
-def parse_mode(value: str) -> Optional[int]:
+def parse_mode(value: str) -> int | None:
     """The permission bits of an octal text such as 0640, None when it isn't one."""
     return int(value, 8) if _MODE.match(value) else None

@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Callable, Optional
+from typing import Callable
 
 from ._errors import InUse
 from ._files import state_dir
@@ -24,7 +24,7 @@ def lock_path(name: str) -> str:
     return os.path.join(state_dir("locks"), hashlib.sha256(name.encode()).hexdigest()[:32])
 
 
-def try_lock(name: str, *, inheritable: bool = False) -> Optional[int]:
+def try_lock(name: str, *, inheritable: bool = False) -> int | None:
     """Take the lock of `name`; the descriptor that holds it, or None while somebody else has it."""
     handle = os.open(lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -15,7 +15,7 @@ import glob
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from ._errors import Conflict
 from ._files import Fingerprint, fingerprint, partial_path, publish, remove, write_bytes
@@ -85,7 +85,7 @@ def _tidy_sidecars(path: str) -> None:
             remove(other)
 
 
-def _load(path: str) -> Optional[dict[str, Any]]:
+def _load(path: str) -> dict[str, Any] | None:
     try:
         loaded = json.loads(os.getxattr(path, ATTRIBUTE))
         return loaded if isinstance(loaded, dict) else None
@@ -93,7 +93,7 @@ def _load(path: str) -> Optional[dict[str, Any]]:
         return _load_sidecar(path)
 
 
-def _load_sidecar(path: str) -> Optional[dict[str, Any]]:
+def _load_sidecar(path: str) -> dict[str, Any] | None:
     try:
         status = os.stat(path)
         with open(_sidecar(path, status.st_ino), "rb") as stream:
@@ -105,7 +105,7 @@ def _load_sidecar(path: str) -> Optional[dict[str, Any]]:
     return record if same else None
 
 
-def read_record(path: str) -> Optional[Record]:
+def read_record(path: str) -> Record | None:
     """The record on `path`, None when there is none that names this very file.
 
     The record of a copy names another inode and doesn't count. Raises Conflict for a schema newer than ours.
@@ -127,7 +127,7 @@ def read_record(path: str) -> Optional[Record]:
     return record if whole and record.made.get("ino") == status.ino else None
 
 
-def untouched(path: str, record: Optional[Record]) -> bool:
+def untouched(path: str, record: Record | None) -> bool:
     """Whether `path` is, by size and mtime, still as it was when `record` was written."""
     found = fingerprint(path)
     return record is not None and found is not None and found.as_dict() == record.made

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-from typing import Union
 
 from ._errors import InvalidOption
 
@@ -15,14 +14,16 @@ _PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*$", re.IGNORE
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def parse_size(value: Union[str, int], *, option: str = "size") -> int:
+def parse_size(value: str | int, *, option: str = "size") -> int:
     """Bytes of `10GiB`, `10G`, `1.5 MiB` or `512`.
 
     Raises InvalidOption when the text isn't a size, or isn't a whole number of bytes.
     """
     match = _PATTERN.match(str(value))
     if not match:
-        raise InvalidOption(f"{option}: '{value}' is not a size; give bytes, or a number with a unit such as 10GiB or 512M.")
+        raise InvalidOption(
+            f"{option}: '{value}' is not a size; give bytes, or a number with a unit such as 10GiB or 512M."
+        )
     number, unit = match.groups()
     factor = _FACTORS[unit.lower()]
     size = int(number) * factor if number.isdigit() else float(number) * factor

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -29,10 +29,10 @@ class Item:
     """One item on its way: options, plan, result or error."""
 
     params: dict[str, Any]
-    plan: Optional[Plan] = None
+    plan: Plan | None = None
     joined: bool = False
     result: dict[str, Any] = field(default_factory=dict)
-    error: Optional[ImageOpsError] = None
+    error: ImageOpsError | None = None
     applied: bool = False
     changed: bool = False
 
@@ -71,7 +71,10 @@ class _Run:
         self._tools = tools
 
     def all(self) -> None:
-        """Join, lock, plan; refuse, or apply and wait."""
+        """Expand, join, lock, plan; refuse, or apply and wait."""
+        self._items = [
+            Item(params) for item in self._items for params in self._operation.expand(item.params, self._tools)
+        ]
         for item in self._items:
             self._join(item)
         names = [name for item in self._items for name in self._operation.locks(item.params, self._tools)]
@@ -116,12 +119,13 @@ class _Run:
     def _apply_all(self) -> None:
         """Apply in order; neighbours that don't rest on each other run side by side."""
         group: list[Item] = []
+        most = self._module.params.get("parallel") or self._operation.parallel
         for item in self._items:
             if item.plan and item.plan.provisional:
-                self._in_parallel(group, self._apply, self._operation.parallel)
+                self._in_parallel(group, self._apply, most)
                 group = []
             group.append(item)
-        self._in_parallel(group, self._apply, self._operation.parallel)
+        self._in_parallel(group, self._apply, most)
 
     def _in_parallel(self, items: list[Item], act: Callable[[Item], None], most: int) -> None:
         if min(most, len(items)) <= 1:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .. import _errors
 from .._commands import Commands
@@ -70,7 +70,7 @@ def write_lock(target: str) -> str:
     return f"write:{target}"
 
 
-def running(job: Job, clock: Clock) -> Optional[JobState]:
+def running(job: Job, clock: Clock) -> JobState | None:
     """The state of the job that writes the same target now, whatever its params; None when none runs.
 
     One that was started a moment ago counts, though it doesn't hold its lock yet.
@@ -90,7 +90,7 @@ def _is_held(lock: str) -> bool:
     return False
 
 
-def join(job: Job, clock: Clock, *, timeout: Optional[float] = None) -> bool:
+def join(job: Job, clock: Clock, *, timeout: float | None = None) -> bool:
     """Wait for the end of `job` when it runs already; False when it doesn't.
 
     Raises Conflict when a job with other params writes the same target, and the job's own error when it fails.
@@ -126,7 +126,7 @@ def start(job: Job, clock: Clock, commands: Commands) -> JobState:
     if current is not None:
         _require_same(job, current)
         return current
-    launcher = UNIT if os.geteuid() == 0 and os.path.isdir("/run/systemd/system") else SESSION
+    launcher = launcher_here()
     state = JobState(id=job.id, kind=job.kind, request=digest(job.params), launcher=launcher, started=clock.time())
     argv = [sys.executable, "-I", helper_program(job.entry), job_dir(job.id)]
     write_request(job.id, {"kind": job.kind, "params": job.params, "lock": job.lock})
@@ -138,6 +138,11 @@ def start(job: Job, clock: Clock, commands: Commands) -> JobState:
         # A helper that comes too late sees this and goes.
         write_state(replace(state, status=FAILED))
         raise
+
+
+def launcher_here() -> str:
+    """How jobs start on this host: root's by systemd where it runs, others in a session of their own."""
+    return UNIT if os.geteuid() == 0 and os.path.isdir("/run/systemd/system") else SESSION
 
 
 def _begun(job: Job, clock: Clock, alive: Callable[[], bool]) -> JobState:
@@ -167,7 +172,11 @@ def _start_unit(argv: list[str], identifier: str, clock: Clock, commands: Comman
     """A transient unit: it outlives the login session, and its control group takes every engine with it."""
     log = os.path.join(job_dir(identifier), "log")
     options = ["--quiet", "--collect", f"--unit={_unit(identifier)}", f"--description=imageops.fleet job {identifier}"]
-    options += ["--property=Type=exec", f"--property=StandardOutput=truncate:{log}", f"--property=StandardError=append:{log}"]
+    options += [
+        "--property=Type=exec",
+        f"--property=StandardOutput=truncate:{log}",
+        f"--property=StandardError=append:{log}",
+    ]
     options += [f"--setenv={name}={os.environ[name]}" for name in (STATE_VARIABLE,) if name in os.environ]
 
     def started() -> bool:
@@ -188,11 +197,13 @@ def _start_unit(argv: list[str], identifier: str, clock: Clock, commands: Comman
 def _start_session(argv: list[str], identifier: str) -> Callable[[], bool]:
     """Without systemd: a session of its own, which a hang-up of ours does not reach."""
     with open(os.path.join(job_dir(identifier), "log"), "w", encoding="utf-8") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/")
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
     return lambda: process.poll() is None
 
 
-def finish(job: Job, clock: Clock, *, timeout: Optional[float] = None) -> JobState:
+def finish(job: Job, clock: Clock, *, timeout: float | None = None) -> JobState:
     """Wait for the end of a running job; its state.
 
     Raises TimedOut after `timeout` seconds (the job goes on), the job's own error, or JobDied.
@@ -207,7 +218,7 @@ def finish(job: Job, clock: Clock, *, timeout: Optional[float] = None) -> JobSta
     return _result(job, read_state(job.id))
 
 
-def _result(job: Job, state: Optional[JobState]) -> JobState:
+def _result(job: Job, state: JobState | None) -> JobState:
     if state is not None and state.status == DONE:
         return state
     if state is not None and state.error:

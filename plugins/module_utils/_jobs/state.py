@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from .._files import state_dir, write_bytes
 
@@ -37,8 +37,8 @@ class JobState:
     percent: float = 0.0
     done: int = 0
     total: int = 0
-    rate: Optional[float] = None
-    eta: Optional[float] = None
+    rate: float | None = None
+    eta: float | None = None
     pid: int = 0
     started: float = 0.0
     updated: float = 0.0
@@ -70,7 +70,7 @@ def _write(path: str, data: dict[str, Any]) -> None:
     write_bytes(path, json.dumps(data, sort_keys=True, default=str).encode(), durable=False)
 
 
-def _read(path: str) -> Optional[dict[str, Any]]:
+def _read(path: str) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as stream:
             loaded = json.load(stream)
@@ -84,7 +84,7 @@ def write_state(state: JobState) -> None:
     _write(os.path.join(job_dir(state.id), "state.json"), asdict(state))
 
 
-def read_state(identifier: str) -> Optional[JobState]:
+def read_state(identifier: str) -> JobState | None:
     """The state of a job, None when there never was one (or a later version wrote it)."""
     loaded = _read(os.path.join(job_dir(identifier), "state.json"))
     known = set(JobState.__dataclass_fields__)

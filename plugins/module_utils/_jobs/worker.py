@@ -81,5 +81,7 @@ def _take_lock(name: str, clock: Clock) -> int:
         return bool(got)
 
     if not clock.wait_until(attempt, _LOCK_SECONDS):
-        raise InUse(f"{name.partition(':')[2]} is being written by another job; run the task again when that one has ended.")
+        raise InUse(
+            f"{name.partition(':')[2]} is being written by another job; run the task again when that one has ended."
+        )
     return got[0]

@@ -12,6 +12,7 @@ from .._commands import Commands
 from .._errors import Conflict, EngineError
 from .._files import fingerprint, partial_path, remove
 from .._formats.chain import inspect_chain
+from .._formats.facts import ImageFacts
 from .._formats.safety import verdict
 from .._jobs.progress import Progress
 from .._qemu.image import Image, QemuImg, convert_arguments
@@ -19,7 +20,7 @@ from .._qemu.image_locks import kept_from_engines
 from .._qemu.options import engine_arguments, virtual_size
 from .._qemu.percent import run_with_percent
 from .._records import Record, publish_with_record
-from .inspection import Inspected, inspect
+from .inspection import Inspected, identity_of, inspect
 from .ownership import apply_to_new
 
 
@@ -34,13 +35,13 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
     try:
         _run(params, source, target, progress, lock)
         progress.phase("verify")
-        _verify(params, source, target)
-        _same_source(params)
+        facts = _verify(params, source, target)
+        _require_unchanged(params, source)
         apply_to_new(target.path, owner=params["owner"], group=params["group"], mode=params["mode"])
         progress.phase("publish")
         with kept_from_engines(dest):
             _same_destination(params)
-            publish_with_record(target.path, dest, record_of(params, source, target))
+            publish_with_record(target.path, dest, _record(params, source, facts))
     finally:
         remove(target.path)
     return {"verify": params["verify"]}
@@ -49,15 +50,23 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
 def _same_source(params: dict[str, Any]) -> Inspected:
     """The source, inspected here and now; raises Conflict when it isn't what the task looked at."""
     source = inspect(params["src"], declared=params["src_format"], backing=params["src_backing"], option="src")
-    if source.identity() != params["source"]:
-        raise Conflict(f"src: {params['src']} was written to while it was being converted; run the task again when nothing writes to it.")
+    _require_unchanged(params, source)
     return source
+
+
+def _require_unchanged(params: dict[str, Any], source: Inspected) -> None:
+    if identity_of(source.files) != params["source"]:
+        raise Conflict(
+            f"src: {params['src']} was written to while it was being converted; run the task again when nothing writes to it."
+        )
 
 
 def _same_destination(params: dict[str, Any]) -> None:
     found = fingerprint(params["dest"])
     if (found.as_dict() if found else None) != params["dest_before"]:
-        raise Conflict(f"dest: {params['dest']} was changed by somebody else during the conversion; it was left as it is now.")
+        raise Conflict(
+            f"dest: {params['dest']} was changed by somebody else during the conversion; it was left as it is now."
+        )
 
 
 def _run(params: dict[str, Any], source: Inspected, target: Image, progress: Progress, lock: int) -> None:
@@ -82,19 +91,23 @@ def _run(params: dict[str, Any], source: Inspected, target: Image, progress: Pro
     run_with_percent(argv, lambda percent: progress.update(int(source.virtual_size * percent / 100)), pass_fds=(lock,))
 
 
-def _verify(params: dict[str, Any], source: Inspected, target: Image) -> None:
+def _verify(params: dict[str, Any], source: Inspected, target: Image) -> ImageFacts:
     """Read the new image back: format, size and tables by our parser; deep: QEMU's check and every guest byte."""
     chain = inspect_chain(target.path, declared=target.format)
     facts = chain[0].facts
     wrong = [found.message for _where, found in verdict(chain).refusals]
     if facts.format != target.format:
         wrong.append(f"its format is {facts.format}.")
-    if facts.virtual_size < source.virtual_size:
-        wrong.append(f"its virtual size is {facts.virtual_size} bytes, the source's is {source.virtual_size}.")
+    size = virtual_size(params["format"], source.virtual_size, params["options"])
+    if facts.virtual_size != size:
+        wrong.append(f"its virtual size is {facts.virtual_size} bytes, not {size}.")
     if not wrong and params["verify"] == "deep":
         wrong = _deep(source, target)
     if wrong:
-        raise EngineError(f"The image converted from {source.path} is not what was asked for, and was thrown away: " + " ".join(wrong))
+        raise EngineError(
+            f"The image converted from {source.path} is not what was asked for, and was thrown away: " + " ".join(wrong)
+        )
+    return facts
 
 
 def _deep(source: Inspected, target: Image) -> list[str]:
@@ -106,13 +119,13 @@ def _deep(source: Inspected, target: Image) -> list[str]:
     return []
 
 
-def record_of(params: dict[str, Any], source: Inspected, target: Image) -> Record:
+def _record(params: dict[str, Any], source: Inspected, facts: ImageFacts) -> Record:
     """The record of the conversion that `params` describes."""
     options = {**params["options"], **({"compress": True} if params["compress"] else {})}
     return Record(
         operation="convert",
-        format=target.format,
-        virtual_size=inspect_chain(target.path, declared=target.format)[0].facts.virtual_size,
+        format=facts.format,
+        virtual_size=facts.virtual_size,
         source={"path": source.path, "files": params["source"]},
         options=options,
         tool=params["tool"],

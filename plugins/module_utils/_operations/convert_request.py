@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
-from .._errors import InvalidOption, NotFound
+from .._errors import Conflict, InvalidOption
 from .._files import fingerprint, real_path, require_folder
 from .._formats.names import canonical_format
 from .._jobs.launch import Job
@@ -30,8 +31,18 @@ class ConvertRequest:
     format: str
     options: dict[str, Any]
     compress: bool
-    bandwidth: Optional[int]
+    bandwidth: int | None
     params: dict[str, Any]
+
+    @property
+    def foreseen(self) -> bool:
+        """Whether an earlier item of the list makes the source, so that it can't be read yet."""
+        return not self.source.files
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """The source as the record keeps it."""
+        return {"path": self.source.path, "files": self.source.identity()}
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -70,9 +81,11 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
         raise InvalidOption(f"src: nothing is given to make {params['dest']} from; give the path of the source image.")
     dest = real_path(params["dest"])
     require_folder(dest, option="dest")
+    if os.path.lexists(dest) and not os.path.isfile(dest):
+        raise Conflict(f"dest: {dest} is not a regular file, and only those are replaced; give another path.")
     source = _source(params, tools)
-    if source.path == dest:
-        raise InvalidOption(f"dest: {dest} is the source itself; give another path.")
+    if dest in (source.path, *source.files):
+        raise InvalidOption(f"dest: {dest} is the source itself or a part of its chain; give another path.")
     name = canonical_format(params["format"])
     given = dict(params["options"] or {})
     compress = _compress(name, given)
@@ -90,7 +103,7 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
 def _source(params: dict[str, Any], tools: Tools) -> Inspected:
     path = real_path(params["src"])
     foreseen = tools.forecast.get(path)
-    if foreseen and fingerprint(path) is None:
+    if foreseen:
         return Inspected.foreseen(path, foreseen)
     return inspect(params["src"], declared=params["src_format"], backing=params["src_backing"] or (), option="src")
 
@@ -105,9 +118,3 @@ def _compress(name: str, given: dict[str, Any]) -> bool:
     if not isinstance(value, bool):
         raise InvalidOption(f"options.compress: '{value}' is not allowed; use true or false.")
     return value
-
-
-def require_present(request: ConvertRequest) -> None:
-    """Raise NotFound when the source is only foreseen."""
-    if not request.source.files:
-        raise NotFound(f"src: {request.source.path} does not exist.")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError, InvalidOption
 from .._files import fingerprint, partial_path, real_path, require_space
 from .._formats.chain import inspect_chain
-from .._jobs.launch import finish, join, start, write_lock
-from .._plan import KNOWN_AFTER, Plan, Step, Wait
-from .._qemu.image import Image, QemuImg
+from .._jobs.launch import finish, join, start
+from .._plan import KNOWN_AFTER, Plan, Step
+from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.options import takes_full_space, virtual_size
-from .._records import Record, read_record, untouched, write_record
+from .._records import read_record
 from .convert_request import ConvertRequest, read_request
+from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of, plan_ownership
 from .usage import require_unused
@@ -28,22 +28,27 @@ from .usage import require_unused
 def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one conversion; raises what speaks against it."""
     request = read_request(params, tools)
-    check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"])
-    after = _after(request)
-    tools.forecast[request.dest] = after
-    if not request.source.files:
-        return Plan(request.dest, {}, after, lambda: after, steps=(Step(_title(request), _never),), provisional=True)
-    _require_idle_source(request)
+    if request.dest in tools.forecast:
+        raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
+    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
+    after = {**_after(request), **owned}
     before = _before(request)
-    refresh: tuple[Wait, ...] = ()
-    if before and not params["force"]:
-        verdict = _judge(request, QemuImg(tools.commands))
-        if verdict != "convert":
-            refresh = (Wait("bring the record up to date", lambda: _refresh(request, tools)),) if verdict == "same" else ()
-            return _unchanged(request, before, refresh, tools)
-    elif before and _is_made(request, read_record(request.dest)):
-        return _unchanged(request, before, refresh, tools)
-    return _conversion(request, before, after, tools)
+    if request.foreseen:
+        return _provisional(request, before, after, tools)
+    _require_idle_source(request)
+    verdict = judge(request, QemuImg(tools.commands)) if before else CONVERT
+    if verdict == CONVERT:
+        return _conversion(request, before, after, tools)
+    upkeep = (Step("bring the record up to date", lambda: refresh_record(request, tools.version)),)
+    return _unchanged(request, before, upkeep if verdict == REFRESH else (), tools)
+
+
+def _provisional(request: ConvertRequest, before: dict[str, Any], after: dict[str, Any], tools: Tools) -> Plan:
+    """What can be said before an earlier item has made the source: all but the comparison with it."""
+    if before:
+        require_replaceable(request)
+    tools.forecast[request.dest] = after
+    return Plan(request.dest, before, after, lambda: after, steps=(Step(_title(request), _never),), provisional=True)
 
 
 def _never() -> None:
@@ -82,6 +87,7 @@ def _before(request: ConvertRequest) -> dict[str, Any]:
         "virtual_size": facts.virtual_size,
         "allocated_size": os.stat(request.dest).st_blocks * 512,
         "options": record.options if record else {},
+        **ownership_of(request.dest),
     }
 
 
@@ -93,68 +99,7 @@ def _require_idle_source(request: ConvertRequest) -> None:
         )
 
 
-def _matches(request: ConvertRequest, record: Any) -> bool:
-    """Whether the record tells of just this conversion."""
-    return (
-        record is not None
-        and _same_kind(request, record)
-        and record.source == {"path": request.source.path, "files": request.source.identity()}
-    )
-
-
-def _is_made(request: ConvertRequest, record: Any) -> bool:
-    """Whether the record tells of just this conversion, and nothing was written since."""
-    return _matches(request, record) and untouched(request.dest, record)
-
-
-def _same_kind(request: ConvertRequest, record: Record) -> bool:
-    """Whether the record tells of a conversion to the same format with the same options."""
-    return (record.operation, record.format, record.options) == ("convert", request.format, request.declared)
-
-
-def _judge(request: ConvertRequest, engine: QemuImg) -> str:
-    """What a destination that is there means: `nothing` to do, `same` content, or `convert` again.
-
-    Raises Conflict for a file that isn't ours, or that was written to since, and would be lost.
-    """
-    record = read_record(request.dest)
-    clean = untouched(request.dest, record)
-    deep = request.params["verify"] == "deep"
-    if _matches(request, record) and not deep:
-        return "nothing"
-    if _matches(request, record) and clean and deep:
-        return "nothing" if _equal(request, engine) else "convert"
-    if record is not None and record.operation == "convert" and clean:
-        return "same" if _same_kind(request, record) and _equal(request, engine) else "convert"
-    if deep and _equal(request, engine):
-        return "same"
-    why = "was written to since it was converted" if record is not None else "was not made by imageops.fleet (it has no record)"
-    raise Conflict(
-        f"dest: {request.dest} exists and {why}, so it is not replaced; give another dest, 'force: true' to replace it, or "
-        f"'verify: deep' to keep it when its content equals the source's."
-    )
-
-
-def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
-    """Whether `dest` has the wanted format and holds what the source holds."""
-    facts = inspect_chain(request.dest)[0].facts
-    wanted = virtual_size(request.format, request.source.virtual_size, request.options)
-    if (facts.format, facts.virtual_size, facts.backing) != (request.format, wanted, None):
-        return False
-    return engine.compare(Image(request.source.path, request.source.format), Image(request.dest, request.format))
-
-
-def _refresh(request: ConvertRequest, tools: Tools) -> dict[str, Any]:
-    """Let the record name the source as it is now; the image's bytes stay."""
-    record = read_record(request.dest) or Record(
-        operation="convert", format=request.format, virtual_size=request.source.virtual_size, tool=f"imageops.fleet {tools.version}"
-    )
-    source = {"path": request.source.path, "files": request.source.identity()}
-    write_record(request.dest, replace(record, source=source, options=request.declared))
-    return {}
-
-
-def _unchanged(request: ConvertRequest, before: dict[str, Any], refresh: tuple[Wait, ...], tools: Tools) -> Plan:
+def _unchanged(request: ConvertRequest, before: dict[str, Any], upkeep: tuple[Step, ...], tools: Tools) -> Plan:
     """Nothing to convert; owner, group and mode may still differ."""
     params = request.params
     steps, warnings, owned = plan_ownership(
@@ -163,11 +108,11 @@ def _unchanged(request: ConvertRequest, before: dict[str, Any], refresh: tuple[W
     found = {**before, "src": request.source.path, "src_format": request.source.format, "options": request.declared}
     return Plan(
         request.dest,
-        {**found, **ownership_of(request.dest)},
+        found,
         {**found, **owned},
         lambda: {**found, **ownership_of(request.dest)},
         steps=steps,
-        waits=refresh,
+        upkeep=upkeep,
         warnings=warnings,
     )
 
@@ -180,28 +125,21 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
         require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")
     job = request.job(tools.version)
     info: dict[str, Any] = {}
-    began = tools.clock.now()
 
     def run() -> None:
+        began = tools.clock.now()
         start(job, tools.clock, tools.commands)
         state = finish(job, tools.clock, timeout=request.params["timeout"] or None)
         seconds = round(tools.clock.now() - began, 3)
         info["job"] = {"id": state.id, "launcher": state.launcher, "seconds": seconds, **state.result}
 
     def observe() -> dict[str, Any]:
-        return {**after, **_before(request), **ownership_of(request.dest)}
+        return {**after, **_before(request)}
 
     leftover = os.path.exists(partial_path(request.dest))
     title = _title(request) + (" (an unfinished one is thrown away)" if leftover else "")
-    expected = {**after, **expected_ownership(request)}
-    return Plan(request.dest, before, expected, observe, steps=(Step(title, run),), info=info)
-
-
-def expected_ownership(request: ConvertRequest) -> dict[str, Any]:
-    """Owner, group and mode that a new image gets."""
-    return check_ownership(
-        owner=request.params["owner"], group=request.params["group"], mode=request.params["mode"]
-    )
+    tools.forecast[request.dest] = after
+    return Plan(request.dest, before, after, observe, steps=(Step(title, run),), info=info)
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
@@ -214,8 +152,6 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     try:
         request = read_request(params, tools)
     except ImageOpsError:
-        return False
-    if not request.source.files:
         return False
     return join(request.job(tools.version), tools.clock, timeout=params["timeout"] or None)
 

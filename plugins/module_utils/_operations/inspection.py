@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from .._errors import Conflict, UnsafeImage
 from .._files import fingerprint, real_path, require_regular
@@ -19,13 +20,17 @@ from .._records import read_record
 
 @dataclass(frozen=True)
 class Inspected:
-    """A safe image: its format, virtual size in bytes, and the real paths of its chain, itself first."""
+    """A safe image: its format, virtual size in bytes, and the real paths of its chain, itself first.
+
+    `fingerprints` tell what the chain's files were when they were read.
+    """
 
     path: str
     format: str
     virtual_size: int
     files: tuple[str, ...]
     chain: tuple[Link, ...] = ()
+    fingerprints: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def foreseen(cls, path: str, facts: dict[str, Any]) -> Inspected:
@@ -34,14 +39,15 @@ class Inspected:
 
     def identity(self) -> list[dict[str, Any]]:
         """Path and fingerprint of every file of the chain: what a record keeps of its source."""
-        found = []
-        for path in self.files:
-            status = fingerprint(path)
-            found.append({"path": path, **(status.as_dict() if status else {})})
-        return found
+        return [dict(found) for found in self.fingerprints]
+
+    @property
+    def telling(self) -> bool:
+        """Whether equal fingerprints mean equal content; a block device's node doesn't tell of writes."""
+        return all(os.path.isfile(path) for path in self.files)
 
 
-def inspect(path: str, *, declared: Optional[str], backing: Sequence[str] = (), option: str = "path") -> Inspected:
+def inspect(path: str, *, declared: str | None, backing: Sequence[str] = (), option: str = "path") -> Inspected:
     """Inspect `path` and all below it; `backing` are files that its chain may use.
 
     What our own valid record names as backing is allowed too. Raises NotFound, Conflict (format contradicted) or
@@ -55,14 +61,23 @@ def inspect(path: str, *, declared: Optional[str], backing: Sequence[str] = (), 
     refused = [found for _where, found in verdict(chain, allowed_backing=allowed).refusals]
     contradiction = [finding for finding in refused if finding.rule == "format-contradiction"]
     if contradiction:
-        raise Conflict(f"{option}: {path}: {contradiction[0].message}", findings=[finding.__dict__ for finding in refused])
+        raise Conflict(
+            f"{option}: {path}: {contradiction[0].message}", findings=[finding.__dict__ for finding in refused]
+        )
     if refused:
         raise UnsafeImage(
             f"{option}: {path} is not safe to use: " + " ".join(finding.message for finding in refused),
             findings=[finding.__dict__ for finding in refused],
         )
     facts = chain[0].facts
-    return Inspected(real, facts.format, facts.virtual_size, tuple(link.real_path for link in chain), tuple(chain))
+    files = tuple(link.real_path for link in chain)
+    return Inspected(real, facts.format, facts.virtual_size, files, tuple(chain), tuple(identity_of(files)))
+
+
+def identity_of(files: Sequence[str]) -> list[dict[str, Any]]:
+    """Path and fingerprint of every file as it is now."""
+    found = ((path, fingerprint(path)) for path in files)
+    return [{"path": path, **(status.as_dict() if status else {})} for path, status in found]
 
 
 def recorded_backing(paths: Sequence[str]) -> set[str]:

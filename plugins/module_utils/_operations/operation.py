@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .._commands import Commands
 from .._hypervisor.connection import Connection
@@ -25,9 +25,9 @@ class Tools:
     def __init__(
         self,
         *,
-        commands: Optional[Commands] = None,
-        clock: Optional[Clock] = None,
-        connect: Optional[Callable[[str], Connection]] = None,
+        commands: Commands | None = None,
+        clock: Clock | None = None,
+        connect: Callable[[str], Connection] | None = None,
         version: str = "",
     ) -> None:
         self.commands = commands or Commands()
@@ -55,6 +55,11 @@ def no_locks(item: dict[str, Any], tools: Tools) -> Iterable[str]:
     return ()
 
 
+def just_itself(item: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
+    """For operations whose items are all named by the task."""
+    return [item]
+
+
 def nothing_to_join(item: dict[str, Any], tools: Tools) -> bool:
     """For operations that aren't jobs."""
     return False
@@ -66,7 +71,8 @@ class Operation:
 
     `plan` looks and decides for one item and never writes. `result` is the key of the result list. `locks` names what
     is locked before looking. `join` waits for a running job that does just this item, and says whether there was one.
-    `parallel` is how many items are applied at once. `gather` (queries) maps all items to more result keys.
+    `parallel` is how many items are applied at once, unless the task's option of that name says otherwise. `expand`
+    (queries) makes of one item those that the host has.
     """
 
     plan: Callable[[dict[str, Any], Tools], Plan]
@@ -74,4 +80,5 @@ class Operation:
     locks: Callable[[dict[str, Any], Tools], Iterable[str]] = no_locks
     join: Callable[[dict[str, Any], Tools], bool] = nothing_to_join
     parallel: int = 1
+    expand: Callable[[dict[str, Any], Tools], Iterable[dict[str, Any]]] = just_itself
     lock_timeout: float = field(default=60.0)
