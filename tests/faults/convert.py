@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 from typing import Callable
@@ -15,8 +16,11 @@ FOLDER = "/var/tmp/imageops-faults"
 SRC, DEST = f"{FOLDER}/source.raw", f"{FOLDER}/image.qcow2"
 # 160 MiB at 40 MB/s: four seconds in which something can be killed.
 SLOW = {"src": SRC, "src_format": "raw", "dest": DEST, "bandwidth": "40M"}
-_QEMU = "qemu-img convert"
-_HELPER = "imageops/helper"
+# Patterns of command lines; the brackets keep them from finding the shell that looks for them.
+_QEMU = f"[q]emu-img convert.*{FOLDER}"
+_JOB = f"convert-{hashlib.sha256(DEST.encode()).hexdigest()[:16]}"
+_HELPER = f"[j]obs/{_JOB}"
+_MODULE = "[A]nsiballZ_disk_convert"
 
 
 def prepare(host: Host) -> None:
@@ -53,11 +57,11 @@ def old_image(host: Host) -> str:
 
 def leftovers(host: Host) -> str:
     """Hidden files beside the destination, and engines that still run."""
-    return host.shell(f"find {FOLDER} -name '.*imageops*'; pgrep -af '[q]emu-img convert' || true").strip()
+    return host.shell(f"find {FOLDER} -name '.*imageops*'; pgrep -af '{_QEMU}' || true").strip()
 
 
 def in_convert(host: Host) -> Callable[[], bool]:
-    return lambda: host.shell(f"pgrep -f '^{_QEMU}' || true").strip() != ""
+    return lambda: host.shell(f"pgrep -f '{_QEMU}' || true").strip() != ""
 
 
 def converges(host: Host) -> None:
@@ -92,7 +96,7 @@ def cut_connection(host: Host) -> None:
     old_image(host)
     process = host.start("disk_convert", **SLOW)
     wait_for(in_convert(host), "the conversion")
-    host.shell("pkill -9 -f '[A]nsiballZ_disk_convert|[d]isk_convert.*zip' || true")
+    host.shell(f"pkill -9 -f '{_MODULE}' || true")
     process.kill()
     process.communicate()
     expect(in_convert(host)(), "the job ended with the connection")
@@ -106,7 +110,7 @@ def stopped(host: Host) -> None:
     old = old_image(host)
     process = host.start("disk_convert", **SLOW)
     wait_for(in_convert(host), "the conversion")
-    host.shell("systemctl stop 'imageops-job-convert-*'")
+    host.shell(f"systemctl stop 'imageops-job-{_JOB}.service'")
     said = answer(process)
     expect(said.get("failed") is True and "stopped" in said.get("msg", ""), f"no clear sentence: {said}")
     expect(content(host, DEST) == old, "the destination is not the old image")
@@ -121,7 +125,7 @@ def random_kills(host: Host) -> None:
         old = old_image(host)
         process = host.start("disk_convert", src=SRC, src_format="raw", dest=DEST, bandwidth="120M")
         delay = chance.uniform(0.3, 2.5)
-        host.shell(f"sleep {delay:.2f}; pkill -9 -f '{_HELPER}|^{_QEMU}' || true")
+        host.shell(f"sleep {delay:.2f}; pkill -9 -f '{_HELPER}|{_QEMU}' || true")
         answer(process)
         found = content(host, DEST)
         expect(found in (old, wanted(host)), f"neither old nor new after {delay:.2f} s")
@@ -169,9 +173,9 @@ def together(count: int, **other: str) -> Callable[[Host], None]:
 
 
 CASES: dict[str, Callable[[Host], None]] = {
-    "kill -9 of the module": killed("[A]nsiballZ|[d]isk_convert.*zip"),
-    "kill -9 of the helper": killed(f"[i]{_HELPER[1:]}"),
-    "kill -9 of qemu-img": killed(f"^{_QEMU}"),
+    "kill -9 of the module": killed(_MODULE),
+    "kill -9 of the helper": killed(_HELPER),
+    "kill -9 of qemu-img": killed(_QEMU),
     "cut connection, then join": cut_connection,
     "job stopped": stopped,
     "ten kills at random moments": random_kills,

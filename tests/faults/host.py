@@ -46,7 +46,8 @@ class Host:
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
-            "ANSIBLE_PIPELINING": "True",
+            # Without pipelining the module is a process that can be found by its name.
+            "ANSIBLE_PIPELINING": "False",
             "ANSIBLE_FORCE_COLOR": "False",
             "ANSIBLE_NOCOLOR": "True",
         }
