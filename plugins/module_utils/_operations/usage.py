@@ -62,6 +62,7 @@ class Layers:
     def _read(self, path: str) -> str:
         try:
             with open_image(path) as image:
+                image.stream.seek(0)
                 start = image.stream.read(16)
                 # Only these formats have a backing file that engines follow; most files of a folder end here.
                 if not (start.startswith(VMDK) or (start.startswith(QCOW2) and any(start[8:]))):
