@@ -103,6 +103,16 @@ class Domain:
         with self._calling("rebooting"):
             self.raw.reboot(0)
 
+    def capacity(self, target: str) -> int:
+        """Size in bytes that the guest sees of the disk `target`."""
+        with self._calling(f"measuring the disk {target} of"):
+            return int(self.raw.blockInfo(target)[0])
+
+    def resize(self, target: str, size: int) -> None:
+        """Let the disk `target` of the running domain have `size` bytes; the guest is told."""
+        with self._calling(f"growing the disk {target} of"):
+            self.raw.blockResize(target, size, library().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
     def undefine(self) -> None:
         """Forget it, with managed save, NVRAM, TPM state and the metadata of snapshots and checkpoints."""
         found = library()

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the modules vm and vm_info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .specs import FORMATS, ModuleSpec, batch_spec
+
+_DISK: dict[str, Any] = {
+    "image": {"type": "path"},
+    "image_format": {"type": "str", "choices": FORMATS},
+    "copy": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
+    "size": {"type": "str"},
+    "path": {"type": "path"},
+    "format": {"type": "str", "choices": ["raw", "qcow2"]},
+    "target": {"type": "str"},
+    "bus": {"type": "str", "choices": ["virtio", "scsi", "sata", "ide"]},
+    "device": {"type": "str", "choices": ["disk", "cdrom"], "default": "disk"},
+    "readonly": {"type": "bool"},
+    "boot": {"type": "int"},
+}
+_NETWORK: dict[str, Any] = {
+    "network": {"type": "str"},
+    "bridge": {"type": "str"},
+    "mac": {"type": "str"},
+    "model": {"type": "str"},
+    "boot": {"type": "int"},
+}
+_CLOUD_INIT: dict[str, Any] = {
+    "user_data": {"type": "raw", "no_log": True},
+    "meta_data": {"type": "raw"},
+    "network_config": {"type": "raw"},
+}
+_WAIT_FOR: dict[str, Any] = {
+    "running": {"type": "bool", "default": True},
+    "console": {"type": "str"},
+    "timeout": {"type": "int", "default": 120},
+}
+_ITEM: dict[str, Any] = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "running", "stopped", "restarted", "paused", "absent"]},
+    "uri": {"type": "str"},
+    "memory": {"type": "str"},
+    "vcpus": {"type": "int"},
+    "cpu": {"type": "str"},
+    "machine": {"type": "str"},
+    "title": {"type": "str"},
+    "description": {"type": "str"},
+    "disks": {"type": "list", "elements": "dict", "options": _DISK},
+    "networks": {"type": "list", "elements": "dict", "options": _NETWORK},
+    "console": {"type": "bool"},
+    "cloud_init": {"type": "dict", "options": _CLOUD_INIT},
+    "firmware": {"type": "str", "choices": ["bios", "uefi"]},
+    "graphics": {"type": "str", "choices": ["none", "vnc", "spice"]},
+    "acceleration": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
+    "xml": {"type": "str"},
+    "autostart": {"type": "bool"},
+    "wait_for": {"type": "dict", "options": _WAIT_FOR},
+    "shutdown_timeout": {"type": "int"},
+    "force_stop": {"type": "bool"},
+    "remove_disks": {"type": "bool"},
+    "search_paths": {"type": "list", "elements": "path"},
+}
+
+VM = batch_spec(
+    "vms",
+    _ITEM,
+    key="name",
+    defaults={
+        "state": "running",
+        "uri": "qemu:///system",
+        "shutdown_timeout": 60,
+        "force_stop": False,
+        "remove_disks": False,
+    },
+    common={"parallel": {"type": "int", "default": 8}, "lock_timeout": {"type": "int", "default": 60}},
+)
+
+VM_INFO = ModuleSpec(
+    {
+        "name": {"type": "str"},
+        "names": {"type": "list", "elements": "str"},
+        "uri": {"type": "str", "default": "qemu:///system"},
+    },
+    constraints={"mutually_exclusive": [("name", "names")]},
+)

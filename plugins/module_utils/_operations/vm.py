@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines: defined, started, stopped, paused, restarted, removed; many in one task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .._files import real_path
+from .._hypervisor.connection import Connection
+from .._hypervisor.domain import Domain
+from .._hypervisor.xml import get
+from .._plan import KNOWN_AFTER, Plan
+from .operation import Operation, Tools
+from .vm_absent import plan_absent
+from .vm_autostart import plan_autostart
+from .vm_define import Definition, plan_definition
+from .vm_describe import accelerated, observe, pending
+from .vm_power import power_steps
+from .vm_request import VmRequest, read_request
+from .vm_wait import plan_waits
+
+_STOPPED = "stopped"
+_STATES_AFTER = {"running": "running", "restarted": "running", "paused": "paused", "stopped": _STOPPED}
+
+
+def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan for one VM; raises what speaks against it."""
+    request = read_request(params)
+    connection = tools.hypervisor(request.uri)
+    domain = connection.domain(request.name)
+    if request.state == "absent":
+        return plan_absent(request, domain, connection, tools)
+    return _plan_there(request, domain, connection, tools)
+
+
+def _plan_there(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Plan:
+    definition = plan_definition(request, domain, connection, tools)
+    state = domain.state if domain else _STOPPED
+    power = power_steps(request, state=state, connection=connection, tools=tools)
+    autostart = plan_autostart(request, domain, connection)
+    steps = (*definition.steps, *autostart, *power)
+    before, after = _facts(request, domain, definition, state=state)
+    late = _late(request, domain, definition)
+    return Plan(
+        request.name,
+        before,
+        after,
+        lambda: _observed(request.name, connection, late),
+        steps=steps,
+        waits=plan_waits(request, definition.root, connection, tools.clock),
+        warnings=(*definition.warnings, *_late_warning(request, late)),
+        info=_info(request, domain, definition, connection, late=late, state=after["state"]),
+    )
+
+
+def _facts(
+    request: VmRequest, domain: Domain | None, definition: Definition, *, state: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Before and after for the diff: of a VM that is there only what differs."""
+    before = {"state": state if domain else "absent", **definition.before}
+    after = {"state": _STATES_AFTER.get(request.state, state), **definition.after}
+    if request.plain("autostart") is not None:
+        before["autostart"] = domain.autostart if domain else False
+        after["autostart"] = request.plain("autostart")
+    if domain is None:
+        return {"state": "absent"}, after
+    same = [name for name in after if name != "state" and before.get(name) == after[name]]
+    return _without(before, same), _without(after, same)
+
+
+def _without(facts: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in names}
+
+
+def _late(request: VmRequest, domain: Domain | None, definition: Definition) -> list[str]:
+    """What of the description the running VM will only have after its next start."""
+    if domain is None or not domain.active or request.state in ("restarted", _STOPPED):
+        return []
+    found = pending(domain.xml(inactive=False), definition.root)
+    return [*found, "cloud_init"] if definition.reseeded else found
+
+
+def _late_warning(request: VmRequest, late: list[str]) -> tuple[str, ...]:
+    if not late:
+        return ()
+    return (
+        (
+            f"The VM {request.name} runs with its old {', '.join(late)}; the change takes effect when it is started again "
+            f"(state: restarted)."
+        ),
+    )
+
+
+def _observed(name: str, connection: Connection, late: list[str]) -> dict[str, Any]:
+    """The VM after the steps."""
+    found = observe(name, connection)
+    return {**found, "restart_required": bool(late) or found.get("restart_required", False)}
+
+
+def _info(
+    request: VmRequest,
+    domain: Domain | None,
+    definition: Definition,
+    connection: Connection,
+    *,
+    late: list[str],
+    state: str,
+) -> dict[str, Any]:
+    """What is known of the result before the steps; all that check mode can tell."""
+    return {
+        "name": request.name,
+        "uri": request.uri,
+        "uuid": domain.uuid if domain else get(definition.root, "uuid", KNOWN_AFTER),
+        "acceleration": accelerated(definition.root, connection),
+        "restart_required": bool(late),
+        "state": state,
+    }
+
+
+def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
+    """The VM's name, and the files that its disks are declared to have."""
+    paths = [disk["path"] for disk in params.get("disks") or () if disk.get("path") and disk.get("device") != "cdrom"]
+    return [f"domain:{params['name']}", *map(real_path, paths)]
+
+
+OPERATION = Operation(plan=plan_vm, result="vms", locks=locks, parallel=8, lock_timeout=60.0)

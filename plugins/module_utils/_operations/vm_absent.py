@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Removing a VM: stop it, forget it, and delete what was made for it when that is asked."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+from collections.abc import Iterator, Sequence
+
+from .._files import real_path, remove
+from .._hypervisor.connection import Connection
+from .._hypervisor.domain import Domain
+from .._plan import Plan, Step
+from .._records import Record, read_record
+from .operation import Tools
+from .usage import DOMAIN, User, refuse, users_of
+from .vm_describe import absent
+from .vm_disks import Attached
+from .vm_host import default_folder
+from .vm_power import stop
+from .vm_request import VmRequest
+from .vm_seed import OPERATION as SEED
+
+
+def plan_absent(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Plan:
+    """The plan that removes the VM `request.name`; also what an interrupted removal left of it."""
+    files = _files(request, domain, connection)
+    kept = [] if request.remove_disks else [path for path, record in files.items() if not _is_seed(record)]
+    doomed = [path for path in files if path not in kept]
+    if domain:
+        doomed = [path for path in doomed if os.path.exists(path)]
+    for path in doomed:
+        _require_free(path, request, tools, gone=doomed)
+    steps = [*_leave_steps(request, domain, tools), *(_delete_step(path) for path in doomed)]
+    gone = absent(request.name, request.uri)
+    before = {"state": domain.state, **({"disks": doomed} if doomed else {})} if domain else {"disks": doomed}
+    return Plan(
+        request.name,
+        before if steps else gone,
+        gone,
+        lambda: gone,
+        steps=tuple(steps),
+        info={"removed": doomed, "kept": kept},
+    )
+
+
+def _is_seed(record: Record | None) -> bool:
+    return record is not None and record.operation == SEED
+
+
+def _leave_steps(request: VmRequest, domain: Domain | None, tools: Tools) -> Iterator[Step]:
+    if domain is None:
+        return
+    if domain.active:
+        ends = functools.partial(stop, domain, tools.clock, timeout=request.shutdown_timeout, force=request.force_stop)
+        yield Step(f"stop {request.name}", ends)
+    if domain.persistent:
+        yield Step(f"remove {request.name}", domain.undefine)
+
+
+def _delete_step(path: str) -> Step:
+    return Step(f"delete {path}", functools.partial(remove, path))
+
+
+def _files(request: VmRequest, domain: Domain | None, connection: Connection) -> dict[str, Record | None]:
+    """Files that were made for the VM: in its chains down to the first with a record of ours, and left-overs."""
+    found: dict[str, Record | None] = {}
+    attached = Attached(domain)
+    for disk in attached.disks:
+        if disk.path:
+            found.update(_own_layers(attached.layers(disk), request.name))
+    folders = [default_folder(connection), *request.search_paths]
+    for path in _candidates(request, folders):
+        record = read_record(path)
+        if _made_for(record, request.name):
+            found.setdefault(real_path(path), record)
+    return found
+
+
+def _candidates(request: VmRequest, folders: Sequence[str]) -> Iterator[str]:
+    """Declared paths, and names that this module gives."""
+    yield from (disk.path for disk in request.disks or () if disk.path and os.path.exists(disk.path))
+    for folder in folders:
+        yield from sorted(glob.glob(os.path.join(glob.escape(folder), f"{request.name}-*")))
+
+
+def _own_layers(layers: Sequence[str], name: str) -> dict[str, Record | None]:
+    """Layers from the active one (a snapshot's, say) down to the one that was made for the VM; nothing without such."""
+    found: dict[str, Record | None] = {}
+    for path in layers:
+        record = read_record(path) if os.path.exists(path) else None
+        found[path] = record
+        if _made_for(record, name):
+            return found
+    return {}
+
+
+def _made_for(record: Record | None, name: str) -> bool:
+    return record is not None and record.options.get("vm") == name
+
+
+def _require_free(path: str, request: VmRequest, tools: Tools, *, gone: Sequence[str]) -> None:
+    """Raise InUse when another than this VM uses the file."""
+    others: list[User] = [
+        user
+        for user in users_of(path, tools, search_paths=request.search_paths, gone=gone)
+        if not (user.kind == DOMAIN and user.name == request.name)
+    ]
+    refuse(path, others)

@@ -1,0 +1,252 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The definition of a VM: what the next start shall be like, the files for it, and what differs from now."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._formats.names import canonical_format
+from .._hypervisor import hardware
+from .._hypervisor.connection import Connection
+from .._hypervisor.domain import Domain
+from .._hypervisor.sources import source_path
+from .._hypervisor.xml import Element, canonical, drop, get, serialise
+from .._plan import KNOWN_AFTER, Step
+from .._qemu.image import Image, QemuImg
+from . import vm_plain, vm_whole
+from .inspection import inspect
+from .operation import Tools
+from .vm_disk_plan import PlannedDisk, plan_disk
+from .vm_disks import Attached, resolve
+from .vm_files import make
+from .vm_host import acceleration, default_folder
+from .vm_request import VmRequest
+from .vm_seed import Seed, seed_of, seed_path
+
+
+@dataclass(frozen=True)
+class Definition:
+    """`root` is the XML wanted, `steps` lead to it; `before` and `after` hold the declared facts."""
+
+    root: Element
+    steps: tuple[Step, ...]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    warnings: tuple[str, ...]
+    reseeded: bool = False
+
+
+def plan_definition(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Definition:
+    """What has to be done for the definition of a VM; raises everything that speaks against it."""
+    if domain is None:
+        vm_plain.require_description(request)
+    if request.plain("xml"):
+        return _whole(request, domain, connection)
+    return _Plain(request, domain, connection, tools).plan()
+
+
+class _Plain:
+    """Planning from the plain description."""
+
+    def __init__(self, request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> None:
+        self._request = request
+        self._domain = domain
+        self._connection = connection
+        self._tools = tools
+        self._attached = Attached(domain)
+
+    def plan(self) -> Definition:
+        existing = self._domain.xml() if self._domain else None
+        root = self._edited(existing)
+        seed = self._seed()
+        disks = self._disks(existing if existing is not None else root, seed)
+        vm_plain.set_plain(root, self._request, self._connection)
+        vm_plain.set_disks(root, disks)
+        vm_plain.set_networks(root, self._request.networks or (), self._connection)
+        stale = seed is not None and not seed.is_current()
+        if seed:
+            vm_plain.set_seed(root, seed, _seed_target(root, seed, disks))
+        steps = (
+            *self._file_steps(disks, seed if stale else None),
+            *self._define_steps(existing, root),
+            *self._grow_steps(disks),
+        )
+        before, after = self._facts(existing, root, disks, seed, stale=stale)
+        warnings = tuple(text for disk in disks for text in disk.warnings)
+        return Definition(root, steps, before, after, warnings, reseeded=stale)
+
+    def _edited(self, existing: Element | None) -> Element:
+        """The XML to change: the existing one, or a new domain; with the accelerator that is asked for."""
+        wanted = self._request.plain("acceleration")
+        if existing is None:
+            return vm_plain.new_root(self._request, acceleration(self._connection, wanted or "auto"), self._connection)
+        root = copy.deepcopy(existing)
+        if wanted:
+            vm_plain.set_acceleration(root, acceleration(self._connection, wanted))
+        return root
+
+    def _seed(self) -> Seed | None:
+        wanted = self._request.plain("cloud_init")
+        if wanted is None:
+            return None
+        return seed_of(self._request.name, wanted, folder=default_folder(self._connection))
+
+    def _disks(self, root: Element, seed: Seed | None) -> list[PlannedDisk]:
+        if not self._request.disks:
+            return []
+        name, folder = self._request.name, self._folder()
+        taken = vm_plain.seed_target(root, seed.path if seed else seed_path(name, folder))
+        reserved = [taken] if taken else []
+        found = resolve(self._request.disks, vm=name, folder=folder, attached=self._attached, reserved=reserved)
+        return [
+            plan_disk(
+                disk,
+                vm=name,
+                attached=self._attached,
+                connection=self._connection,
+                capacity=self._domain.capacity if self._domain else None,
+                option=f"disks[{number}]",
+            )
+            for number, disk in enumerate(found)
+        ]
+
+    def _folder(self) -> str:
+        """The default folder; not asked for when every disk has a path."""
+        wanted = self._request.disks or ()
+        return default_folder(self._connection) if not all(disk.path for disk in wanted) else ""
+
+    def _file_steps(self, disks: Sequence[PlannedDisk], seed: Seed | None) -> list[Step]:
+        version = self._tools.version
+        steps = [
+            Step(_making(disk), functools.partial(make, disk.new, self._tools.commands, version=version))
+            for disk in disks
+            if disk.new
+        ]
+        if seed:
+            steps.append(Step(f"write the cloud-init seed {seed.path}", functools.partial(seed.write, version=version)))
+        return steps
+
+    def _define_steps(self, existing: Element | None, root: Element) -> list[Step]:
+        if existing is not None and _comparable(existing) == _comparable(root):
+            return []
+        title = "define" if existing is None else "change the definition of"
+        text = serialise(root)
+        return [Step(f"{title} {self._request.name}", lambda: _define(self._connection, text))]
+
+    def _grow_steps(self, disks: Sequence[PlannedDisk]) -> list[Step]:
+        return [
+            Step(f"grow {disk.request.path} to {disk.request.size} bytes", functools.partial(self._grow, disk))
+            for disk in disks
+            if disk.grows
+        ]
+
+    def _grow(self, disk: PlannedDisk) -> None:
+        """Grow the layer that the VM writes to: through QEMU while it runs, else in the file."""
+        size = disk.request.size or 0
+        domain = self._connection.domain(self._request.name)
+        if domain and domain.active and disk.attached:
+            domain.resize(disk.request.target, size)
+            return
+        current = self._attached.at(disk.request.target) if disk.attached else None
+        path = current.path if current else disk.request.path
+        QemuImg(self._tools.commands).resize(Image(path, canonical_format(disk.driver)), size=size)
+
+    def _facts(
+        self, existing: Element | None, root: Element, disks: Sequence[PlannedDisk], seed: Seed | None, *, stale: bool
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Declared facts before and after; a diff shows what differs, and all of a new VM."""
+        before = _declared(self._request, existing) if existing is not None else {}
+        after = _declared(self._request, root)
+        if self._request.disks is not None:
+            after["disks"] = {disk.request.target: disk.facts() for disk in disks}
+            before.update({"disks": _disks_before(disks)} if existing is not None else {})
+        if seed:
+            after["cloud_init"] = {"path": seed.path, "sha256": seed.digest}
+            before.update({} if stale else {"cloud_init": after["cloud_init"]})
+        return before, after
+
+
+def _making(disk: PlannedDisk) -> str:
+    new = disk.new
+    if new is None or new.image is None:
+        return f"create the disk {disk.request.path}"
+    how = "an overlay on" if new.linked else "a copy of"
+    return f"make the disk {new.path} as {how} {new.image.path}"
+
+
+def _define(connection: Connection, text: str) -> None:
+    connection.define(text)
+
+
+def _seed_target(root: Element, seed: Seed, disks: Sequence[PlannedDisk]) -> str:
+    """Where the seed is, or the first free target."""
+    known = vm_plain.seed_target(root, seed.path)
+    if known:
+        return known
+    taken = {get(disk, "target/@dev") for disk in root.findall("devices/disk")}
+    return next(f"sd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz" if f"sd{letter}" not in taken)
+
+
+def _comparable(root: Element) -> str:
+    """The text to compare: without our notes, which say nothing to the VM."""
+    found = copy.deepcopy(root)
+    drop(found, vm_plain.OURS)
+    if found.find("metadata") is not None and not len(found.findall("metadata/*")):
+        drop(found, "metadata")
+    return canonical(found)
+
+
+def _declared(request: VmRequest, root: Element) -> dict[str, Any]:
+    """The facts of `root` that the task declares."""
+    facts = vm_plain.facts(root)
+    found = {name: facts[name] for name in facts if request.plain(name) is not None}
+    for network in found.get("networks", []):
+        network.setdefault("mac", KNOWN_AFTER)
+    return found
+
+
+def _disks_before(disks: Sequence[PlannedDisk]) -> dict[str, Any]:
+    """The declared disks as they are now; what isn't attached isn't there."""
+    found = {}
+    for disk in disks:
+        if disk.attached:
+            found[disk.request.target] = disk.facts()
+            if disk.grows:
+                found[disk.request.target]["size"] = disk.size_now
+    return found
+
+
+def _whole(request: VmRequest, domain: Domain | None, connection: Connection) -> Definition:
+    """Planning from whole XML."""
+    declared = vm_whole.declared_root(request.plain("xml"), name=request.name)
+    existing = domain.xml(secure=True) if domain else None
+    root = vm_whole.merged(declared, existing, Attached(domain))
+    digest = vm_whole.digest(declared)
+    if existing is not None and vm_whole.is_current(root, existing):
+        return Definition(existing, (), {"xml": digest}, {"xml": digest}, ())
+    if hardware.acceleration(root) == "kvm":
+        acceleration(connection, "kvm")
+    _require_media(root)
+    title = "define" if existing is None else "change the definition of"
+    step = Step(f"{title} {request.name} by the XML given", functools.partial(_define_whole, connection, root))
+    before = {} if existing is None else {**hardware.facts(existing), "xml": "(another)"}
+    return Definition(root, (step,), before, {**hardware.facts(root), "xml": digest}, ())
+
+
+def _define_whole(connection: Connection, root: Element) -> None:
+    domain = connection.define(serialise(root))
+    domain.set_metadata(vm_whole.note_rewritten(root, domain.xml(secure=True)))
+
+
+def _require_media(root: Element) -> None:
+    """Raise NotFound or UnsafeImage for a disk in the XML that isn't there, or isn't safe to open."""
+    for disk in root.findall("devices/disk"):
+        path = source_path(disk.find("source"))
+        if path and get(disk, "driver/@type") in ("raw", "qcow2") and disk.get("device", "disk") == "disk":
+            inspect(path, declared=get(disk, "driver/@type"), option="xml")

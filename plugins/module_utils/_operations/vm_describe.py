@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a VM is, as results tell it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._errors import ImageOpsError
+from .._hypervisor import hardware
+from .._hypervisor.connection import Connection
+from .._hypervisor.devices import log_of, uplink
+from .._hypervisor.domain import Domain
+from .._hypervisor.sources import disks_of
+from .._hypervisor.xml import Element, get
+from .vm_disks import Attached
+from .vm_host import acceleration
+from .vm_plain import declared_paths
+
+# Facts of which a running VM shows the old value until it is started again.
+_FIXED_AT_START = ("memory", "vcpus", "machine", "firmware", "acceleration", "console", "graphics")
+# What libvirt replaces in the description of a running VM.
+_EXPANDED = ("host-model", "maximum", "default")
+
+
+def describe(domain: Domain, connection: Connection, *, deep: bool = False) -> dict[str, Any]:
+    """State, hardware, disks and networks of a VM; `deep` follows chains of stopped VMs through their files."""
+    root = domain.xml()
+    live = domain.xml(inactive=False) if domain.active else None
+    return {
+        "name": domain.name,
+        "uuid": domain.uuid,
+        "uri": connection.uri,
+        "state": domain.state,
+        "autostart": domain.autostart,
+        "memory": hardware.memory(root),
+        "vcpus": int(get(root, "vcpu", "1")),
+        "cpu": hardware.cpu(root),
+        "machine": hardware.machine(root),
+        "firmware": hardware.firmware(root),
+        "acceleration": accelerated(live or root, connection),
+        "title": get(root, "title"),
+        "description": get(root, "description"),
+        "console_log": log_of(root),
+        "disks": _disks(domain, live or root, deep=deep),
+        "networks": [uplink(element) for element in (live or root).findall("devices/interface")],
+        "restart_required": bool(live is not None and pending(live, root)),
+    }
+
+
+def accelerated(root: Element, connection: Connection) -> dict[str, str]:
+    """How a VM is run, and why."""
+    kind = hardware.acceleration(root)
+    best = acceleration(connection, "auto")
+    return best.as_dict() if best.kind == kind else {"type": kind, "reason": "as the VM is defined"}
+
+
+def pending(live: Element, root: Element) -> list[str]:
+    """Names of the facts that the next start will change."""
+    now, then = hardware.facts(live), hardware.facts(root)
+    found = [name for name in _FIXED_AT_START if now[name] != then[name]]
+    if then["cpu"] not in _EXPANDED and now["cpu"] != then["cpu"]:
+        found.append("cpu")
+    if _media(live) != _media(root):
+        found.append("disks")
+    if _uplinks(live) != _uplinks(root):
+        found.append("networks")
+    return found
+
+
+def _media(root: Element) -> list[tuple[str, str, str]]:
+    return sorted((disk.target, disk.bus, disk.path) for disk in disks_of(root))
+
+
+def _uplinks(root: Element) -> list[dict[str, str]]:
+    return [uplink(element) for element in root.findall("devices/interface")]
+
+
+def _disks(domain: Domain, root: Element, *, deep: bool) -> list[dict[str, Any]]:
+    declared = declared_paths(domain.xml())
+    attached = Attached(domain) if deep else None
+    found = []
+    for disk in disks_of(root):
+        shown: dict[str, Any] = {
+            "target": disk.target,
+            "device": disk.device,
+            "bus": disk.bus,
+            "path": declared.get(disk.target, disk.path),
+            "active_path": disk.path,
+            "format": disk.format,
+            "readonly": disk.readonly,
+        }
+        shown.update(_chain(attached, disk.target) if attached else {})
+        found.append(shown)
+    return found
+
+
+def _chain(attached: Attached, target: str) -> dict[str, Any]:
+    """The layers, active one first; of a chain that can't be followed what is known, and why."""
+    disk = attached.at(target)
+    if disk is None:
+        return {"chain": []}
+    try:
+        return {"chain": list(attached.layers(disk))}
+    except ImageOpsError as error:
+        return {"chain": [disk.path], "chain_error": str(error)}
+
+
+def absent(name: str, uri: str) -> dict[str, Any]:
+    """A VM that isn't there."""
+    return {"name": name, "uri": uri, "state": "absent"}
+
+
+def observe(name: str, connection: Connection) -> dict[str, Any]:
+    """The VM as it is now."""
+    domain: Domain | None = connection.domain(name)
+    return describe(domain, connection) if domain else absent(name, connection.uri)

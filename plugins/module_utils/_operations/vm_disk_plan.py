@@ -1,0 +1,216 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has to be done for one declared disk: nothing, attach a file, make one, let it grow."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._errors import Conflict, InUse, NotFound
+from .._files import Fingerprint, fingerprint, real_path, require_folder, require_regular, require_space
+from .._formats.names import qemu_driver
+from .._hypervisor.connection import Connection
+from .._hypervisor.sources import Disk
+from .._qemu.image_locks import holders
+from .._records import Record, read_record, untouched
+from .inspection import Inspected, inspect
+from .vm_disks import Attached
+from .vm_files import NewDisk, source_of
+from .vm_host import active_layers
+from .vm_request import DiskRequest
+
+# A qcow2 header with its tables, and some room for the file system's own.
+_OVERLAY_SPACE = 1 << 20
+
+
+@dataclass(frozen=True)
+class PlannedDisk:
+    """A declared disk: `attached` when the domain has it, `new` the file to make, `driver` QEMU's name of the format."""
+
+    request: DiskRequest
+    attached: bool
+    driver: str
+    new: NewDisk | None = None
+    warnings: tuple[str, ...] = ()
+    size_now: int | None = None
+
+    @property
+    def grows(self) -> bool:
+        """Whether the file that is there has to become larger."""
+        return self.new is None and None not in (self.size_now, self.request.size) and self.size_now < self.request.size  # type: ignore[operator]
+
+    def facts(self) -> dict[str, Any]:
+        """What a diff shows of it."""
+        request = self.request
+        shown: dict[str, Any] = {"path": request.path, "device": request.device, "bus": request.bus}
+        if request.image:
+            shown.update(image=request.image, copy=request.copy)
+        if request.size is not None:
+            shown["size"] = request.size
+        return shown
+
+
+@functools.lru_cache(maxsize=64)
+def _inspected(path: str, declared: str | None, found: Fingerprint | None, option: str) -> Inspected:
+    """The inspection of an image, once for all VMs made from it; `found` tells whether it is still the same file."""
+    return inspect(path, declared=declared, option=option)
+
+
+def plan_disk(
+    request: DiskRequest, *, vm: str, attached: Attached, connection: Connection, capacity: Any, option: str
+) -> PlannedDisk:
+    """The plan for a resolved disk; `capacity(target)` tells the size of an attached one. Raises what speaks against it."""
+    if request.device == "cdrom":
+        return _cdrom(request, attached, option=option)
+    current = attached.at(request.target)
+    is_there = os.path.exists(request.path)
+    if current and real_path(request.path) in _known_layers(current, attached, request.path):
+        if is_there or not (request.image or request.size is not None):
+            return _attached(request, current, vm=vm, capacity=capacity, option=option)
+    elif current and (request.image or request.size is not None):
+        raise Conflict(
+            f"{option}: the disk {request.target} of {vm} is {current.path or 'something else'}, which was not made from "
+            f"{request.path}; give its path, or another target."
+        )
+    return (
+        _existing(request, vm=vm, connection=connection, option=option)
+        if is_there
+        else _missing(request, vm=vm, connection=connection, option=option)
+    )
+
+
+def _known_layers(current: Disk, attached: Attached, path: str) -> tuple[str, ...]:
+    """The layers to compare with; the chain is only followed when the active layer is another file."""
+    if current.path and real_path(current.path) == real_path(path):
+        return (real_path(path),)
+    return attached.layers(current)
+
+
+def _cdrom(request: DiskRequest, attached: Attached, *, option: str) -> PlannedDisk:
+    current = attached.at(request.target)
+    same = current is not None and current.device == "cdrom" and current.path == request.path
+    if request.path and not same:
+        require_regular(request.path, option=f"{option}.path")
+    return PlannedDisk(request, same, "raw")
+
+
+def _attached(request: DiskRequest, current: Disk, *, vm: str, capacity: Any, option: str) -> PlannedDisk:
+    """A disk that the domain has; its content is the guest's own, so it is never made again."""
+    warnings = _origin_warnings(request, read_record(request.path) if request.image else None, vm=vm, option=option)
+    size = capacity(request.target) if request.size is not None else None
+    _refuse_shrinking(request, size, option=option)
+    return PlannedDisk(request, True, current.format, warnings=warnings, size_now=size)
+
+
+def _origin_warnings(request: DiskRequest, record: Record | None, *, vm: str, option: str) -> tuple[str, ...]:
+    """What the record of a disk says against the image that is declared; raises Conflict for another image."""
+    if record is None or not record.source:
+        return ()
+    image = real_path(request.image)
+    if record.source.get("path") != image:
+        raise Conflict(
+            f"{option}.image: {request.path} was made from {record.source.get('path')}, and a VM's disk is never made again; "
+            f"declare that image, or remove the VM with its disks first."
+        )
+    found = fingerprint(image)
+    if found and record.source.get("fingerprint") != found.as_dict():
+        return (
+            f"{option}.image: {image} was changed after the disk {request.target} of {vm} was made from it; the disk stays.",
+        )
+    return ()
+
+
+def _refuse_shrinking(request: DiskRequest, size: int | None, *, option: str) -> None:
+    if size is not None and request.size is not None and request.size < size:
+        raise Conflict(
+            f"{option}.size: {request.path} has {size} bytes, and vm never shrinks a disk; declare at least that size."
+        )
+
+
+def _existing(request: DiskRequest, *, vm: str, connection: Connection, option: str) -> PlannedDisk:
+    """A file that is there and that the domain doesn't have: ours of an interrupted run, or the user's own."""
+    path = real_path(request.path)
+    user = active_layers(connection).get(path, vm)
+    if user != vm:
+        raise InUse(f"{option}: {request.path} is the disk of the VM {user}; give another path.")
+    record = read_record(path)
+    if request.image:
+        remade = _again(request, record, vm=vm, connection=connection, option=option)
+        if remade:
+            return remade
+    # The records of overlays name their backing files; what else is below a file must not be there.
+    found = inspect(path, declared=request.format or (record.format if record else None), option=option)
+    _refuse_shrinking(request, found.virtual_size if request.size is not None else None, option=option)
+    return PlannedDisk(request, False, qemu_driver(found.format), size_now=found.virtual_size)
+
+
+def _again(
+    request: DiskRequest, record: Record | None, *, vm: str, connection: Connection, option: str
+) -> PlannedDisk | None:
+    """None when the file is the wanted copy of the image; a plan to make it again when it is an unused old one."""
+    if record is None or not record.source:
+        raise Conflict(
+            f"{option}: {request.path} exists and was not made from {request.image} (it has no record of that); remove it, give "
+            f"another path, or leave out image to attach it as it is."
+        )
+    planned = _missing(request, vm=vm, connection=connection, option=option)
+    assert planned.new and planned.new.image
+    same = record.source == source_of(planned.new.image) and record.operation == planned.new.operation
+    if same and record.virtual_size <= planned.new.size:
+        return None
+    if not untouched(request.path, record):
+        raise Conflict(
+            f"{option}: {request.path} was made from {record.source.get('path')} as it was before, and written to since; remove "
+            f"it, or give another path."
+        )
+    return planned
+
+
+def _missing(request: DiskRequest, *, vm: str, connection: Connection, option: str) -> PlannedDisk:
+    """A file to make."""
+    if not request.image and request.size is None:
+        raise NotFound(f"{option}.path: {request.path} does not exist; give image or size to have it made.")
+    request = request if request.format else replace(request, format="qcow2")
+    require_folder(request.path, option=f"{option}.path")
+    image = _image(request, connection, option=f"{option}.image") if request.image else None
+    size = _size(request, image, option=option)
+    require_space(request.path, _space(image, linked=request.copy == "linked"), what=f"{option}: {request.path}")
+    new = NewDisk(vm, request.path, request.format, size, image, request.copy == "linked")
+    return PlannedDisk(request, False, request.format, new=new)
+
+
+def _size(request: DiskRequest, image: Inspected | None, *, option: str) -> int:
+    least = image.virtual_size if image else 0
+    size = request.size if request.size is not None else least
+    if size < least:
+        raise Conflict(
+            f"{option}.size: the image {request.image} has {least} bytes, and a copy can't be smaller; give that or more."
+        )
+    return size
+
+
+def _space(image: Inspected | None, *, linked: bool) -> int:
+    if image is None or linked:
+        return _OVERLAY_SPACE
+    return sum(os.stat(path).st_blocks * 512 for path in image.files) + _OVERLAY_SPACE
+
+
+def _image(request: DiskRequest, connection: Connection, *, option: str) -> Inspected:
+    """The image to make a disk from: safe, and not written to by somebody."""
+    path = real_path(request.image)
+    image = _inspected(path, request.image_format, fingerprint(path), option)
+    linked = request.copy == "linked"
+    user = active_layers(connection).get(path)
+    if user and linked:
+        raise InUse(
+            f"{option}: {path} is the disk of the VM {user}, and an overlay breaks when its base is written to; use copy: full "
+            f"while {user} is stopped, or publish the disk as an image first."
+        )
+    found = holders(path)
+    if found is not None and found.writing:
+        raise InUse(f"{option}: {path} is {found.sentence()}; a copy of it would be torn, so stop that first.")
+    return image

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that a VM is made with: overlays, copies and empty disks, published whole with their records."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import os
+import tempfile
+from dataclasses import dataclass
+
+from .._commands import Commands
+from .._files import fingerprint, partial_path, remove
+from .._qemu.image import Image, QemuImg, convert_arguments
+from .._records import Record, publish_with_record
+from .inspection import Inspected
+
+MODE = 0o600
+# FICLONE of linux/fs.h: share all blocks of another file; file systems that can't say one of these errors.
+_FICLONE = 0x40049409
+_NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class NewDisk:
+    """A file to make for the VM `vm`: an overlay on or a copy of `image`, or empty without one."""
+
+    vm: str
+    path: str
+    format: str
+    size: int
+    image: Inspected | None
+    linked: bool
+
+    @property
+    def operation(self) -> str:
+        """The record's word for it."""
+        if self.image is None:
+            return "create"
+        return "overlay" if self.linked else "clone"
+
+    def record(self, version: str) -> Record:
+        """The record that goes on the file."""
+        options: dict[str, object] = {"vm": self.vm}
+        if self.image and self.linked:
+            options.update(backing=self.image.path, backing_format=self.image.format)
+        return Record(
+            operation=self.operation,
+            format=self.format,
+            virtual_size=self.size,
+            source=source_of(self.image) if self.image else {},
+            options=options,
+            tool=f"imageops.fleet {version}",
+        )
+
+
+def source_of(image: Inspected) -> dict[str, object]:
+    """What a record keeps of the image: its path and fingerprint."""
+    found = fingerprint(image.path)
+    return {"path": image.path, "fingerprint": found.as_dict() if found else {}}
+
+
+def make(disk: NewDisk, commands: Commands, *, version: str) -> None:
+    """Make the file under a hidden name, put the record on it, give it its name."""
+    partial = partial_path(disk.path)
+    remove(partial)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE))
+    try:
+        _fill(disk, partial, commands)
+        publish_with_record(partial, disk.path, disk.record(version))
+    except BaseException:
+        remove(partial)
+        raise
+
+
+def _fill(disk: NewDisk, partial: str, commands: Commands) -> None:
+    if disk.image and not disk.linked:
+        _copy(disk, partial, disk.image, commands)
+        return
+    below = (disk.image.path, disk.image.format) if disk.image else None
+    with open(partial, "wb") as stream:
+        stream.write(_header(commands, disk.format, disk.size, below))
+        if disk.format == "raw":
+            stream.truncate(disk.size)
+
+
+@functools.lru_cache(maxsize=32)
+def _header(commands: Commands, kind: str, size: int, below: tuple[str, str] | None) -> bytes:
+    """The bytes of a new qcow2 image; all overlays of one base are the same, so qemu-img makes only the first."""
+    if kind == "raw":
+        return b""
+    with tempfile.TemporaryDirectory(prefix="imageops-") as folder:
+        scratch = os.path.join(folder, "template")
+        QemuImg(commands).create(Image(scratch, kind), size=size, backing=Image(*below) if below else None)
+        with open(scratch, "rb") as stream:
+            return stream.read()
+
+
+def _copy(disk: NewDisk, partial: str, image: Inspected, commands: Commands) -> None:
+    """A full copy: by shared blocks where the file system can, else by qemu-img, which flattens a chain."""
+    target = Image(partial, disk.format)
+    if not (image.format == disk.format and len(image.files) == 1 and _clone(image.path, partial)):
+        commands.output(convert_arguments(Image(image.path, image.format), target))
+    os.chmod(partial, MODE)
+    if disk.size > image.virtual_size:
+        QemuImg(commands).resize(target, size=disk.size)
+
+
+def _clone(source: str, target: str) -> bool:
+    """Whether `target` got all blocks of `source` by a reflink."""
+    with open(source, "rb") as reading, open(target, "wb") as writing:
+        try:
+            fcntl.ioctl(writing, _FICLONE, reading.fileno())
+        except OSError as error:
+            if error.errno not in _NO_CLONE:
+                raise
+            return False
+    return True

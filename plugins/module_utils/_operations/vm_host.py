@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What planning of VMs looks up once for all items of a task."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from .._errors import NotFound
+from .._files import real_path
+from .._hypervisor.acceleration import Acceleration, choose, kvm_obstacle
+from .._hypervisor.connection import Connection
+from .._hypervisor.sources import source_path
+from .._hypervisor.xml import get
+
+IMAGES = "/var/lib/libvirt/images"
+LOGS = "/var/log/libvirt/qemu"
+RUN = "/run/libvirt/qemu"
+_KEPT = 8
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def default_folder(connection: Connection) -> str:
+    """Where new disks go: the folder of the active pool `default`, else libvirt's own folder for images."""
+    paths = [pool.path for pool in connection.pools() if pool.name == "default" and pool.active and pool.path]
+    return paths[0] if paths else IMAGES
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def host_arch(connection: Connection) -> str:
+    """The host's architecture, such as x86_64."""
+    return get(connection.capabilities(), "host/cpu/arch") or os.uname().machine
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def domain_types(connection: Connection) -> frozenset[str]:
+    """The types of domain that the hypervisor offers for the host's architecture, or at all."""
+    guests = connection.capabilities().findall("guest/arch")
+    own = [arch for arch in guests if arch.get("name") == host_arch(connection)] or guests
+    return frozenset(domain.get("type", "") for arch in own for domain in arch.findall("domain"))
+
+
+def acceleration(connection: Connection, wanted: str) -> Acceleration:
+    """The accelerator for `wanted` (auto, kvm, tcg) on this host, and why; raises Unsupported."""
+    arch = host_arch(connection)
+    return choose(wanted, offered=domain_types(connection), arch=arch, obstacle=kvm_obstacle(arch=arch))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def active_layers(connection: Connection) -> dict[str, str]:
+    """The image that each VM writes to, by its real path, with the VM's name; as found when first asked."""
+    found: dict[str, str] = {}
+    for domain in connection.domains():
+        for inactive in (False, True):
+            for disk in domain.xml(inactive=inactive).findall("devices/disk"):
+                path = source_path(disk.find("source"))
+                if path and disk.find("readonly") is None and disk.get("device", "disk") == "disk":
+                    found.setdefault(real_path(path), domain.name)
+    return found
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def networks(connection: Connection) -> dict[str, bool]:
+    """Names of the virtual networks, and whether they are active."""
+    return {network.name: network.active for network in connection.networks()}
+
+
+def require_network(connection: Connection, name: str, *, option: str) -> None:
+    """Raise NotFound unless the virtual network exists and is active."""
+    found = networks(connection)
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise NotFound(f"{option}: there is no network called {name} on {connection.uri} (there: {known}).")
+    if not found[name]:
+        raise NotFound(f"{option}: the network {name} is not active; start it with 'virsh net-start {name}'.")
+
+
+def require_bridge(name: str, *, option: str) -> None:
+    """Raise NotFound unless the host has the bridge."""
+    if not os.path.isdir(f"/sys/class/net/{name}"):
+        raise NotFound(f"{option}: the host has no bridge called {name}; create it first.")
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def has_uefi(connection: Connection) -> bool:
+    """Whether libvirt knows a UEFI firmware for this host."""
+    kind = "kvm" if "kvm" in domain_types(connection) else min(domain_types(connection))
+    found = connection.domain_capabilities(kind=kind)
+    return "efi" in [value.text for value in found.findall("os/enum[@name='firmware']/value")]
+
+
+def console_log(uri: str, name: str) -> str:
+    """Where the serial console of a VM is logged."""
+    if uri.endswith("/session"):
+        return os.path.expanduser(f"~/.cache/libvirt/qemu/log/{name}-serial.log")
+    return os.path.join(LOGS, f"{name}-serial.log")
+
+
+def started(uri: str, name: str) -> float:
+    """When the VM's QEMU process started (seconds since the epoch): it writes its process id file just then."""
+    folder = (
+        os.path.join(os.environ.get("XDG_RUNTIME_DIR", ""), "libvirt/qemu/run") if uri.endswith("/session") else RUN
+    )
+    try:
+        return os.stat(os.path.join(folder, f"{name}.pid")).st_mtime
+    except FileNotFoundError:
+        return 0.0
