@@ -33,7 +33,7 @@ def payload(name: str) -> bytes:
         module_path=path,
         module_args={},
         templar=Templar(loader=loader),
-        task_vars={},
+        task_vars={"ansible_python_interpreter": "/usr/bin/python3"},
         module_compression="ZIP_DEFLATED",
     )
     script = to_text(built.b_module_data)
