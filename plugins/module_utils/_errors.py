@@ -61,4 +61,4 @@ def system_error(error: OSError) -> ImageOpsError:
     """What the operating system said, as one sentence of ours."""
     named = f"{error.filename}: " if error.filename else ""
     kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else ImageOpsError
-    return kind(f"{named}{error.strerror or error or type(error).__name__}.", errno=error.errno)
+    return kind(f"{named}{error.strerror or str(error) or type(error).__name__}.", errno=error.errno)

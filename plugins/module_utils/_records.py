@@ -112,11 +112,11 @@ def read_record(path: str) -> Record | None:
     """
     loaded = _load(path)
     status = fingerprint(path)
-    if loaded is None or status is None:
+    if loaded is None or status is None or not isinstance(loaded.get("schema"), int):
         return None
-    if not isinstance(loaded.get("schema"), int) or loaded["schema"] > SCHEMA:
+    if loaded["schema"] > SCHEMA:
         raise Conflict(
-            f"{path} carries a record of schema {loaded.get('schema')}, and this version of imageops.fleet knows {SCHEMA}; "
+            f"{path} carries a record of schema {loaded['schema']}, and this version of imageops.fleet knows {SCHEMA}; "
             f"update the collection on the controller."
         )
     try:

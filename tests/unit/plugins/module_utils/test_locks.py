@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils import _locks as locks
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InUse
+
+pytestmark = pytest.mark.usefixtures("state_dir")
+
+
+def once(attempt: Callable[[], bool], seconds: float) -> bool:
+    return attempt()
+
+
+def test_one_holder_at_a_time() -> None:
+    handle = locks.try_lock("/x")
+    assert handle is not None
+    assert locks.try_lock("/x") is None
+    assert locks.holder("/x") == str(os.getpid())
+    os.close(handle)
+    again = locks.try_lock("/x")
+    assert again is not None
+    os.close(again)
+
+
+def test_nobody_has_held_it() -> None:
+    assert locks.holder("/never") == ""
+
+
+def test_a_lock_lives_as_long_as_the_engine_that_inherited_it() -> None:
+    handle = locks.try_lock("/x", inheritable=True)
+    assert handle is not None
+    engine = subprocess.Popen(["sleep", "30"], pass_fds=[handle])
+    try:
+        os.close(handle)
+        assert locks.try_lock("/x") is None
+    finally:
+        engine.kill()
+        engine.wait()
+    after = locks.try_lock("/x")
+    assert after is not None
+    os.close(after)
+
+
+def test_several_are_held_together_and_let_go() -> None:
+    with locks.held(["/b", "/a", "/b"], timeout=1, wait=once):
+        assert locks.try_lock("/a") is None
+        assert locks.try_lock("/b") is None
+    with locks.held(["/a", "/b"], timeout=1, wait=once):
+        pass
+
+
+def test_a_busy_one_lets_go_of_the_others() -> None:
+    handle = locks.try_lock("/b")
+    assert handle is not None
+    told = rf"^/b is being worked on .*process {os.getpid()}.* within 1 seconds"
+    with pytest.raises(InUse, match=told), locks.held(["/a", "/b"], timeout=1, wait=once):
+        pass
+    os.close(handle)
+    with locks.held(["/a", "/b"], timeout=1, wait=once):
+        pass
+
+
+def test_lock_files_stay_and_say_nothing_in_their_names(state_dir: Path) -> None:
+    with locks.held(["/secret/name"], timeout=1, wait=once):
+        pass
+    assert [len(path.name) for path in (state_dir / "locks").iterdir()] == [32]
