@@ -34,7 +34,7 @@ _CLOUD_INIT: dict[str, Any] = {
     "meta_data": {"type": "raw"},
     "network_config": {"type": "raw"},
 }
-_WAIT_FOR: dict[str, Any] = {
+WAIT_FOR: dict[str, Any] = {
     "running": {"type": "bool", "default": True},
     "console": {"type": "str"},
     "timeout": {"type": "int", "default": 120},
@@ -58,7 +58,7 @@ _ITEM: dict[str, Any] = {
     "acceleration": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
     "xml": {"type": "str"},
     "autostart": {"type": "bool"},
-    "wait_for": {"type": "dict", "options": _WAIT_FOR},
+    "wait_for": {"type": "dict", "options": WAIT_FOR},
     "shutdown_timeout": {"type": "int"},
     "force_stop": {"type": "bool"},
     "remove_disks": {"type": "bool"},

@@ -100,7 +100,7 @@ def read_request(params: dict[str, Any]) -> VmRequest:
         vcpus=_vcpus(params.get("vcpus")),
         disks=_listed(params.get("disks"), _disk),
         networks=_listed(params.get("networks"), _network),
-        wait_for=_wait(params.get("wait_for"), params["state"]),
+        wait_for=read_wait(params.get("wait_for"), params["state"]),
         shutdown_timeout=float(params["shutdown_timeout"]),
         force_stop=params["force_stop"],
         remove_disks=params["remove_disks"],
@@ -219,7 +219,8 @@ def _network(value: dict[str, Any], place: str) -> NetworkRequest:
     )
 
 
-def _wait(value: dict[str, Any] | None, state: str) -> WaitRequest | None:
+def read_wait(value: dict[str, Any] | None, state: str) -> WaitRequest | None:
+    """What to wait for; raises InvalidOption for a VM that won't run, or a pattern that is none."""
     if value is None:
         return None
     if state not in _RUNNING:

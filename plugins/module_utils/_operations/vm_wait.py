@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from .._errors import Conflict, InvalidOption, TimedOut
 from .._hypervisor.connection import Connection
@@ -16,12 +16,25 @@ from .._hypervisor.xml import Element
 from .._jobs.clock import Clock
 from .._plan import Wait
 from .vm_host import started
-from .vm_request import VmRequest, WaitRequest
+from .vm_request import WaitRequest
 
 _TAIL = 10
 
 
-def plan_waits(request: VmRequest, root: Element, connection: Connection, clock: Clock) -> tuple[Wait, ...]:
+class Awaited(Protocol):
+    """The part of a request that tells which VM to wait for, and for what."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def wait_for(self) -> WaitRequest | None: ...
+
+
+def plan_waits(request: Awaited, root: Element, connection: Connection, clock: Clock) -> tuple[Wait, ...]:
     """What to wait for; raises InvalidOption when the VM (described by `root`) has no console that could be read."""
     wanted = request.wait_for
     if wanted is None or not (wanted.running or wanted.console):
@@ -36,7 +49,7 @@ def plan_waits(request: VmRequest, root: Element, connection: Connection, clock:
 
 
 class _Watch:
-    def __init__(self, request: VmRequest, wanted: WaitRequest, log: str, connection: Connection, clock: Clock) -> None:
+    def __init__(self, request: Awaited, wanted: WaitRequest, log: str, connection: Connection, clock: Clock) -> None:
         self._request = request
         self._wanted = wanted
         self._connection = connection

@@ -1,0 +1,244 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clones of stopped VMs: full or linked, each with an identity of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .._errors import Conflict, InvalidOption
+from .._files import require_folder
+from .._hypervisor.connection import Connection, require_local
+from .._hypervisor.domain import Domain
+from .._hypervisor.xml import get
+from .._plan import KNOWN_AFTER, Plan, Step
+from .operation import Operation, Tools
+from .usage import domains_using
+from .vm_clone_disks import (
+    CloneDisk,
+    Share,
+    full_copy,
+    has_small_top,
+    linked_copy,
+    needs_making,
+    plan_share,
+    require_room,
+)
+from .vm_clone_facts import found_facts, nvram_of, require_own_clone
+from .vm_clone_identity import Identity, interfaces, new_mac, own_path
+from .vm_clone_seed import clone_seed, fixed_host_name
+from .vm_clone_source import Source, read_source
+from .vm_clone_steps import CloneSteps
+from .vm_request import WaitRequest, check_name, read_wait
+from .vm_wait import plan_waits
+
+_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
+
+
+@dataclass(frozen=True)
+class _Awaited:
+    """The clone to wait for."""
+
+    name: str
+    uri: str
+    wait_for: WaitRequest | None
+
+
+def plan_clone(params: dict[str, Any], tools: Tools) -> Plan:
+    """Plan one clone; raises what speaks against it."""
+    require_local(params["uri"])
+    check_name(params["name"])
+    _require_source(params)
+    connection = tools.hypervisor(params["uri"])
+    there = connection.domain(params["name"])
+    if there is not None:
+        return _plan_existing(params, there, connection, tools)
+    return _plan_new(params, connection, tools)
+
+
+def _require_source(params: dict[str, Any]) -> None:
+    if not params["source"]:
+        raise InvalidOption(f"source: nothing is given to clone {params['name']} from; give the name of a VM.")
+    if params["source"] == params["name"]:
+        raise InvalidOption(f"name: {params['name']} is the source itself; give another name.")
+
+
+def _awaited(params: dict[str, Any]) -> _Awaited:
+    return _Awaited(params["name"], params["uri"], read_wait(params["wait_for"], params["state"]))
+
+
+def _plan_existing(params: dict[str, Any], domain: Domain, connection: Connection, tools: Tools) -> Plan:
+    """A clone that is there is never made again; it is started when that is asked."""
+    source = connection.domain(params["source"])
+    require_own_clone(domain, source=params["source"], source_uuid=source.uuid if source else "", mode=params["mode"])
+    before = found_facts(domain)
+    starts = params["state"] == "running" and not domain.active
+    steps = (Step(f"start {domain.name}", domain.start),) if starts else ()
+    after = {**before, "state": "running"} if starts else before
+    waits = plan_waits(_awaited(params), domain.xml(), connection, tools.clock)
+    return Plan(params["name"], before, after, lambda: found_facts(domain), steps=steps, waits=waits)
+
+
+def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> Plan:
+    name, source = params["name"], read_source(params["source"], connection)
+    if params["directory"]:
+        require_folder(os.path.join(params["directory"], name), option="directory")
+    foreseen = _claim(params, source, tools)
+    shares = _plan_shares(params, source, foreseen, tools)
+    disks = _plan_disks(params, source)
+    missing = [disk for disk in disks if needs_making(disk, tools)]
+    require_room(missing, vm=name, tools=tools)
+    macs = _macs(params, source, connection)
+    steps = _steps(params, source, disks, macs, connection, tools)
+    return Plan(
+        item=name,
+        before={},
+        after=_after(params, disks, macs, steps.identity.seed[1]),
+        observe=lambda: found_facts(_defined(connection, name)),
+        steps=tuple(steps.all(shares=shares, missing=missing, start=params["state"] == "running")),
+        waits=plan_waits(_awaited(params), steps.description, connection, tools.clock),
+        warnings=tuple(_warnings(source, steps)),
+        info={"shared": [{"target": share.target, "base": share.base.path, "overlay": share.path} for share in shares]},
+        provisional=foreseen,
+    )
+
+
+def _defined(connection: Connection, name: str) -> Domain:
+    domain = connection.domain(name)
+    if domain is None:
+        raise Conflict(f"name: {name} was removed by somebody else while it was being cloned.")
+    return domain
+
+
+def _claim(params: dict[str, Any], source: Source, tools: Tools) -> bool:
+    """Note what this item makes; whether it rests on an earlier item that lets the source's disks be shared.
+
+    When it is planned again, just before it is applied, what is there counts.
+    """
+    mine = tools.forecast.setdefault(f"domain:{params['name']}", {"by": id(params)})
+    if mine["by"] != id(params):
+        raise InvalidOption(f"name: {params['name']} is in the list twice; give each clone a name of its own.")
+    again, mine["planned"] = "planned" in mine, True
+    if again or params["mode"] != "linked" or all(has_small_top(disk.image) for disk in source.disks):
+        return False
+    known = tools.forecast.setdefault(f"share:{source.name}", {"by": id(params)})
+    return bool(known["by"] != id(params))
+
+
+def _plan_shares(params: dict[str, Any], source: Source, foreseen: bool, tools: Tools) -> list[Share]:
+    """The source's disks that become bases; raises Conflict where that would break something."""
+    large = [disk for disk in source.disks if not has_small_top(disk.image)]
+    if params["mode"] != "linked" or foreseen or not large:
+        return []
+    held = source.snapshots or [found.name for disk in large for found in disk.image.chain[0].facts.snapshots]
+    if held:
+        raise Conflict(
+            f"mode: linked clones would make the disk {large[0].image.path} a base that {source.name} never writes to again, and its "
+            f"snapshots ({', '.join(sorted(set(held)))}) lie in there; use mode: full, or delete them first."
+        )
+    for disk in large:
+        others = [user for user in domains_using(disk.image.path, tools) if user.top and user.name != source.name]
+        if others:
+            raise Conflict(
+                f"mode: {disk.image.path} can't become a base for linked clones, because {others[0].sentence}; use mode: full."
+            )
+    return [plan_share(disk, vm=source.name, tools=tools) for disk in large]
+
+
+def _plan_disks(params: dict[str, Any], source: Source) -> list[CloneDisk]:
+    name, directory = params["name"], params["directory"]
+    if params["mode"] == "full":
+        return [full_copy(disk, vm=name, directory=directory) for disk in source.disks]
+    return [
+        linked_copy(disk, vm=name, directory=directory, shared=not has_small_top(disk.image)) for disk in source.disks
+    ]
+
+
+def _macs(params: dict[str, Any], source: Source, connection: Connection) -> list[str]:
+    """The clone's MACs; an empty string is one that is made up when the clone is defined."""
+    given = [mac.lower() for mac in params["mac"] or ()]
+    wrong = [mac for mac in given if not _MAC.match(mac)]
+    if wrong:
+        raise InvalidOption(
+            f"mac: '{wrong[0]}' is no unicast MAC address; give six pairs of hex digits, such as 52:54:00:12:34:56."
+        )
+    found = interfaces(source.root)
+    if len(given) > len(found):
+        raise InvalidOption(
+            f"mac: {len(given)} addresses are given, and {source.name} has {len(found)} network interfaces."
+        )
+    if given:
+        _require_free_macs(given, connection)
+    return given + [""] * (len(found) - len(given))
+
+
+def _require_free_macs(given: list[str], connection: Connection) -> None:
+    for domain in connection.domains():
+        for interface in interfaces(domain.xml()):
+            if get(interface, "mac/@address").lower() in given:
+                raise Conflict(
+                    f"mac: {get(interface, 'mac/@address')} is an address of the VM {domain.name}; give another one."
+                )
+
+
+def _steps(
+    params: dict[str, Any],
+    source: Source,
+    disks: list[CloneDisk],
+    macs: list[str],
+    connection: Connection,
+    tools: Tools,
+) -> CloneSteps:
+    name, own_uuid = params["name"], str(uuid.uuid4())
+    own_macs = [mac or new_mac() for mac in macs]
+    old_macs = [get(interface, "mac/@address") for interface in interfaces(source.root)]
+    seed = None
+    if source.seed:
+        folder = params["directory"] or os.path.dirname(source.seed)
+        seed = clone_seed(source.seed, name=name, uuid=own_uuid, folder=folder, macs=dict(zip(old_macs, own_macs)))
+        seed.is_current()
+    nvram = nvram_of(source.root)
+    identity = Identity(
+        name=name,
+        uuid=own_uuid,
+        macs=own_macs,
+        mode=params["mode"],
+        disks={disk.target: (disk.path, disk.driver) for disk in disks},
+        seed=(source.seed, seed.path if seed else ""),
+        nvram=own_path(nvram, source.name, name) if nvram else "",
+    )
+    return CloneSteps(source, identity, seed, nvram, connection, tools)
+
+
+def _after(params: dict[str, Any], disks: list[CloneDisk], macs: list[str], seed: str) -> dict[str, Any]:
+    return {
+        "name": params["name"],
+        "source": params["source"],
+        "mode": params["mode"],
+        "state": params["state"],
+        "uuid": KNOWN_AFTER,
+        "macs": [mac or KNOWN_AFTER for mac in macs],
+        "disks": [disk.facts() for disk in disks],
+        "seed": seed,
+    }
+
+
+def _warnings(source: Source, steps: CloneSteps) -> Iterable[str]:
+    if steps.seed and fixed_host_name(steps.seed.files.get("user-data", "")):
+        yield f"source: the cloud-init user-data of {source.name} sets a host name, which its clones then share."
+    if source.root.find("{http://libvirt.org/schemas/domain/qemu/1.0}commandline") is not None:
+        yield f"source: {source.name} has arguments for QEMU's command line (qemu:commandline), which its clones get as they are."
+
+
+def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
+    """Nothing else works on the source or on the clone meanwhile."""
+    return [f"domain:{params[key]}" for key in ("source", "name") if params[key]]
+
+
+OPERATION = Operation(plan=plan_clone, result="clones", locks=locks, parallel=4)
