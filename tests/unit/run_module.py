@@ -13,7 +13,7 @@ import importlib
 import io
 import json
 import sys
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch
@@ -23,14 +23,27 @@ _MODULES = "ansible_collections.imageops.fleet.plugins.modules"
 
 def run_module(name: str, params: dict[str, Any], *, check: bool = False, diff: bool = False) -> dict[str, Any]:
     """The result of the module `name`, which may be one of a failure."""
-    module = importlib.import_module(f"{_MODULES}.{name}")
+    return result_of(importlib.import_module(f"{_MODULES}.{name}").main, params, check=check, diff=diff)
+
+
+def result_of(
+    main: Callable[[], None], params: dict[str, Any], *, check: bool = False, diff: bool = False
+) -> dict[str, Any]:
+    """What the module whose entry is `main` prints for `params`."""
     printed = io.StringIO()
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}
     with patch_module_args(arguments), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        module.main()
+        main()
     result = json.loads(printed.getvalue().strip().splitlines()[-1])
     assert isinstance(result, dict)
+    if "warnings" in result:
+        result["warnings"] = [_text(warning) for warning in result["warnings"]]
     return result
+
+
+def _text(warning: Any) -> str:
+    """Newer cores send warnings as objects."""
+    return str(warning["event"]["msg"] if isinstance(warning, dict) else warning)
 
 
 if __name__ == "__main__":

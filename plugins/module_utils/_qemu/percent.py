@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from typing import Callable
 
 from .._commands import environment, failure, missing_program
@@ -18,11 +20,15 @@ from .._commands import environment, failure, missing_program
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _PR_SET_PDEATHSIG = 1
 _MOST_STDERR = 64 << 10
+# A percentage may come in two pieces; this much is kept for the second.
+_LONGEST = 32
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """prctl(2): the engine is killed when the helper is, so no orphan goes on writing."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pass_fds: Sequence[int] = ()) -> None:
@@ -39,7 +45,7 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
                 stderr=stderr,
                 env=environment(),
                 pass_fds=tuple(pass_fds),
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(_die_with, os.getpid()),
             )
         except FileNotFoundError:
             raise missing_program(argv[0]) from None
@@ -57,7 +63,11 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
 def _follow(process: subprocess.Popen[bytes], report: Callable[[float], None]) -> None:
     """Read small pieces until the program closes its output; it rewrites one line with carriage returns."""
     assert process.stdout is not None
+    unread = b""
     while piece := process.stdout.read1(512):  # type: ignore[attr-defined]
-        found = _PERCENT.findall(piece)
+        unread += piece
+        found = list(_PERCENT.finditer(unread))
         if found:
-            report(float(found[-1]))
+            report(float(found[-1][1]))
+            unread = unread[found[-1].end() :]
+        unread = unread[-_LONGEST:]

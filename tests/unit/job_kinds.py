@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host helper for tests: job_kinds.py IMPORT-TREE JOB-FOLDER does one of the jobs below."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def sleep(params: dict[str, Any], progress: Any, lock: int) -> dict[str, Any]:
+    progress.phase("sleep", total=100)
+    try:
+        time.sleep(params["seconds"])
+    finally:
+        Path(params["trace"]).write_text("tidied", encoding="utf-8")
+    return {"slept": params["seconds"]}
+
+
+def full(params: dict[str, Any], progress: Any, lock: int) -> dict[str, Any]:
+    raise OSError(28, "No space left on device", "/full")
+
+
+def crash(params: dict[str, Any], progress: Any, lock: int) -> dict[str, Any]:
+    raise RuntimeError("a bug")
+
+
+def die(params: dict[str, Any], progress: Any, lock: int) -> dict[str, Any]:
+    print("last words", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def engine(params: dict[str, Any], progress: Any, lock: int) -> dict[str, Any]:
+    from ansible_collections.imageops.fleet.plugins.module_utils._qemu.percent import run_with_percent
+
+    run_with_percent(["/bin/sh", "-c", f"echo $$ > {params['trace']}; exec sleep 60"], print, pass_fds=(lock,))
+    return {}
+
+
+def main() -> int:
+    sys.path.insert(0, sys.argv[1])
+    from ansible_collections.imageops.fleet.plugins.module_utils._jobs.worker import run_job
+
+    return run_job(sys.argv[2], {work.__name__: work for work in (sleep, full, crash, die, engine)})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

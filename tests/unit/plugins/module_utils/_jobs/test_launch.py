@@ -1,0 +1,215 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._commands import Commands
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    EngineError,
+    ImageOpsError,
+    NoSpace,
+    TimedOut,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, read_state, write_state
+from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
+
+UNIT = Path(__file__).resolve().parents[3]
+CLOCK, COMMANDS = Clock(), Commands()
+
+
+@pytest.fixture(autouse=True)
+def helper(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Jobs of tests/unit/job_kinds.py; those that still run are ended."""
+    tree = launch.__file__.split("/ansible_collections/")[0]
+    program = tmp_path / "helper.py"
+    program.write_text(
+        f"import runpy, sys\nsys.argv.insert(1, {tree!r})\nrunpy.run_path({str(UNIT / 'job_kinds.py')!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(launch, "helper_program", lambda entry: str(program))
+    yield
+    for path in (state_dir / "jobs").glob("*"):
+        state = read_state(path.name)
+        if state is not None and state.pid and not state.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(state.pid, signal.SIGKILL)
+
+
+def job(kind: str, tmp_path: Path, **params: Any) -> Job:
+    return Job(kind, str(tmp_path / "target"), {"trace": str(tmp_path / "trace"), **params}, "unused")
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for yet doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def begun(wanted: Job) -> JobState:
+    state = launch.start(wanted, CLOCK, COMMANDS)
+    assert state.status == "running"
+    return state
+
+
+def test_a_job_runs_to_its_end(tmp_path: Path) -> None:
+    wanted = job("sleep", tmp_path, seconds=0.1)
+    state = begun(wanted)
+    assert state.launcher == "setsid"
+    assert os.getsid(state.pid) == state.pid
+    assert launch.running(wanted, CLOCK) is not None
+    done = launch.finish(wanted, CLOCK)
+    assert (done.status, done.percent, done.result) == ("done", 100.0, {"slept": 0.1})
+    assert launch.running(wanted, CLOCK) is None
+
+
+def test_a_second_one_on_the_same_target_follows_at_once(tmp_path: Path) -> None:
+    for seconds in (0.01, 0.02):
+        wanted = job("sleep", tmp_path, seconds=seconds)
+        launch.start(wanted, CLOCK, COMMANDS)
+        assert launch.finish(wanted, CLOCK).result == {"slept": seconds}
+
+
+def test_the_same_job_is_joined(tmp_path: Path) -> None:
+    wanted = job("sleep", tmp_path, seconds=0.4)
+    assert not launch.join(wanted, CLOCK)
+    first = begun(wanted)
+    assert begun(wanted).pid == first.pid
+    assert launch.join(wanted, CLOCK)
+    assert not launch.join(wanted, CLOCK)
+
+
+def test_another_job_on_the_target_is_refused(tmp_path: Path) -> None:
+    state = begun(job("sleep", tmp_path, seconds=30))
+    other = job("sleep", tmp_path, seconds=31)
+    for act in (lambda: launch.join(other, CLOCK), lambda: launch.start(other, CLOCK, COMMANDS)):
+        with pytest.raises(Conflict, match=rf"with other options .*stop it with 'kill {state.pid}'"):
+            act()
+    unchanged = read_state(state.id)
+    assert unchanged is not None and unchanged.request == state.request
+
+
+def test_one_that_was_started_a_moment_ago_counts_as_running(tmp_path: Path) -> None:
+    """Whoever started it may have been killed before the helper took its lock."""
+    wanted, clock = job("sleep", tmp_path, seconds=1), FakeClock()
+    write_state(JobState(wanted.id, "sleep", "r", started=clock.time()))
+    assert launch.running(wanted, clock) is not None
+    clock.sleep(31)
+    assert launch.running(wanted, clock) is None
+
+
+def test_a_limit_of_time_leaves_the_job_alone(tmp_path: Path) -> None:
+    wanted = job("sleep", tmp_path, seconds=30)
+    begun(wanted)
+    with pytest.raises(
+        TimedOut, match="not ended within 0.1 seconds.*it goes on, and the next run of this task joins it"
+    ):
+        launch.finish(wanted, CLOCK, timeout=0.1)
+    assert launch.running(wanted, CLOCK) is not None
+
+
+def test_its_error_is_ours(tmp_path: Path) -> None:
+    wanted = job("full", tmp_path)
+    launch.start(wanted, CLOCK, COMMANDS)
+    with pytest.raises(NoSpace, match=r"^/full: No space left on device\.$") as caught:
+        launch.finish(wanted, CLOCK)
+    assert caught.value.details["job"] == wanted.id
+
+
+def test_a_bug_points_at_the_log(tmp_path: Path) -> None:
+    wanted = job("crash", tmp_path)
+    launch.start(wanted, CLOCK, COMMANDS)
+    with pytest.raises(EngineError, match="ended unexpectedly; its log is (.*)/log") as caught:
+        launch.finish(wanted, CLOCK)
+    log = Path(str(caught.value).split("its log is ")[1].rstrip("."))
+    assert CLOCK.wait_until(lambda: "RuntimeError: a bug" in log.read_text(), 10)
+
+
+def test_one_that_is_killed_has_died_and_can_be_started_again(tmp_path: Path) -> None:
+    wanted = job("die", tmp_path)
+    launch.start(wanted, CLOCK, COMMANDS)
+    with pytest.raises(launch.JobDied, match="died before .*target was finished.*last words"):
+        launch.finish(wanted, CLOCK)
+    assert not launch.join(wanted, CLOCK)
+
+
+def test_stopping_tidies(tmp_path: Path) -> None:
+    wanted = job("sleep", tmp_path, seconds=30)
+    os.kill(begun(wanted).pid, signal.SIGTERM)
+    with pytest.raises(EngineError, match="was stopped before"):
+        launch.finish(wanted, CLOCK)
+    assert (tmp_path / "trace").read_text() == "tidied"
+
+
+def test_the_engine_dies_with_its_helper(tmp_path: Path) -> None:
+    wanted = job("engine", tmp_path)
+    state = begun(wanted)
+    trace = tmp_path / "trace"
+    assert CLOCK.wait_until(lambda: trace.exists() and bool(trace.read_text().strip()), 10)
+    os.kill(state.pid, signal.SIGKILL)
+    assert CLOCK.wait_until(lambda: not lives(int(trace.read_text())), 10)
+    with pytest.raises(launch.JobDied):
+        launch.finish(wanted, CLOCK)
+
+
+def test_a_helper_that_cannot_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "helper_program", lambda entry: str(tmp_path / "none.py"))
+    wanted = job("sleep", tmp_path, seconds=1)
+    with pytest.raises(EngineError, match="did not start: .*none.py"):
+        launch.start(wanted, CLOCK, COMMANDS)
+    assert launch.running(wanted, CLOCK) is None
+
+
+@pytest.mark.parametrize(
+    ("details", "kind"),
+    [({"type": "NoSpace"}, NoSpace), ({"type": "JobDied"}, EngineError), ({}, EngineError)],
+)
+def test_errors_keep_their_class(details: dict[str, Any], kind: type[ImageOpsError]) -> None:
+    state = JobState("x", "k", "r", error={"message": "m", "details": {"free": 1}, **details})
+    error = launch.error_of(state)
+    assert (type(error), str(error), error.details) == (kind, "m", {"free": 1, "job": "x"})
+
+
+class _Systemd:
+    """systemd-run as recorded; `answers` are exit codes and what is said."""
+
+    def __init__(self, *answers: tuple[int, str]) -> None:
+        self.answers = list(answers)
+        self.calls: list[list[str]] = []
+
+    def __call__(self, argv: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        self.calls.append(argv)
+        code, said = self.answers.pop(0)
+        return subprocess.CompletedProcess(argv, code, "", said)
+
+
+def test_a_unit_takes_the_name_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "launcher_here", lambda: launch.UNIT)
+    wanted, systemd = job("sleep", tmp_path, seconds=1), _Systemd((1, "Unit x.service was already loaded."), (0, ""))
+    with pytest.raises(EngineError, match="did not start"):
+        launch.start(wanted, FakeClock(), Commands(systemd))
+    assert len(systemd.calls) == 2
+    assert systemd.calls[0] == systemd.calls[1]
+    assert {f"--unit=imageops-job-{wanted.id}", "--collect"} <= set(systemd.calls[0])
+    assert any(word.startswith("--setenv=IMAGEOPS_STATE_DIR=") for word in systemd.calls[0])
+
+
+def test_a_unit_that_is_refused_leaves_no_job_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "launcher_here", lambda: launch.UNIT)
+    wanted = job("sleep", tmp_path, seconds=1)
+    with pytest.raises(EngineError, match="Access denied"):
+        launch.start(wanted, FakeClock(), Commands(_Systemd((1, "Access denied"))))
+    assert launch.running(wanted, FakeClock()) is None
