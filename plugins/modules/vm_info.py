@@ -1,0 +1,205 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation and entry of the module vm_info."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_info
+short_description: Tell what the virtual machines of a host are
+version_added: 0.1.0
+author:
+  - The imageops.fleet developers (@imageops)
+description:
+  - Tells state, hardware, disks with their chains, networks with addresses, snapshots and more of all VMs of a host, or of
+    those that are named.
+  - A VM that can't be read doesn't hide the others; its entry has an C(error).
+extends_documentation_fragment:
+  - imageops.fleet.attributes
+  - imageops.fleet.attributes.query
+requirements:
+  - C(libvirt) for Python on the host (Debian's package C(python3-libvirt))
+options:
+  name:
+    description: Name of one VM. Without O(name) and O(names) all VMs are told of.
+    type: str
+  names:
+    description: Names of VMs.
+    type: list
+    elements: str
+  uri:
+    description: libvirt's URI.
+    type: str
+    default: qemu:///system
+seealso:
+  - module: imageops.fleet.vm
+"""
+
+EXAMPLES = r"""
+- name: All VMs of the host
+  imageops.fleet.vm_info:
+  register: found
+
+- name: Names of those that run
+  ansible.builtin.debug:
+    msg: "{{ found.vms | selectattr('state', 'equalto', 'running') | map(attribute='name') }}"
+
+- name: Two VMs, with what they lie on
+  imageops.fleet.vm_info:
+    names: [web-1, web-2]
+"""
+
+RETURN = r"""
+vms:
+  description: One entry per VM, in the order of their names, or as given.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the VM.
+      type: str
+      returned: always
+      sample: web-1
+    exists:
+      description: Whether the host has it.
+      type: bool
+      returned: always
+    state:
+      description:
+        - V(running), V(paused), V(stopped), V(stopping), V(crashed), V(suspended), V(absent), or V(unknown) with C(error).
+      type: str
+      returned: always
+      sample: running
+    uri:
+      description: libvirt's URI.
+      type: str
+      returned: always
+      sample: qemu:///system
+    error:
+      description: Why the VM can't be read.
+      type: str
+      returned: when it can't be read
+    uuid:
+      description: UUID of the VM.
+      type: str
+      returned: when the VM exists
+    autostart:
+      description: Whether it starts with the host.
+      type: bool
+      returned: when the VM exists
+    memory:
+      description: Memory at its next start, in bytes.
+      type: int
+      returned: when the VM exists
+    vcpus:
+      description: Virtual CPUs at its next start.
+      type: int
+      returned: when the VM exists
+    cpu:
+      description: Mode or model of the CPU.
+      type: str
+      returned: when the VM exists
+    machine:
+      description: Machine type.
+      type: str
+      returned: when the VM exists
+    firmware:
+      description: V(bios) or V(uefi).
+      type: str
+      returned: when the VM exists
+    acceleration:
+      description: Whether C(type) V(kvm) or V(tcg) is used, and for what C(reason).
+      type: dict
+      returned: when the VM exists
+    title:
+      description: Title of the VM.
+      type: str
+      returned: when the VM exists
+    description:
+      description: Description of the VM.
+      type: str
+      returned: when the VM exists
+    console_log:
+      description: File that holds what the serial console said since the start, or an empty text.
+      type: str
+      returned: when the VM exists
+    seed:
+      description: The seed for cloud-init that M(imageops.fleet.vm) made, or an empty text.
+      type: str
+      returned: when the VM exists
+    started:
+      description: When the VM was started, in seconds since the epoch; 0 while it is stopped.
+      type: float
+      returned: when the VM exists
+    restart_required:
+      description: Whether the running VM still has an older definition.
+      type: bool
+      returned: when the VM exists
+    disks:
+      description: Disks of the VM.
+      type: list
+      elements: dict
+      returned: when the VM exists
+      contains:
+        target:
+          description: Name of the device.
+          type: str
+          sample: vda
+        device:
+          description: V(disk) or V(cdrom).
+          type: str
+        bus:
+          description: Its bus.
+          type: str
+        path:
+          description: The declared file.
+          type: str
+        active_path:
+          description: The file that the VM writes to.
+          type: str
+        format:
+          description: Format of the active file, as QEMU names it.
+          type: str
+        readonly:
+          description: Whether the guest may only read.
+          type: bool
+        chain:
+          description: All files of the disk's chain, the active one first.
+          type: list
+          elements: str
+        chain_error:
+          description: Why the chain can't be followed.
+          type: str
+          returned: when it can't be followed
+        made_from:
+          description: The image that the disk was made from by this collection, or an empty text.
+          type: str
+    networks:
+      description:
+        - Network interfaces with C(mac), C(network) or C(bridge), C(model), and the C(addresses) that libvirt's DHCP servers gave.
+      type: list
+      elements: dict
+      returned: when the VM exists
+    snapshots:
+      description:
+        - Snapshots, oldest first, with C(name), C(parent), C(current), C(state) of the VM, C(created) in seconds since the
+          epoch, C(kind), C(memory) and C(description).
+      type: list
+      elements: dict
+      returned: when the VM exists
+"""
+
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.run import run_module
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.vm_spec import VM_INFO
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_info import OPERATION
+
+
+def main() -> None:
+    run_module(VM_INFO, OPERATION)
+
+
+if __name__ == "__main__":
+    main()
