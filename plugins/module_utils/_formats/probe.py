@@ -10,7 +10,7 @@ from typing import BinaryIO
 from . import raw, vhd
 from .facts import Draft, ImageFacts
 from .names import canonical_format
-from .reader import Malformed, Reader
+from .reader import SECTOR, Malformed, Reader
 from .registry import parser_of, signatures
 from .rules import finding
 
@@ -64,7 +64,7 @@ def _second_signatures(image: Reader, draft: Draft, found: list[str]) -> None:
         name for name in others if name != "vhd" or vhd.valid_footer_at_end(image) or image.upto(0, 8) == vhd.COOKIE
     ]
     others += ["iso9660"] if draft.header_area > raw.ISO_AT and raw.has_iso(image) else []
-    others += ["partition table"] if draft.header_area and raw.partition_table(image) else []
+    others += ["boot sector"] if draft.header_area >= SECTOR and raw.has_boot_mark(image) else []
     draft.findings += [
         finding("polyglot", f"The file is {draft.format} and {name} at once; do not use it.") for name in others
     ]

@@ -31,14 +31,16 @@ def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, clus
         raise Malformed(
             "too-many-snapshots", f"The image claims {count} internal snapshots, the limit is {MAX_SNAPSHOTS}."
         )
-    regions, position = [], offset
+    regions, position, end = [], offset, offset
     for _ in range(count):
         snapshot, l1_table, length = _snapshot(image, draft, position)
         draft.snapshots.append(snapshot)
         regions += [l1_table.checked(image, cluster_size)] if l1_table.length else []
-        position += length
+        end = position + length
+        # Entries begin at multiples of 8; QEMU does not write the padding behind the last one, and a file may end there.
+        position = -(-end // 8) * 8
     if count:
-        regions.append(Region("snapshot table", offset, position - offset).checked(image, cluster_size))
+        regions.append(Region("snapshot table", offset, end - offset).checked(image, cluster_size))
     return regions
 
 
@@ -62,7 +64,7 @@ def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Regio
         disk_size=disk_size,
         date=date,
     )
-    return snapshot, Region(f"L1 table of snapshot '{snapshot.name}'", l1_offset, l1_entries * 8), -(-length // 8) * 8
+    return snapshot, Region(f"L1 table of snapshot '{snapshot.name}'", l1_offset, l1_entries * 8), length
 
 
 def read_bitmaps(image: Reader, draft: Draft, *, directory: tuple[int, int, int]) -> None:

@@ -29,6 +29,11 @@ def has_iso(image: Reader) -> bool:
     return image.upto(ISO_AT, len(ISO_MAGIC)) == ISO_MAGIC
 
 
+def has_boot_mark(image: Reader) -> bool:
+    """Whether a BIOS would start the first sector."""
+    return image.upto(BOOT_MARK_AT, len(BOOT_MARK)) == BOOT_MARK
+
+
 def partition_table(image: Reader) -> str | None:
     """gpt, mbr or nothing; the boot mark alone, which file systems carry too, is no table."""
     start = image.upto(0, 2 * SECTOR)

@@ -110,6 +110,7 @@ def parse(image: Reader, draft: Draft) -> None:
         )
     elif image.upto(places[-1], SECTOR) != data:
         draft.findings.append(finding("header-mismatch", "The two footers of the VHD disagree; get the image again."))
+    draft.header_area = SECTOR
     _parse_dynamic(image, draft, footer)
 
 

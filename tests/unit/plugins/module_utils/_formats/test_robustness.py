@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No bytes at all may make the parsers fail, hang or grow."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.probe import inspect
+from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import (
+    MIB,
+    convert,
+    create,
+    disk,
+    look,
+    qemu_img,
+    qemu_io,
+    refused,
+)
+
+KINDS = [
+    ("qcow2", ""),
+    ("qcow2", "compat=0.10"),
+    ("qcow2", "extended_l2=on"),
+    ("qcow2", "cluster_size=2M"),
+    ("qcow2", "compressed"),
+    ("vmdk", "subformat=monolithicSparse"),
+    ("vmdk", "subformat=streamOptimized"),
+    ("vhd", "subformat=dynamic"),
+    ("vhd", "subformat=fixed"),
+    ("vhdx", "block_size=1M"),
+    ("vdi", ""),
+]
+IDS = [" ".join(kind).strip() for kind in KINDS]
+SECONDS, MEMORY = 1.0, 32 * MIB
+FLIPS = 150
+
+
+def sample(folder: Path, name: str, options: str) -> Path:
+    """An image with data, and for qcow2 with snapshots and a bitmap."""
+    chosen = [options] if "=" in options else []
+    path = convert(disk(folder / "a.raw", 3 * MIB), folder / "a.img", name, *chosen, compress=options == "compressed")
+    if (name, options) == ("qcow2", ""):
+        qemu_img("snapshot", "-c", "one", str(path))
+        qemu_img("bitmap", "--add", str(path), "b")
+    return path
+
+
+def judge(data: bytes, declared: str | None) -> set[str]:
+    """Inspect bytes in memory, and measure it."""
+    started = time.monotonic()
+    facts = inspect(io.BytesIO(data), size=len(data), declared=declared)
+    assert time.monotonic() - started < SECONDS
+    return {found.rule for found in facts.findings if found.severity in ("unsafe", "error")}
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS, ids=IDS)
+def test_truncation_anywhere_is_refused(tmp_path: Path, name: str, options: str) -> None:
+    """The disk is a multiple of every block and its last bytes are data, so every cut takes guest data away."""
+    if (name, options) == ("qcow2", "cluster_size=2M"):
+        path = convert(disk(tmp_path / "a.raw", 4 * MIB), tmp_path / "a.img", name, options)
+    else:
+        path = sample(tmp_path, name, options)
+    data = path.read_bytes().rstrip(b"\0")
+    source = random.Random(5)
+    for length in [
+        len(data) - 2,
+        len(data) - 512,
+        *(source.randrange(len(data)) for _ in range(60)),
+        *range(0, 700, 7),
+    ]:
+        assert judge(data[:length], name), f"cut to {length} of {len(data)} bytes"
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS, ids=IDS)
+def test_flipped_bits_never_break_the_parser(tmp_path: Path, name: str, options: str) -> None:
+    """Most flips hit where the format keeps its numbers: the parts of the file that are neither zero nor guest data."""
+    data = bytearray(sample(tmp_path, name, options).read_bytes())
+    source = random.Random(f"{name} {options}")
+    spots = [at for at in range(0, len(data), 4) if any(data[at : at + 4])][:4000]
+    for _ in range(FLIPS):
+        at, old = source.choice(spots) + source.randrange(4), bytes(data)
+        for _more in range(source.choice((1, 1, 2, 8))):
+            data[at % len(data)] ^= 1 << source.randrange(8)
+            at = source.choice(spots) + source.randrange(4)
+        judge(bytes(data), source.choice((None, name, "raw")))
+        data[:] = old
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS, ids=IDS)
+@pytest.mark.parametrize("filler", [b"\xff", b"\x7f", b"\x01", b"random"])
+def test_a_signature_before_nonsense_is_refused(tmp_path: Path, name: str, options: str, filler: bytes) -> None:
+    data = sample(tmp_path, name, options).read_bytes()[: 2 * MIB]
+    source = random.Random(7)
+    for kept in (8, 68, 80, 104, 512, 1024):
+        rest = source.randbytes(len(data) - kept) if filler == b"random" else filler * (len(data) - kept)
+        judge(data[:kept] + rest, None)
+
+
+@pytest.mark.parametrize("name", ["qcow2", "vmdk", "vhd", "vhdx", "vdi"])
+def test_memory_and_time_stay_bounded_on_the_largest_tables(tmp_path: Path, name: str) -> None:
+    options = {"qcow2": ["preallocation=metadata"], "vhdx": ["block_size=1M"]}.get(name, [])
+    size = {"qcow2": "300G", "vmdk": "2T", "vhd": "2000G", "vdi": "4T"}.get(name, "10T")
+    path = create(tmp_path / "a.img", name, size, *options)
+    tracemalloc.start()
+    facts = look(path)
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (refused(facts), peak < MEMORY) == (set(), True), f"{peak >> 20} MiB"
+
+
+def test_a_full_100_gib_image_takes_tens_of_milliseconds(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.qcow2", "qcow2", "100G", "preallocation=metadata")
+    qemu_io(path, "write 50G 64k")
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert look(path).findings == ()
+        times.append(time.monotonic() - started)
+    assert min(times) < 0.2

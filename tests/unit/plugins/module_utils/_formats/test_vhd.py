@@ -1,0 +1,125 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import (
+    MIB,
+    convert,
+    create,
+    disk,
+    fetch,
+    look,
+    patch,
+    qemu_info,
+    refused,
+    sign_vhd,
+)
+
+OPTIONS = ["subformat=dynamic", "subformat=fixed", "subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"]
+
+
+@pytest.fixture(name="image")
+def image_fixture(tmp_path: Path) -> Path:
+    return convert(disk(tmp_path / "a.raw", 6 * MIB), tmp_path / "a.vhd", "vhd")
+
+
+@pytest.mark.parametrize("size", ["1M", "3000K", "100M", "3G"])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_every_kind_is_read_as_qemu_reads_it(tmp_path: Path, options: str, size: str) -> None:
+    path = create(tmp_path / "a.vhd", "vhd", size, options)
+    facts = look(path)
+    assert (facts.format, facts.virtual_size) == ("vhd", qemu_info(path, "vhd")["virtual-size"])
+    assert (f"subformat={facts.variant}" in options, facts.findings) == (True, ())
+
+
+@pytest.mark.parametrize(
+    "creator", [b"vpc ", b"vs  ", b"qemu", b"qem2", b"win ", b"d2v ", b"tap\0", b"CTXS", b"wa\0\0"]
+)
+@pytest.mark.parametrize("geometry", [(300, 4, 17), (65535, 16, 255)])
+def test_the_size_rule_of_every_creator_is_qemus(
+    tmp_path: Path, creator: bytes, geometry: tuple[int, int, int]
+) -> None:
+    path = create(tmp_path / "a.vhd", "vhd", "100M", "subformat=dynamic,force_size=on")
+    for start in (0, -512):
+        patch(path, start + 28, ">4s", creator)
+        patch(path, start + 56, ">HBB", *geometry)
+    sign_vhd(path)
+    facts = look(path)
+    assert (facts.virtual_size, facts.findings) == (qemu_info(path, "vhd")["virtual-size"], ())
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_images_with_data_have_no_findings(tmp_path: Path, options: str) -> None:
+    path = convert(disk(tmp_path / "a.raw", 6 * MIB + 1536), tmp_path / "a.vhd", "vhd", options)
+    assert look(path, "vpc").findings == ()
+
+
+ATTACKS: list[tuple[str, int, str, tuple[Any, ...], set[str]]] = [
+    ("differencing", 60, ">I", (4,), {"parent-file"}),
+    ("unknown type", 60, ">I", (9,), {"malformed-header"}),
+    ("dynamic header past the end", 16, ">Q", (1 << 60,), {"truncated"}),
+    ("no dynamic header there", 16, ">Q", (1536,), {"malformed-header"}),
+    ("absurd size", 48, ">Q", (1 << 60,), {"absurd-size"}),
+    ("table past the end", 512 + 16, ">Q", (1 << 60,), {"truncated"}),
+    ("table too small", 512 + 28, ">I", (0,), {"table-bounds"}),
+    ("table of 16 GiB", 512 + 28, ">I", (0xFFFFFFFF,), {"truncated"}),
+    ("block size 3", 512 + 32, ">I", (3,), {"malformed-header"}),
+    ("block size 0", 512 + 32, ">I", (0,), {"malformed-header"}),
+]
+
+
+@pytest.mark.parametrize(("what", "offset", "layout", "values", "expected"), ATTACKS, ids=[a[0] for a in ATTACKS])
+def test_attacks_are_refused(
+    image: Path, what: str, offset: int, layout: str, values: tuple[Any, ...], expected: set[str]
+) -> None:
+    for start in (0, -512) if offset < 512 else (0,):
+        patch(image, start + 28, ">4s", b"win ")
+        patch(image, start + offset, layout, *values)
+    sign_vhd(image)
+    assert refused(look(image)) >= expected, what
+
+
+@pytest.mark.parametrize("offset", [70, 600], ids=["footer", "dynamic header"])
+def test_a_flipped_bit_breaks_the_checksum(image: Path, offset: int) -> None:
+    patch(image, offset, "B", fetch(image, offset, "B")[0] ^ 1)
+    assert "checksum" in refused(look(image))
+
+
+def test_both_footers_must_agree(image: Path) -> None:
+    patch(image, -512 + 48, ">Q", 1 << 40)
+    assert refused(look(image)) == {"header-mismatch"}
+
+
+def test_a_missing_last_footer_is_truncation(image: Path) -> None:
+    image.write_bytes(image.read_bytes()[:-512])
+    assert refused(look(image)) == {"truncated"}
+
+
+def test_a_block_past_the_end_is_truncation(image: Path) -> None:
+    patch(image, 1536, ">I", 1 << 30)
+    assert refused(look(image)) == {"truncated"}
+
+
+def test_a_shared_block_is_a_bomb(image: Path) -> None:
+    (block,) = fetch(image, 1536, ">I")
+    patch(image, 1536, ">3I", block, block, block)
+    assert "shared-table" in refused(look(image))
+
+
+def test_a_cut_fixed_disk_is_truncation(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.vhd", "vhd", "3M", "subformat=fixed")
+    data = path.read_bytes()
+    path.write_bytes(data[:MIB] + data[-512:])
+    assert refused(look(path)) == {"truncated"}
+
+
+def test_another_header_in_a_fixed_disk_is_seen(tmp_path: Path) -> None:
+    """What a guest writes at its start stands at the start of the file."""
+    path = create(tmp_path / "a.vhd", "vhd", "3M", "subformat=fixed")
+    patch(path, 0, ">4sI", b"QFI\xfb", 3)
+    assert refused(look(path, "vhd")) == {"second-signature"}
