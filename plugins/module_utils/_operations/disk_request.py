@@ -91,7 +91,7 @@ def read_request(params: dict[str, Any], tools: Tools, *, first: bool) -> DiskRe
 
 
 def check_creation(request: DiskRequest) -> int:
-    """The virtual size of the image to create; raises InvalidOption when it isn't known, or too small."""
+    """The virtual size of the image to create; raises InvalidOption when it isn't right, InUse for its backing file."""
     if request.virtual_size is None:
         raise InvalidOption(
             f"size: {request.path} does not exist, and without a backing file it needs a size, such as 20GiB."
@@ -101,7 +101,17 @@ def check_creation(request: DiskRequest) -> int:
             f"size: {format_size(request.virtual_size)} is less than the {format_size(request.base.virtual_size)} of the backing "
             f"file {request.base.path}, so the guest would lose its end; give a larger size, or 'allow_shrink: true'."
         )
+    if request.base:
+        _check_idle(request.base.path)
     return request.virtual_size
+
+
+def _check_idle(base: str) -> None:
+    found = holders(base)
+    if found and found.writing:
+        raise InUse(
+            f"backing.path: {base} is {found.sentence()}; an overlay needs a backing file that nothing writes to."
+        )
 
 
 def _absolute(path: str, *, option: str) -> str:
@@ -119,11 +129,6 @@ def _base(declared: dict[str, Any] | None, tools: Tools, *, first: bool) -> Base
         raise NotFound(f"backing.path: {path} will have been removed by an earlier item of the list.")
     if foreseen and fingerprint(path) is None:
         return _foreseen(path, declared, foreseen)
-    found = holders(path)
-    if found and found.writing:
-        raise InUse(
-            f"backing.path: {path} is {found.sentence()}; an overlay needs a backing file that nothing writes to."
-        )
     return _inspected(path, declared)
 
 
