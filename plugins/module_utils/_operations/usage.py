@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from .._errors import ImageOpsError, InUse, MissingLibrary
+from .._errors import ImageOpsError, InUse, MissingLibrary, NotFound
 from .._files import real_path
 from .._formats.chain import backing_path, open_image
 from .._formats.probe import inspect
@@ -110,11 +111,12 @@ def refuse(path: str, users: Iterable[User]) -> None:
 def domains_using(path: str, tools: Tools, *, layers: Layers | None = None) -> list[User]:
     """The VMs in whose chains or snapshots `path` is."""
     real, known = real_path(path), layers or Layers()
-    found = (
-        _domain_user(real, domain, connection, known)
-        for connection in _connections(tools)
-        for domain in connection.domains()
-    )
+    found = []
+    for connection in _connections(tools):
+        for domain in connection.domains():
+            # Another task may remove a VM while we look; what is gone uses nothing.
+            with contextlib.suppress(NotFound):
+                found.append(_domain_user(real, domain, connection, known))
     return [user for user in found if user]
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import InUse, MissingLibrary
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InUse, MissingLibrary, NotFound
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 
@@ -113,6 +114,16 @@ def test_without_the_library_nothing_is_known(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ("/",))
     with pytest.raises(MissingLibrary, match="can't be known whether a VM uses an image"):
         usage.users_of(str(folder / "alone.qcow2"), Tools(connect=missing))
+
+
+def test_a_domain_that_goes_away_meanwhile_is_no_user(
+    tools: Tools, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Domain, *, inactive: bool = True) -> None:
+        raise NotFound("no domain with matching uuid")
+
+    monkeypatch.setattr(Domain, "xml", gone)
+    assert not usage.domains_using(str(folder / "disk.qcow2"), tools)
 
 
 def test_a_loop_of_backing_files_ends(folder: Path) -> None:
