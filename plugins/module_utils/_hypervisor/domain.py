@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
+from .._errors import EngineError
 from .library import calling, library
 from .sources import Disk, disks_of
 from .xml import IMAGEOPS, Element, parse, serialise
 
 # virDomainState of libvirt/libvirt-domain.h; "blocked" is a running VM that waits for something.
 _STATES = {1: "running", 2: "running", 3: "paused", 4: "stopping", 5: "stopped", 6: "crashed", 7: "suspended"}
+# What undefining takes along, and how much of it drivers and daemons know that have no firmware and no TPM.
 _UNDEFINE = ("MANAGED_SAVE", "SNAPSHOTS_METADATA", "NVRAM", "CHECKPOINTS_METADATA", "TPM")
+_UNDEFINE_BASIC = _UNDEFINE[:2]
+_INVALID_ARGUMENT = 8  # VIR_ERR_INVALID_ARG
 
 
 class Domain:
@@ -115,9 +121,16 @@ class Domain:
 
     def undefine(self) -> None:
         """Forget it, with managed save, NVRAM, TPM state and the metadata of snapshots and checkpoints."""
-        found = library()
-        # A libvirt older than 8.9 has no TPM flag (and removes the TPM's state by itself).
-        flags = sum(getattr(found, f"VIR_DOMAIN_UNDEFINE_{name}", 0) for name in _UNDEFINE)
+        try:
+            self._undefine(_UNDEFINE)
+        except EngineError as error:
+            if error.details.get("libvirt_code") != _INVALID_ARGUMENT:
+                raise
+            self._undefine(_UNDEFINE_BASIC)
+
+    def _undefine(self, names: Sequence[str]) -> None:
+        # A library older than 8.9 has no TPM flag (and its daemon removes the TPM's state by itself).
+        flags = sum(getattr(library(), f"VIR_DOMAIN_UNDEFINE_{name}", 0) for name in names)
         with self._calling("removing"):
             self.raw.undefineFlags(flags)
 
@@ -128,11 +141,10 @@ class Domain:
     def set_metadata(self, element: Element) -> None:
         """Replace our element in the <metadata> of its next start's description."""
         found = library()
+        plain = copy.deepcopy(element)
+        for part in plain.iter():
+            # libvirt itself puts key and URI as namespace on elements that have none.
+            part.tag = part.tag.rpartition("}")[2]
+        flags = found.VIR_DOMAIN_AFFECT_CONFIG
         with self._calling("setting metadata of"):
-            self.raw.setMetadata(
-                found.VIR_DOMAIN_METADATA_ELEMENT,
-                serialise(element),
-                "imageops",
-                IMAGEOPS,
-                found.VIR_DOMAIN_AFFECT_CONFIG,
-            )
+            self.raw.setMetadata(found.VIR_DOMAIN_METADATA_ELEMENT, serialise(plain), "imageops", IMAGEOPS, flags)

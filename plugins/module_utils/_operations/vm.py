@@ -52,7 +52,7 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
         steps=steps,
         waits=plan_waits(request, definition.root, connection, tools.clock),
         warnings=(*definition.warnings, *_late_warning(request, late)),
-        info=_info(request, domain, definition, connection, late=late, state=after["state"]),
+        info=_info(request, domain, definition, connection, late=late),
     )
 
 
@@ -107,7 +107,6 @@ def _info(
     connection: Connection,
     *,
     late: list[str],
-    state: str,
 ) -> dict[str, Any]:
     """What is known of the result before the steps; all that check mode can tell."""
     return {
@@ -116,7 +115,6 @@ def _info(
         "uuid": domain.uuid if domain else get(definition.root, "uuid", KNOWN_AFTER),
         "acceleration": accelerated(definition.root, connection),
         "restart_required": bool(late),
-        "state": state,
     }
 
 

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    EngineError,
+    InvalidOption,
+    MissingLibrary,
+    Unsupported,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import library
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import (
+    Connection,
+    Network,
+    Pool,
+    require_local,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import IMAGEOPS, Element, put, serialise
+
+URI = "test:///default"
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    found = Connection.open(URI)
+    yield found
+    found.close()
+
+
+def test_what_a_host_has(connection: Connection) -> None:
+    assert connection.version >= (8, 0, 0)
+    assert connection.pools() == [Pool("default-pool", "/default-pool", True)]
+    assert connection.networks() == [Network("default", "virbr0", True)]
+    assert [domain.name for domain in connection.domains()] == ["test"]
+    assert connection.domain("nobody") is None
+    assert connection.paths_in_use() == {"/guest/diskimage1": "test"}
+    assert connection.security_models() == ["testSecurity"]
+
+
+def test_life_of_a_domain(connection: Connection) -> None:
+    test = connection.domain("test")
+    assert test is not None
+    root = test.xml()
+    put(root, "name", "web")
+    put(root, "uuid", None)
+    domain = connection.define(serialise(root))
+    assert (domain.state, domain.active, domain.persistent, domain.autostart) == ("stopped", False, True, False)
+    domain.set_autostart(True)
+    assert domain.autostart
+    for act, state in (
+        (domain.start, "running"),
+        (domain.suspend, "paused"),
+        (domain.resume, "running"),
+        (domain.destroy, "stopped"),
+    ):
+        act()
+        assert domain.state == state
+    assert [(disk.target, disk.path) for disk in domain.disks()] == [("vda", "/guest/diskimage1")]
+    domain.undefine()
+    assert connection.domain("web") is None
+
+
+def test_our_metadata(connection: Connection) -> None:
+    test = connection.domain("test")
+    assert test is not None and test.metadata() is None
+    element = Element(f"{{{IMAGEOPS}}}vm")
+    put(element, "@note", "x")
+    test.set_metadata(element)
+    found = test.metadata()
+    assert found is not None and found.get("note") == "x"
+
+
+def test_an_error_is_one_sentence_and_quiet(connection: Connection, capfd: pytest.CaptureFixture[str]) -> None:
+    test = connection.domain("test")
+    assert test is not None
+    with pytest.raises(EngineError, match=r"^libvirt refused starting the domain test: .*\.$") as caught:
+        test.start()
+    assert caught.value.details["libvirt_code"]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind", "says"),
+    [("default", InvalidOption, "is not a libvirt URI"), ("test:///nowhere", EngineError, "check that libvirtd")],
+)
+def test_open_refuses(uri: str, kind: type[Exception], says: str) -> None:
+    with pytest.raises(kind, match=says):
+        Connection.open(uri)
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_libvirt", None)
+    with pytest.raises(MissingLibrary, match="python3-libvirt .* libvirt-python"):
+        Connection.open(URI)
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("qemu:///system", True),
+        ("qemu:///session", True),
+        ("qemu+unix:///system?socket=/run/x", True),
+        ("qemu+ssh://root@other/system", False),
+        ("qemu+tls://other/system", False),
+    ],
+)
+def test_files_are_on_the_own_host(uri: str, local: bool) -> None:
+    if local:
+        require_local(uri)
+    else:
+        with pytest.raises(Unsupported, match="names the remote host"):
+            require_local(uri)
