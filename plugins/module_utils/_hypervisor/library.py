@@ -11,13 +11,6 @@ from typing import Any
 
 from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace, NotFound, TimedOut, Unsupported
 
-try:
-    import libvirt as _libvirt
-except ImportError:
-    _libvirt = None
-
-_FAILURES: Any = _libvirt.libvirtError if _libvirt else ()
-
 # virErrorNumber of libvirt/virterror.h, where another of our errors says more than EngineError.
 _KINDS: dict[int, type[ImageOpsError]] = {
     3: Unsupported,  # VIR_ERR_NO_SUPPORT
@@ -32,15 +25,20 @@ _KINDS: dict[int, type[ImageOpsError]] = {
 
 
 def library() -> Any:
-    """The module `libvirt`, quiet on standard error; raises MissingLibrary."""
-    if _libvirt is None:
+    """The module `libvirt`, quiet on standard error; raises MissingLibrary.
+
+    It is loaded when it is first needed: what has to do with files only is faster without.
+    """
+    try:
+        import libvirt
+    except ImportError:
         raise MissingLibrary(
             "The Python library libvirt is not installed for the interpreter that runs this module; install python3-libvirt "
             "(Debian, Fedora), or libvirt-python from PyPI, or point ansible_python_interpreter at one that has it."
-        )
+        ) from None
     # Without a handler the C library prints each error on stderr, also those that we expect.
-    _libvirt.registerErrorHandler(_ignore, None)
-    return _libvirt
+    libvirt.registerErrorHandler(_ignore, None)
+    return libvirt
 
 
 def _ignore(context: Any, error: Any) -> None:
@@ -50,9 +48,10 @@ def _ignore(context: Any, error: Any) -> None:
 @contextlib.contextmanager
 def calling(doing: str) -> Iterator[None]:
     """Turn libvirtError into one sentence: `doing` (such as "starting the domain web") and libvirt's own words."""
+    failure = library().libvirtError
     try:
         yield
-    except _FAILURES as error:
+    except failure as error:
         raise _as_ours(error, doing) from None
 
 

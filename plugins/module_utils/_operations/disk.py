@@ -21,7 +21,7 @@ from .disk_facts import absent, differences, foreseen, inspect_existing, observe
 from .disk_request import DiskRequest, check_creation, item_path, read_request
 from .disk_work import create, resize, unlink
 from .operation import Operation, Tools
-from .ownership import plan_ownership
+from .ownership_change import plan_ownership
 from .usage import DOMAIN, OVERLAY, refuse, users_of
 
 RESIZABLE = ("raw", "qcow2")

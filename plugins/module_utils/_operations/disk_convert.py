@@ -21,7 +21,8 @@ from .._records import read_record
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
 from .operation import Operation, Tools
-from .ownership import check_ownership, ownership_of, plan_ownership
+from .ownership import check_ownership, ownership_of
+from .ownership_change import plan_ownership
 from .usage import require_unused
 
 

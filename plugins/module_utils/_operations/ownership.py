@@ -1,10 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Owner, group and mode: given to new files before they have their name, and to old ones that no VM uses.
-
-libvirt gives a disk's file to QEMU's user at start, and leaves base images so; changing it back would break the VM.
-"""
+"""Owner, group and mode: what was declared, what is there, and giving them to new files before they have their name."""
 
 from __future__ import annotations
 
@@ -14,11 +11,8 @@ import pwd
 import stat
 from typing import Any
 
-from .._errors import InvalidOption, MissingLibrary
+from .._errors import InvalidOption
 from .._files import parse_mode
-from .._plan import Step
-from .operation import Tools
-from .usage import domains_using
 
 NEW_MODE = 0o640
 _KEEP = -1
@@ -27,13 +21,13 @@ _KEEP = -1
 def ownership_of(path: str) -> dict[str, Any]:
     """Owner, group and mode of `path`, as results show them."""
     found = os.stat(path)
-    return _shown(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+    return shown(found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
 
 
 def check_ownership(*, owner: str | None, group: str | None, mode: str | int | None, path: str = "") -> dict[str, Any]:
     """What a new file (at `path`) gets; raises InvalidOption for a user, group or mode that doesn't exist."""
     uid, gid = _uid(owner), _gid(group)
-    return _shown(
+    return shown(
         os.geteuid() if uid == _KEEP else uid,
         _new_group(path) if gid == _KEEP else gid,
         _mode(mode, default=NEW_MODE),
@@ -46,45 +40,16 @@ def apply_to_new(path: str, *, owner: str | None, group: str | None, mode: str |
     os.chmod(path, _mode(mode, default=NEW_MODE))
 
 
-def plan_ownership(
-    path: str, *, owner: str | None, group: str | None, mode: str | int | None, tools: Tools
-) -> tuple[tuple[Step, ...], tuple[str, ...], dict[str, Any]]:
-    """Steps that give the existing file `path` what was declared, warnings, and the ownership it has after them.
-
-    Of a file in a VM's chain nothing is changed, the difference is a warning.
-    """
-    found = os.stat(path)
-    now = (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+def wanted_ids(
+    now: tuple[int, int, int], *, owner: str | None, group: str | None, mode: str | int | None
+) -> tuple[int, int, int]:
+    """User, group and permission bits that a file with those of `now` shall have."""
     uid, gid = (new if new != _KEEP else old for new, old in zip((_uid(owner), _gid(group)), now))
-    wanted = (uid, gid, _mode(mode, default=now[2]))
-    if wanted == now:
-        return (), (), _shown(*now)
-    why = _reason_to_keep(path, tools)
-    if why:
-        return (), (f"{path}: {_difference(now, wanted)}, but {why}; it is left as it is.",), _shown(*now)
-
-    def change() -> None:
-        os.chown(path, wanted[0], wanted[1])
-        os.chmod(path, wanted[2])
-
-    return (Step(f"set owner, group and mode of {path}", change),), (), _shown(*wanted)
+    return uid, gid, _mode(mode, default=now[2])
 
 
-def _reason_to_keep(path: str, tools: Tools) -> str:
-    try:
-        users = domains_using(path, tools)
-    except MissingLibrary as error:
-        return f"whether a VM uses it can't be known: {str(error).rstrip('.')}"
-    return users[0].sentence if users else ""
-
-
-def _difference(now: tuple[int, int, int], wanted: tuple[int, int, int]) -> str:
-    shown, declared = _shown(*now), _shown(*wanted)
-    parts = [f"{key} is {shown[key]}, declared is {declared[key]}" for key in shown if shown[key] != declared[key]]
-    return ", ".join(parts)
-
-
-def _shown(uid: int, gid: int, mode: int) -> dict[str, Any]:
+def shown(uid: int, gid: int, mode: int) -> dict[str, Any]:
+    """User, group and permission bits as results show them."""
     return {"owner": _user_name(uid), "group": _group_name(gid), "mode": f"{mode:04o}"}
 
 

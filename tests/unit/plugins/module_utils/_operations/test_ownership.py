@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption, MissingLibrary
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import ownership
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import ownership, ownership_change
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.usage import User
 
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> str:
 def users(monkeypatch: pytest.MonkeyPatch) -> list[User]:
     """The domains that use the file."""
     found: list[User] = []
-    monkeypatch.setattr(ownership, "domains_using", lambda path, tools: found)
+    monkeypatch.setattr(ownership_change, "domains_using", lambda path, tools: found)
     return found
 
 
@@ -72,12 +72,12 @@ def test_a_folder_passes_its_group_on(tmp_path: Path) -> None:
 
 
 def test_nothing_declared_is_nothing_to_do(file: str) -> None:
-    steps, warnings, owned = ownership.plan_ownership(file, **NOTHING, tools=Tools())
+    steps, warnings, owned = ownership_change.plan_ownership(file, **NOTHING, tools=Tools())
     assert (steps, warnings, owned["mode"]) == ((), (), "0600")
 
 
 def test_an_unused_file_gets_what_is_declared(file: str) -> None:
-    steps, warnings, owned = ownership.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
+    steps, warnings, owned = ownership_change.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
     assert ownership.ownership_of(file)["mode"] == "0600"
     for step in steps:
         step.run()
@@ -86,7 +86,7 @@ def test_an_unused_file_gets_what_is_declared(file: str) -> None:
 
 def test_a_file_of_a_domain_stays_with_a_warning(file: str, users: list[User]) -> None:
     users.append(User("domain", "web", "it is a disk of the running domain web"))
-    steps, warnings, owned = ownership.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
+    steps, warnings, owned = ownership_change.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
     assert (steps, owned["mode"]) == ((), "0600")
     assert warnings == (
         f"{file}: mode is 0600, declared is 0644, but it is a disk of the running domain web; it is left as it is.",
@@ -97,6 +97,6 @@ def test_what_can_not_be_known_is_left(file: str, monkeypatch: pytest.MonkeyPatc
     def unknown(path: str, tools: Tools) -> list[User]:
         raise MissingLibrary("libvirt is missing.")
 
-    monkeypatch.setattr(ownership, "domains_using", unknown)
-    steps, warnings, _owned = ownership.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
+    monkeypatch.setattr(ownership_change, "domains_using", unknown)
+    steps, warnings, _owned = ownership_change.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
     assert not steps and "libvirt is missing" in warnings[0]
