@@ -16,11 +16,6 @@ from .._errors import Conflict, MissingLibrary
 from .._files import partial_path, remove
 from .._records import Record, publish_with_record, read_record
 
-try:
-    import pycdlib
-except ImportError:
-    pycdlib = None  # type: ignore[assignment]
-
 OPERATION = "seed"
 LABEL = "cidata"
 # ISO 9660 names are short; guests read the long ones of Rock Ridge or Joliet.
@@ -92,18 +87,21 @@ def _user_data(value: Any | None) -> str:
     return value or "#cloud-config\n{}\n"
 
 
-def require_builder() -> None:
-    """Raise MissingLibrary unless pycdlib is there."""
-    if pycdlib is None:
+def require_builder() -> Any:
+    """The module `pycdlib`, loaded when a seed is first needed; raises MissingLibrary."""
+    try:
+        import pycdlib
+    except ImportError:
         raise MissingLibrary(
             "cloud_init: the Python library pycdlib is not installed for the interpreter that runs this module; install "
             "python3-pycdlib (Debian, Fedora), or pycdlib from PyPI."
-        )
+        ) from None
+    return pycdlib
 
 
 def build(files: dict[str, str]) -> bytes:
     """The bytes of an ISO image with `files`."""
-    image = pycdlib.PyCdlib()
+    image = require_builder().PyCdlib()
     image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
     for name, text in sorted(files.items()):
         data = text.encode()

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -93,7 +94,8 @@ def test_open_refuses(uri: str, kind: type[Exception], says: str) -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_libvirt", None)
+    library.library.cache_clear()
+    monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(MissingLibrary, match="python3-libvirt .* libvirt-python"):
         Connection.open(URI)
 
