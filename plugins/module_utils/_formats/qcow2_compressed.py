@@ -25,10 +25,14 @@ def smallest(draft: Draft) -> int:
     return SMALLEST_ZSTD if draft.compression == "zstd" else (draft.cluster_size or 0) // DEFLATE_RATIO
 
 
-def compressed_end(image: Reader, draft: Draft, descriptors: list[int]) -> int:
+def start_bits(cluster_size: int) -> int:
+    """How many low bits of a descriptor are the host offset."""
+    return 62 - (cluster_size.bit_length() - 9)
+
+
+def check_compressed(image: Reader, draft: Draft, descriptors: set[int]) -> int:
     """Where the farthest compressed cluster ends, its last sector only counted as far as it is needed."""
-    cluster_bits = (draft.cluster_size or 1).bit_length() - 1
-    shift = 62 - (cluster_bits - 8)
+    shift = start_bits(draft.cluster_size or SECTOR)
     mask = (1 << shift) - 1
     end, start = max(
         (((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR, found & mask) for found in descriptors
