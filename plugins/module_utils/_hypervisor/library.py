@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ _KINDS: dict[int, type[ImageOpsError]] = {
 }
 
 
+@functools.cache
 def library() -> Any:
     """The module `libvirt`, quiet on standard error; raises MissingLibrary.
 
