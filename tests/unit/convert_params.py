@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of a conversion, as the module hands them over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "src": None,
+    "src_format": None,
+    "src_backing": None,
+    "dest": None,
+    "format": "qcow2",
+    "options": None,
+    "verify": "quick",
+    "force": False,
+    "bandwidth": None,
+    "timeout": 0,
+    "search_paths": None,
+    "owner": None,
+    "group": None,
+    "mode": None,
+}
+
+
+def params_of(src: object, dest: object, **given: Any) -> dict[str, Any]:
+    """The options of one item."""
+    return {**DEFAULTS, "src": str(src), "dest": str(dest), **given}

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import digest
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.tests.unit.convert_params import params_of
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "src.raw"
+    path.write_bytes(b"\1" * 65536)
+    return path
+
+
+def test_values_are_typed_and_canonical(source: Path, tmp_path: Path) -> None:
+    given = params_of(source, tmp_path / "d", format="vpc", options={"size_rule": "mib"}, bandwidth="1M")
+    request = read_request(given, Tools())
+    assert (request.format, request.options, request.bandwidth) == ("vhd", {"size_rule": "mib"}, 1 << 20)
+    assert request.made_from["path"] == str(source)
+    assert not request.foreseen
+
+
+@pytest.mark.parametrize(
+    ("options", "compress", "declared"),
+    [
+        ({}, False, {}),
+        ({"compress": True}, True, {"compress": True}),
+        ({"compress": False, "compression_type": "zstd"}, False, {"compression_type": "zstd"}),
+        ({"compression_type": "zstd"}, True, {"compression_type": "zstd", "compress": True}),
+        ({"cluster_size": "64K"}, False, {"cluster_size": 65536}),
+    ],
+)
+def test_compression(
+    source: Path, tmp_path: Path, options: dict[str, object], compress: bool, declared: object
+) -> None:
+    given = dict(options)
+    request = read_request(params_of(source, tmp_path / "d", options=given), Tools())
+    assert (request.compress, request.declared) == (compress, declared)
+    assert given == options
+
+
+def test_equal_requests_are_equal_jobs(source: Path, tmp_path: Path) -> None:
+    def job(**given: object) -> str:
+        made = read_request(params_of(source, tmp_path / "d", **given), Tools()).job("1.0")
+        json.dumps(made.params)
+        return digest(made.params)
+
+    first = job()
+    assert first == job(timeout=5, force=True)
+    assert first != job(verify="deep")
+    assert first != job(options={"compress": True})
+    os.utime(source, ns=(1, 1))
+    assert first != job()
+
+
+def test_a_foreseen_source_counts_though_an_older_file_is_there(source: Path, tmp_path: Path) -> None:
+    tools = Tools()
+    tools.forecast[str(source)] = {"format": "qcow2", "virtual_size": 1 << 20}
+    request = read_request(params_of(source, tmp_path / "d"), tools)
+    assert request.foreseen
+    assert (request.source.format, request.source.virtual_size) == ("qcow2", 1 << 20)
+
+
+def test_what_is_no_destination(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(source)
+    (tmp_path / "pipe").parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidOption, match=r"^dest: .* is the source itself"):
+        read_request(params_of(source, tmp_path / "loop"), Tools())
+    for name in ("pipe", "."):
+        with pytest.raises(Conflict, match=r"^dest: .* is not a regular file"):
+            read_request(params_of(source, tmp_path / name), Tools())
