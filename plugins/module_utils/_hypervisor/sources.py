@@ -38,10 +38,11 @@ def source_path(source: Element | None) -> str:
 
 def disks_of(root: Element) -> list[Disk]:
     """Every disk of the domain XML `root`."""
-    return [_disk(element) for element in root.findall("devices/disk")]
+    return [disk_of(element) for element in root.findall("devices/disk")]
 
 
-def _disk(element: Element) -> Disk:
+def disk_of(element: Element) -> Disk:
+    """The disk that a <disk> describes."""
     chain = _chain(element)
     return Disk(
         target=get(element, "target/@dev"),

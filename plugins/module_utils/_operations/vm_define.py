@@ -15,7 +15,7 @@ from .._formats.names import canonical_format
 from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.sources import source_path
+from .._hypervisor.sources import disk_of
 from .._hypervisor.xml import Element, canonical, drop, get, serialise
 from .._plan import KNOWN_AFTER, Step
 from .._qemu.image import Image, QemuImg
@@ -232,7 +232,7 @@ def _whole(request: VmRequest, domain: Domain | None, connection: Connection) ->
         return Definition(existing, (), {"xml": digest}, {"xml": digest}, ())
     if hardware.acceleration(root) == "kvm":
         acceleration(connection, "kvm")
-    _require_media(root)
+    _require_media(root, Attached(domain))
     title = "define" if existing is None else "change the definition of"
     step = Step(f"{title} {request.name} by the XML given", functools.partial(_define_whole, connection, root))
     before = {} if existing is None else {**hardware.facts(existing), "xml": "(another)"}
@@ -244,9 +244,11 @@ def _define_whole(connection: Connection, root: Element) -> None:
     domain.set_metadata(vm_whole.note_rewritten(root, domain.xml(secure=True)))
 
 
-def _require_media(root: Element) -> None:
-    """Raise NotFound or UnsafeImage for a disk in the XML that isn't there, or isn't safe to open."""
-    for disk in root.findall("devices/disk"):
-        path = source_path(disk.find("source"))
-        if path and get(disk, "driver/@type") in ("raw", "qcow2") and disk.get("device", "disk") == "disk":
-            inspect(path, declared=get(disk, "driver/@type"), option="xml")
+def _require_media(root: Element, attached: Attached) -> None:
+    """Raise NotFound or UnsafeImage for a new disk in the XML that isn't there, or isn't safe to open."""
+    known = {disk.path for disk in attached.disks}
+    for element in root.findall("devices/disk"):
+        disk = disk_of(element)
+        if disk.device == "disk" and disk.path and disk.path not in known and disk.format in ("raw", "qcow2"):
+            below = [layer.path for layer in disk.chain[1:]]
+            inspect(disk.path, declared=disk.format, backing=below, option="xml")

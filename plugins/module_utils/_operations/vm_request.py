@@ -16,9 +16,9 @@ from .._hypervisor.connection import require_local
 from .._hypervisor.devices import PREFIXES
 from .._sizes import parse_size
 
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}$")
-_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
-_TARGET = re.compile(r"^(vd|sd|hd)[a-z]{1,2}$")
+_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}\Z")
+_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
+_TARGET = re.compile(r"^(vd|sd|hd)[a-z]{1,2}\Z")
 # Options of the plain description; whole XML says all of this itself.
 _PLAIN = (
     "memory", "vcpus", "cpu", "machine", "title", "description", "disks", "networks", "console", "cloud_init", "firmware",

@@ -13,13 +13,13 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     MissingLibrary,
     Unsupported,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import library
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import (
     Connection,
     Network,
     Pool,
     require_local,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.library import library
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import IMAGEOPS, Element, put, serialise
 
 URI = "test:///default"
@@ -94,7 +94,7 @@ def test_open_refuses(uri: str, kind: type[Exception], says: str) -> None:
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    library.library.cache_clear()
+    library.cache_clear()
     monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(MissingLibrary, match="python3-libvirt .* libvirt-python"):
         Connection.open(URI)
