@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Puts a kernel and an initramfs on a raw disk that BIOS and UEFI firmware boot; nothing is mounted, no root needed."""
+
 from __future__ import annotations
 
 import os
@@ -18,17 +19,25 @@ SECTOR = 512
 
 # All times and identifiers are fixed, so that the same inputs give the same bytes.
 EPOCH = "1767225600"
-ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "E2FSPROGS_FAKE_TIME": EPOCH, "TZ": "UTC", "MTOOLS_SKIP_CHECK": "1"}
+ENVIRONMENT = {
+    **os.environ,
+    "SOURCE_DATE_EPOCH": EPOCH,
+    "E2FSPROGS_FAKE_TIME": EPOCH,
+    "TZ": "UTC",
+    "MTOOLS_SKIP_CHECK": "1",
+}
 STATE_UUID = "6d6f7073-7374-4174-8565-696d6167656f"
 
 KERNEL_OPTIONS = "console=ttyS0 quiet loglevel=3 panic=5 mitigations=off nokaslr no_timer_check"
-SYSLINUX = f"DEFAULT guest\nPROMPT 0\nTIMEOUT 0\nLABEL guest\n  KERNEL /linux\n  INITRD /initrd\n  APPEND {KERNEL_OPTIONS}\n"
+SYSLINUX = (
+    f"DEFAULT guest\nPROMPT 0\nTIMEOUT 0\nLABEL guest\n  KERNEL /linux\n  INITRD /initrd\n  APPEND {KERNEL_OPTIONS}\n"
+)
 LOADER = "timeout 0\ndefault guest.conf\neditor no\n"
 ENTRY = f"title guest\nlinux /linux\ninitrd /initrd\noptions {KERNEL_OPTIONS}\n"
 
 
 def run(*argv: str | Path, stdin: bytes = b"") -> None:
-    done = subprocess.run([str(word) for word in argv], input=stdin, capture_output=True, env=ENVIRONMENT)
+    done = subprocess.run([str(word) for word in argv], input=stdin, capture_output=True, env=ENVIRONMENT, check=False)
     if done.returncode:
         raise SystemExit(f"guest: {argv[0]} failed: {done.stderr.decode().strip()}")
 

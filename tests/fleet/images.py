@@ -2,24 +2,55 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The root file systems of the fleet's hosts: what is in them, and how they are made once and kept."""
+
 from __future__ import annotations
 
 import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CUSTOMIZE = Path(__file__).with_name("customize")
 MIRROR = os.environ["IMAGEOPS_MIRROR"]
 
-PACKAGES = (
-    "acl apparmor attr ca-certificates dbus dnsmasq-base e2fsprogs iproute2 iptables kmod "
-    "libvirt-clients libvirt-daemon-config-network libvirt-daemon-system nftables openssh-server ovmf procps python3 python3-apt "
-    "python3-libvirt python3-pip python3-pycdlib qemu-block-extra qemu-system-x86 qemu-utils rsync sudo systemd "
-    "systemd-sysv util-linux xfsprogs xz-utils zstd"
-).split()
+PACKAGES = [
+    "acl",
+    "apparmor",
+    "attr",
+    "ca-certificates",
+    "dbus",
+    "dnsmasq-base",
+    "e2fsprogs",
+    "iproute2",
+    "iptables",
+    "kmod",
+    "libvirt-clients",
+    "libvirt-daemon-config-network",
+    "libvirt-daemon-system",
+    "nftables",
+    "openssh-server",
+    "ovmf",
+    "procps",
+    "python3",
+    "python3-apt",
+    "python3-libvirt",
+    "python3-pip",
+    "python3-pycdlib",
+    "qemu-block-extra",
+    "qemu-system-x86",
+    "qemu-utils",
+    "rsync",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "util-linux",
+    "xfsprogs",
+    "xz-utils",
+    "zstd",
+]
 
 # Documentation is half of a minimal system and nobody reads it here.
 DPKG_OPTIONS = (
@@ -36,6 +67,7 @@ class Recipe:
 
     host: str
     suite: str
+    number: int  # last part of its address
 
     @property
     def sources(self) -> list[str]:
@@ -67,20 +99,19 @@ class Recipe:
         ]  # fmt: skip
 
 
-RECIPES = (Recipe("deb12", "bookworm"), Recipe("deb13", "trixie"))
+RECIPES = (Recipe("deb12", "bookworm", 12), Recipe("deb13", "trixie", 13))
 
 
-def build_missing(directory: Path, sudo: list[str]) -> list[Path]:
-    """Make the archives that are not there yet, at the same time; returns what was made."""
+def build(recipes: Sequence[Recipe], directory: Path, sudo: list[str]) -> list[Path]:
+    """Make the archives of these hosts at the same time; those of older recipes go. Returns what was made."""
     directory.mkdir(parents=True, exist_ok=True)
-    wanted = [recipe.archive(directory) for recipe in RECIPES]
-    for stale in set(directory.iterdir()) - set(wanted):
-        subprocess.run([*sudo, "rm", "-f", str(stale)], check=True)
     running = []
-    for recipe, archive in zip(RECIPES, wanted):
-        if not archive.exists():
-            partial = archive.with_suffix(".partial.tar")
-            running.append((archive, partial, subprocess.Popen([*sudo, *recipe.command(partial)])))
+    for recipe in recipes:
+        for stale in directory.glob(f"{recipe.host}-*"):
+            subprocess.run([*sudo, "rm", "-f", str(stale)], check=True)
+        archive = recipe.archive(directory)
+        partial = archive.with_suffix(".partial.tar")
+        running.append((archive, partial, subprocess.Popen([*sudo, *recipe.command(partial)])))
     failed = [archive.name for archive, _partial, process in running if process.wait() != 0]
     if failed:
         raise SystemExit(f"fleet: mmdebstrap could not make {', '.join(failed)}; its messages are above.")

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A podman of the tree's own: storage, networks and locks are separate from any other podman on this machine."""
+
 from __future__ import annotations
 
 import hashlib
@@ -48,13 +49,13 @@ class Podman:
         return [*self.sudo, *environment, "podman", *storage, *words]
 
     def call(self, *words: str, stdin: str | None = None) -> str:
-        done = subprocess.run(self.argv(*words), input=stdin, capture_output=True, text=True)
+        done = subprocess.run(self.argv(*words), input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"fleet: podman {' '.join(words)} failed: {done.stderr.strip()}")
         return done.stdout
 
     def succeeds(self, *words: str) -> bool:
-        return subprocess.run(self.argv(*words), capture_output=True).returncode == 0
+        return subprocess.run(self.argv(*words), capture_output=True, check=False).returncode == 0
 
     def inside(self, host: str, *words: str, stdin: str | None = None) -> str:
         return self.call("exec", "-i", host, *words, stdin=stdin)
