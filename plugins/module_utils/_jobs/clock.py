@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+_LEAST_PAUSE = 0.01
+
 
 class Clock:
     """Monotonic seconds, wall-clock seconds, sleep."""
@@ -27,14 +29,13 @@ class Clock:
     def wait_until(self, predicate: Callable[[], bool], timeout: float, *, interval: float = 0.1) -> bool:
         """Poll `predicate` until it is true; False when `timeout` seconds (0: one look) have passed first.
 
-        The pause grows from 10 ms to `interval` seconds, so that what is quick is seen at once.
+        The pause is a twentieth of the time waited so far, from 10 ms to `interval` seconds: what is quick is seen at once,
+        and what takes long costs little.
         """
-        deadline = self.now() + timeout
-        pause = min(0.01, interval)
+        began = self.now()
         while not predicate():
-            left = deadline - self.now()
-            if left <= 0:
+            waited = self.now() - began
+            if waited >= timeout:
                 return False
-            self.sleep(min(pause, left))
-            pause = min(pause * 2, interval)
+            self.sleep(min(max(_LEAST_PAUSE, waited / 20), interval, timeout - waited))
         return True

@@ -36,7 +36,7 @@ from .state import (
 UNIT, SESSION = "systemd-run", "setsid"
 _START_SECONDS = 30.0
 _UNIT_SECONDS = 10.0
-_INTERVAL = 0.05
+_INTERVAL = 0.25
 _NO_LIMIT = 10 * 365 * 86400.0
 
 
