@@ -10,7 +10,7 @@ import random
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.crc32c import crc32c
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.facts import ImageFacts
@@ -25,7 +25,7 @@ def qemu_img(*arguments: str) -> str:
     return subprocess.run(["qemu-img", *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def create(path: Path, name: str, size: str, *options: str, backing: Optional[str] = None) -> Path:
+def create(path: Path, name: str, size: str, *options: str, backing: str | None = None) -> Path:
     """A new empty image."""
     chosen = [word for option in options for word in ("-o", option)]
     below = ["-b", backing, "-F", "qcow2"] if backing else []
@@ -66,7 +66,7 @@ def qemu_info(path: Path, name: str) -> dict[str, Any]:
     return dict(json.loads(qemu_img("info", "--output=json", "-f", qemu_driver(name), str(path))))
 
 
-def look(path: Path, declared: Optional[str] = None) -> ImageFacts:
+def look(path: Path, declared: str | None = None) -> ImageFacts:
     """Our facts of a file."""
     with path.open("rb", buffering=0) as stream:
         return inspect(stream, size=path.stat().st_size, declared=declared)  # type: ignore[arg-type]

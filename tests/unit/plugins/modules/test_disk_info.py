@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.disk_info_spec import INFO
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, NotFound, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import plan_disk_info, printable
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
+from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import create, patch
+
+
+def info(path: Path, **options: Any) -> dict[str, Any]:
+    """The result of one image."""
+    plan = plan_disk_info({"path": str(path), **options}, Tools())
+    assert not plan.changed and plan.after == plan.observe()
+    return plan.after
+
+
+@pytest.fixture(name="base")
+def base_fixture(tmp_path: Path) -> Path:
+    return create(tmp_path / "base.qcow2", "qcow2", "1M")
+
+
+@pytest.fixture(name="overlay")
+def overlay_fixture(tmp_path: Path, base: Path) -> Path:
+    return create(tmp_path / "over.qcow2", "qcow2", "", backing=base.name)
+
+
+def test_the_result_holds_everything(overlay: Path, base: Path) -> None:
+    found = info(overlay)
+    assert list(found) and set(found) >= {
+        "path",
+        "format",
+        "variant",
+        "virtual_size",
+        "file_size",
+        "allocated_size",
+        "cluster_size",
+        "backing",
+        "chain",
+        "snapshots",
+        "bitmaps",
+        "encryption",
+        "compression",
+        "dirty",
+        "corrupt",
+        "header",
+        "safe",
+        "findings",
+        "record",
+        "data_file",
+        "extents",
+    }
+    assert (found["format"], found["virtual_size"], found["file_size"]) == ("qcow2", 1 << 20, overlay.stat().st_size)
+    assert found["backing"] == {"path": str(base), "format": "qcow2"}
+    assert found["chain"] == [{"path": str(path), "format": "qcow2"} for path in (overlay, base)]
+    assert (found["safe"], [one["rule"] for one in found["findings"]]) == (False, ["backing-file"])
+    json.dumps(found)
+
+
+def test_a_declared_backing_makes_it_safe(overlay: Path, base: Path) -> None:
+    assert info(overlay, backing=[str(base)], require_safe=True)["safe"]
+
+
+def test_a_backing_that_our_record_names_makes_it_safe(overlay: Path, base: Path) -> None:
+    record = Record(operation="create", format="qcow2", virtual_size=1 << 20, options={"backing": str(base)})
+    write_record(str(overlay), record)
+    found = info(overlay)
+    assert (found["safe"], found["record"]["operation"]) == (True, "create")
+
+
+@pytest.mark.parametrize(("name", "declared"), [("qcow2", "raw"), ("qcow2", "vdi"), ("raw", "qcow2"), ("vhd", "raw")])
+def test_a_contradiction_is_an_error(tmp_path: Path, name: str, declared: str) -> None:
+    path = create(tmp_path / "a.img", name, "1M")
+    with pytest.raises(Conflict, match=f"^format: {path} was declared as {declared}") as error:
+        info(path, format=declared)
+    assert error.value.details["safe"] is False
+
+
+@pytest.mark.parametrize("name", ["vhd", "vpc"])
+def test_vhd_and_vpc_are_one_format(tmp_path: Path, name: str) -> None:
+    assert info(create(tmp_path / "a.vhd", "vhd", "1M"), format=name)["format"] == "vhd"
+
+
+def test_require_safe_lists_the_findings(overlay: Path) -> None:
+    patch(overlay, 72, ">Q", 2)
+    with pytest.raises(UnsafeImage, match=r"not safe to use: .*\(corrupt\).*\(backing-file\)") as error:
+        info(overlay, require_safe=True)
+    assert {one["rule"] for one in error.value.details["findings"]} == {"corrupt", "backing-file"}
+
+
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="nothing does not exist"):
+        info(tmp_path / "nothing")
+
+
+def test_the_backing_of_a_protocol_is_shown_as_written(overlay: Path) -> None:
+    overlay.write_bytes(overlay.read_bytes().replace(b"base.qcow2", b"nbd:x:1234", 1))
+    assert info(overlay)["backing"]["path"] == "nbd:x:1234"
+
+
+def test_names_that_are_no_text_can_be_printed(tmp_path: Path) -> None:
+    path = create(tmp_path / os.fsdecode(b"a\xff.qcow2"), "qcow2", "1M")
+    assert info(path)["path"].endswith("a\\xff.qcow2")
+    assert printable({"a": ("\udcff", 1, None)}) == {"a": ["\\xff", 1, None]}
+
+
+def test_each_path_is_an_item() -> None:
+    options = {"path": None, "paths": ["/a", "/b"], "require_safe": True}
+    assert [(item["path"], item["require_safe"]) for item in INFO.items(options)] == [("/a", True), ("/b", True)]
+    assert [item["path"] for item in INFO.items({**options, "path": "/c", "paths": None})] == ["/c"]
+    assert INFO.items({**options, "paths": []}) == []
