@@ -17,7 +17,7 @@ import time
 import tty
 
 PROMPT = b"guest# "
-END = b"--end--"
+BEGIN, END = b"--begin--", b"--end--"
 
 
 def read(terminal: int, *, until: bytes, seconds: float) -> bytes:
@@ -44,11 +44,10 @@ def main() -> int:
         print(f"{domain} shows no prompt on {path}", file=sys.stderr)
         return 1
     read(terminal, until=b"\0", seconds=0.5)
-    # The end mark is put together by the guest's shell, so the echo of the command does not hold it.
-    os.write(terminal, f"{command}; echo --en''d--\n".encode())
+    # The marks are put together by the guest's shell, so the echo of what was typed does not hold them.
+    os.write(terminal, f"echo --be''gin--; {command}; echo --en''d--\n".encode())
     heard = read(terminal, until=END, seconds=30)
-    answer = heard.partition(b"d--\r\n")[2] if heard.startswith(command.encode()) else heard
-    print(answer.partition(END)[0].decode(errors="replace").strip())
+    print(heard.partition(BEGIN)[2].partition(END)[0].decode(errors="replace").strip())
     return 0 if END in heard else 1
 
 
