@@ -14,8 +14,8 @@ from typing import Any
 
 
 def sleep(params: dict[str, Any], progress: Any, lock: int) -> dict[str, Any]:
-    progress.phase("sleep", total=100)
     try:
+        progress.phase("sleep", total=100)
         time.sleep(params["seconds"])
     finally:
         Path(params["trace"]).write_text("tidied", encoding="utf-8")

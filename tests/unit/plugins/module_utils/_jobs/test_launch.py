@@ -148,7 +148,9 @@ def test_one_that_is_killed_has_died_and_can_be_started_again(tmp_path: Path) ->
 
 def test_stopping_tidies(tmp_path: Path) -> None:
     wanted = job("sleep", tmp_path, seconds=30)
-    os.kill(begun(wanted).pid, signal.SIGTERM)
+    pid = begun(wanted).pid
+    assert CLOCK.wait_until(lambda: bool((state := read_state(wanted.id)) and state.phase == "sleep"), 10)
+    os.kill(pid, signal.SIGTERM)
     with pytest.raises(EngineError, match="was stopped before"):
         launch.finish(wanted, CLOCK)
     assert (tmp_path / "trace").read_text() == "tidied"
