@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ hypervisors:
   vars:
     ansible_user: root
     ansible_python_interpreter: /usr/bin/python3
+    ansible_ssh_pipelining: true
     ansible_ssh_private_key_file: {key}
     ansible_ssh_common_args: >-
       -o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes
@@ -151,18 +153,15 @@ def up(podman: Podman) -> None:
     say(f"started {' and '.join(recipe.host for recipe in wanted)}" if wanted else "already up, nothing to do")
 
 
-def ssh(podman: Podman, host: str, command: str) -> str:
-    options = [
-        "-i",
-        str(KEY),
-        "-o",
-        f"UserKnownHostsFile={KNOWN_HOSTS}",
-        "-o",
-        "IdentitiesOnly=yes",
-        "-o",
-        "BatchMode=yes",
-    ]
-    return subprocess.check_output(["ssh", *options, f"root@{address(podman, host)}", command], text=True)
+def ssh_argv(podman: Podman, host: str, command: list[str]) -> list[str]:
+    options = [f"UserKnownHostsFile={KNOWN_HOSTS}", "IdentitiesOnly=yes", "BatchMode=yes", "ConnectTimeout=10"]
+    words = [word for option in options for word in ("-o", option)]
+    return ["ssh", "-i", str(KEY), *words, f"root@{address(podman, host)}", *command]
+
+
+def ssh(podman: Podman, host: str, command: list[str]) -> None:
+    argv = ssh_argv(podman, host, command)
+    os.execvp(argv[0], argv)
 
 
 def status(podman: Podman) -> None:
@@ -175,7 +174,9 @@ def status(podman: Podman) -> None:
     print(f"{'host':8}{'address':16}{'system':34}{'libvirt':10}{'QEMU':10}{'accel':7}{'VMs'}")
     for recipe in RECIPES:
         where = address(podman, recipe.host)
-        system, libvirt, qemu, accel, count = ssh(podman, recipe.host, probe).split("\n")[:5]
+        system, libvirt, qemu, accel, count = subprocess.check_output(
+            ssh_argv(podman, recipe.host, [probe]), text=True
+        ).split("\n")[:5]
         print(f"{recipe.host:8}{where:16}{system:34}{libvirt:10}{qemu:10}{accel:7}{count}")
     print(f"inventory: {INVENTORY}")
 
@@ -197,12 +198,17 @@ def main() -> int:
     commands.add_parser("up", help="start what is not running; safe to run again")
     commands.add_parser("status", help="what runs where")
     commands.add_parser("images", help="only make the hosts' file systems")
+    login = commands.add_parser("ssh", help="run a command on a host, or log in")
+    login.add_argument("host", choices=[recipe.host for recipe in RECIPES])
+    login.add_argument("words", nargs=argparse.REMAINDER, metavar="command")
     remove = commands.add_parser("down", help="remove containers, images, network, storage and keys")
     remove.add_argument("--keep-images", action="store_true", help="keep the built file systems for a quick start")
     options = parser.parse_args()
     podman = Podman(BASE)
     if options.command == "down":
         down(podman, options.keep_images)
+    elif options.command == "ssh":
+        ssh(podman, options.host, options.words)
     else:
         {"up": up, "status": status, "images": make_images}[options.command](podman)
     return 0

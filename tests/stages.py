@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All checks and tests, one after the other, and one table at the end. Every stage runs, whatever became of the others.
+
+Stages: see --list. With names as arguments only these run (and the set-up and the fleet, where they need them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+BUILD = TOP / ".build"
+INVENTORY = BUILD / "fleet" / "inventory.yml"
+INSTALLED = BUILD / "installed"
+SMOKE = INSTALLED / "ansible_collections" / "imageops" / "fleet" / "tests" / "smoke.yml"
+NOT_HERE = 3  # exit code of a set-up that finds no interpreter to set up
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the table: shell commands that must all succeed."""
+
+    name: str
+    script: str
+    fleet: bool = False
+    collections: Path = BUILD / "collections"
+
+
+STAGES = (
+    Stage("ruff", "ruff check . && ruff format --check ."),
+    Stage("mypy", f"MYPYPATH={BUILD}/collections mypy -p ansible_collections.imageops.fleet.plugins.module_utils"),
+    Stage("yamllint", "yamllint --strict ."),
+    Stage(
+        "shellcheck",
+        "shellcheck .ci/run demo/run tests/{setup,run,run-sanity} tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop}",
+    ),
+    Stage("ansible-lint", "ansible-lint --offline"),
+    Stage("changelog", "antsibull-changelog lint"),
+    Stage("docs", "antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck ."),
+    Stage("sanity", "tests/run-sanity"),
+    Stage("unit", "python -m pytest -q tests/unit"),
+    Stage("unit, current Python", "tests/setup current && .build/venv-current/bin/python -m pytest -q tests/unit"),
+    Stage(
+        "build and install",
+        f"rm -rf {BUILD}/dist {INSTALLED} && ansible-galaxy collection build --output-path {BUILD}/dist"
+        f" && ansible-galaxy collection install --offline -p {INSTALLED} {BUILD}/dist/*.tar.gz",
+    ),
+    Stage("smoke, installed", f"ansible-playbook -i {INVENTORY} {SMOKE}", fleet=True, collections=INSTALLED),
+    Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", fleet=True),
+    Stage("molecule", "cd extensions && molecule test --all", fleet=True),
+    Stage("demo", "demo/run && demo/run --expect-unchanged", fleet=True),
+)
+
+
+@dataclass
+class Outcome:
+    """What became of a stage."""
+
+    stage: str
+    result: str
+    seconds: float
+
+
+def environment(stage: Stage) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{TOP}/.venv/bin:{os.environ['PATH']}",
+        "PYTHONPATH": str(BUILD / "collections"),
+        "ANSIBLE_COLLECTIONS_PATH": str(stage.collections),
+        "ANSIBLE_ROLES_PATH": str(TOP / "tests" / "integration" / "targets"),
+        "ANSIBLE_FORCE_COLOR": "false",
+        "NO_COLOR": "1",
+    }
+
+
+def run(stage: Stage) -> Outcome:
+    print(f"\n==== {stage.name} {'=' * (90 - len(stage.name))}\n", flush=True)
+    began = time.monotonic()
+    code = subprocess.run(["bash", "-c", stage.script], cwd=TOP, env=environment(stage), check=False).returncode
+    result = {0: "passed", NOT_HERE: "not run here"}.get(code, f"FAILED ({code})")
+    seconds = time.monotonic() - began
+    print(f"\n---- {stage.name}: {result}, {seconds:.0f} s", flush=True)
+    return Outcome(stage.name, result, seconds)
+
+
+def table(outcomes: list[Outcome]) -> int:
+    print(f"\n{'=' * 96}\n{'stage':<28}{'result':<16}{'seconds':>8}")
+    for outcome in outcomes:
+        print(f"{outcome.stage:<28}{outcome.result:<16}{outcome.seconds:>8.0f}")
+    failed = sum(outcome.result.startswith("FAILED") for outcome in outcomes)
+    passed = sum(outcome.result == "passed" for outcome in outcomes)
+    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} s\n{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+def run_all(stages: list[Stage]) -> int:
+    outcomes = [run(Stage("set-up", "tests/setup"))]
+    was_up = INVENTORY.exists()
+    with_fleet = any(stage.fleet for stage in stages)
+    if outcomes[0].result != "passed":
+        return table(outcomes)
+    if with_fleet:
+        outcomes.append(run(Stage("fleet", "tests/fleet/fleet up && tests/fleet/guest && tests/fleet/fleet status")))
+    fleet_is_up = with_fleet and outcomes[-1].result == "passed"
+    outcomes += [run(stage) for stage in stages if fleet_is_up or not stage.fleet]
+    outcomes += [Outcome(stage.name, "FAILED (no fleet)", 0) for stage in stages if stage.fleet and not fleet_is_up]
+    if with_fleet and not was_up:
+        outcomes.append(run(Stage("fleet down", "tests/fleet/fleet down --keep-images")))
+    return table(outcomes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="*", metavar="stage", help="first words of stages' names; all when left out")
+    parser.add_argument("--list", action="store_true", help="name the stages")
+    wanted = parser.parse_args()
+    if wanted.list:
+        print("\n".join(stage.name for stage in STAGES))
+        return 0
+    unknown = [word for word in wanted.stages if not any(stage.name.startswith(word) for stage in STAGES)]
+    if unknown:
+        parser.error(f"no stage begins with '{unknown[0]}'; they are: {', '.join(stage.name for stage in STAGES)}")
+    return run_all([s for s in STAGES if not wanted.stages or any(s.name.startswith(word) for word in wanted.stages)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
