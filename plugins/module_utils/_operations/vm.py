@@ -23,6 +23,7 @@ from .vm_request import VmRequest, read_request
 from .vm_wait import plan_waits
 
 _STOPPED = "stopped"
+_TOLD_BY_XML = ("memory", "vcpus", "disks")
 _STATES_AFTER = {"running": "running", "restarted": "running", "paused": "paused", "stopped": _STOPPED}
 
 
@@ -80,6 +81,9 @@ def _late(request: VmRequest, domain: Domain | None, definition: Definition) -> 
     if domain is None or not domain.active or request.state in ("restarted", _STOPPED):
         return []
     found = pending(domain.xml(inactive=False), definition.root)
+    if request.plain("xml") and definition.steps:
+        # The rest is known when libvirt has completed the XML.
+        found = [name for name in found if name in _TOLD_BY_XML]
     return [*found, "cloud_init"] if definition.reseeded else found
 
 

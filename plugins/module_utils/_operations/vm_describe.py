@@ -19,7 +19,7 @@ from .vm_host import acceleration
 from .vm_plain import declared_paths
 
 # Facts of which a running VM shows the old value until it is started again.
-_FIXED_AT_START = ("memory", "vcpus", "machine", "firmware", "acceleration", "console", "graphics")
+_FIXED_AT_START = ("memory", "vcpus", "firmware", "acceleration", "console", "graphics")
 # What libvirt replaces in the description of a running VM.
 _EXPANDED = ("host-model", "maximum", "default")
 
@@ -60,6 +60,8 @@ def pending(live: Element, root: Element) -> list[str]:
     """Names of the facts that the next start will change."""
     now, then = hardware.facts(live), hardware.facts(root)
     found = [name for name in _FIXED_AT_START if now[name] != then[name]]
+    if not hardware.same_machine(hardware.machine(live), hardware.machine(root)):
+        found.append("machine")
     if then["cpu"] not in _EXPANDED and now["cpu"] != then["cpu"]:
         found.append("cpu")
     if _media(live) != _media(root):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .._errors import EngineError, InUse, TimedOut
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
@@ -48,16 +50,25 @@ class Power:
         return found
 
     def start(self) -> None:
-        self._domain().start()
+        self._reach("running", lambda domain: domain.start())
 
     def start_paused(self) -> None:
-        self._domain().start(paused=True)
+        self._reach("paused", lambda domain: domain.start(paused=True))
 
     def resume(self) -> None:
-        self._domain().resume()
+        self._reach("running", lambda domain: domain.resume())
 
     def suspend(self) -> None:
-        self._domain().suspend()
+        self._reach("paused", lambda domain: domain.suspend())
+
+    def _reach(self, state: str, act: Callable[[Domain], None]) -> None:
+        """Act; a state that was reached meanwhile is no error: libvirt finishes what a killed run asked it."""
+        domain = self._domain()
+        try:
+            act(domain)
+        except EngineError:
+            if domain.state != state:
+                raise
 
     def stop(self) -> None:
         stop(
