@@ -15,10 +15,11 @@ author:
   - The imageops.fleet developers (@imageops)
 description:
   - Makes full or linked clones of a stopped libvirt VM, several in one task.
-  - Each clone has an identity of its own, that is name, UUID, the MAC of each network interface, UEFI variables (NVRAM), log and
-    socket paths of its consoles, and a cloud-init seed with its own instance-id and host name where the source has one.
-  - Every file is written under a hidden name, given a record of what it was made from, flushed to disk and then renamed. A run that
-    was killed at any moment is finished by the next one.
+  - Each clone has an identity of its own, that is name, UUID, the MAC of each network interface, UEFI variables
+    (NVRAM), log and socket paths of its consoles, and a cloud-init seed with its own instance-id and host name where
+    the source has one.
+  - Every file is written under a hidden name, given a record of what it was made from, flushed to disk and then
+    renamed. A run that was killed at any moment is finished by the next one.
   - A clone that is there already is never made again, whatever was written to it or to the source since.
 extends_documentation_fragment:
   - imageops.fleet.attributes
@@ -28,15 +29,17 @@ requirements:
   - Python's C(pycdlib) on the host when the source has a cloud-init seed (Debian's package C(python3-pycdlib))
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
 notes:
-  - Linked clones never rest on a file that the source may still write to. Where the source's disk is an overlay with at most 64
-    MiB of its own, each clone gets a copy of that layer over the same backing file, and the source stays as it is. Any other
-    disk becomes a base that is shared read-only, and the source is redefined to go on in a new overlay of it, named
-    C(<source>-<target>.<number>.qcow2). The result tells this as RV(clones[].shared). Such a base must stay where it is as long
-    as the source or a clone of it exists.
+  - Linked clones never rest on a file that the source may still write to. Where the source's disk is an overlay with at
+    most 64 MiB of its own, each clone gets a copy of that layer over the same backing file, and the source stays as it
+    is. Any other disk becomes a base that is shared read-only, and the source is redefined to go on in a new overlay of
+    it, named C(<source>-<target>.<number>.qcow2). The result tells this as RV(clones[].shared). Such a base must stay
+    where it is as long as the source or a clone of it exists.
   - Read-only disks other than the cloud-init seed are shared with the source.
-  - Refused are running sources, host devices, TPMs, encrypted disks, disks that are not files, and disks shared between VMs.
+  - Refused are running sources, host devices, TPMs, encrypted disks, disks that are not files, and disks shared between
+    VMs.
   - Fixed ports of displays and fixed vsock addresses become automatic ones in the clone.
-  - Inside the guest nothing is changed. Without cloud-init a Linux guest keeps its host name, machine-id and SSH host keys.
+  - Inside the guest nothing is changed. Without cloud-init a Linux guest keeps its host name, machine-id and SSH host
+    keys.
 options:
   clones:
     description:
@@ -54,14 +57,16 @@ options:
         type: str
       mode: &mode
         description:
-          - V(full) copies all disks, without backing files. Blocks are shared instead (reflink) where the file system can.
+          - V(full) copies all disks, without backing files. Blocks are shared instead (reflink) where the file system
+            can.
           - V(linked) makes overlays, which takes a moment and nearly no space.
         type: str
         choices: [full, linked]
       state: &state
         description:
           - V(running) also starts the clone.
-          - V(stopped) leaves a new clone stopped, and one that is there already as it is. Stop VMs with M(imageops.fleet.vm).
+          - V(stopped) leaves a new clone stopped, and one that is there already as it is. Stop VMs with
+            M(imageops.fleet.vm).
         type: str
         choices: [stopped, running]
       directory: &directory
@@ -89,7 +94,8 @@ options:
             type: int
             default: 120
       uri: &uri
-        description: The local libvirt connection. URIs with a host part are refused, since disks of this host are copied.
+        description: The local libvirt connection. URIs with a host part are refused, since disks of this host are
+          copied.
         type: str
   name:
     description: Name of the clone.

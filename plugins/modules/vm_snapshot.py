@@ -15,10 +15,11 @@ author:
   - The imageops.fleet developers (@imageops)
 description:
   - Takes snapshots of libvirt VMs, deletes them, and reverts VMs to them.
-  - All snapshots are internal ones. They lie inside the VM's qcow2 disks, all disks at one moment, with the memory when the VM runs.
-  - A VM that such a snapshot can't hold whole is refused before anything is touched, namely one with a writable disk that isn't
-    qcow2, with UEFI firmware, with a TPM, or with external snapshots made by another tool. Read-only disks, such as a cloud-init
-    seed, are left out of the snapshot and are no obstacle.
+  - All snapshots are internal ones. They lie inside the VM's qcow2 disks, all disks at one moment, with the memory when
+    the VM runs.
+  - A VM that such a snapshot can't hold whole is refused before anything is touched, namely one with a writable disk
+    that isn't qcow2, with UEFI firmware, with a TPM, or with external snapshots made by another tool. Read-only disks,
+    such as a cloud-init seed, are left out of the snapshot and are no obstacle.
 extends_documentation_fragment:
   - imageops.fleet.attributes
 attributes:
@@ -32,13 +33,14 @@ requirements:
   - Python's C(libvirt) on the host (Debian's package C(python3-libvirt))
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
 notes:
-  - A revert brings back the whole VM as libvirt keeps it in the snapshot, and that includes its definition. What was changed in the
-    definition since (memory, disks, networks, ...) is lost by a revert. The module names those parts in a warning and returns
-    them as RV(snapshots[].definition_changes), also in check mode.
+  - A revert brings back the whole VM as libvirt keeps it in the snapshot, and that includes its definition. What was
+    changed in the definition since (memory, disks, networks, ...) is lost by a revert. The module names those parts in
+    a warning and returns them as RV(snapshots[].definition_changes), also in check mode.
   - A disk that was attached after the snapshot was taken is detached by a revert. Its file stays as it is.
   - A snapshot of a running VM is taken by QEMU while the guest stands still for as long as writing its memory takes.
-  - Reverting internal snapshots is broken in libvirt 11.2 and 11.3 as published upstream. Some distributions have the fix, such as
-    Debian 13. With these versions the module warns, tries, and after a failure makes sure that the VM is still defined.
+  - Reverting internal snapshots is broken in libvirt 11.2 and 11.3 as published upstream. Some distributions have the
+    fix, such as Debian 13. With these versions the module warns, tries, and after a failure makes sure that the VM is
+    still defined.
 options:
   snapshots:
     description:
@@ -50,8 +52,8 @@ options:
       name:
         description:
           - Name of the snapshot.
-          - New ones may hold letters, digits and C(_.:+@-), at most 128 characters. A name of digits only is refused, because
-            QEMU could take it for the internal number of another snapshot.
+          - New ones may hold letters, digits and C(_.:+@-), at most 128 characters. A name of digits only is refused,
+            because QEMU could take it for the internal number of another snapshot.
         type: str
         required: true
       vm: &vm
@@ -61,8 +63,8 @@ options:
         description:
           - V(present) takes the snapshot unless there is one of that name.
           - V(absent) deletes it.
-          - V(reverted) brings disks, definition and memory of the VM back to it. The VM then is as it was when the snapshot was
-            taken, running, paused or stopped.
+          - V(reverted) brings disks, definition and memory of the VM back to it. The VM then is as it was when the
+            snapshot was taken, running, paused or stopped.
         type: str
         choices: [present, absent, reverted]
       description: &description
@@ -70,10 +72,10 @@ options:
         type: str
       memory: &memory
         description:
-          - Whether the snapshot holds the memory of the VM. By default it does when the VM runs or is paused, and not when it is
-            stopped.
-          - The other two combinations are refused. An internal snapshot of a running VM without its memory would be torn, and a
-            stopped VM has none.
+          - Whether the snapshot holds the memory of the VM. By default it does when the VM runs or is paused, and not
+            when it is stopped.
+          - The other two combinations are refused. An internal snapshot of a running VM without its memory would be
+            torn, and a stopped VM has none.
         type: bool
       start: &start
         description: Whether O(state=reverted) starts the VM when the snapshot holds no memory.
@@ -89,13 +91,14 @@ options:
           - The task fails after that, and libvirt goes on with what it began. Run the task again later.
         type: int
       uri: &uri
-        description: The local libvirt connection. URIs with a host part are refused, since disks of this host are looked at.
+        description: The local libvirt connection. URIs with a host part are refused, since disks of this host are
+          looked at.
         type: str
   name:
     description:
       - Name of the snapshot.
-      - New ones may hold letters, digits and C(_.:+@-), at most 128 characters. A name of digits only is refused, because
-        QEMU could take it for the internal number of another snapshot.
+      - New ones may hold letters, digits and C(_.:+@-), at most 128 characters. A name of digits only is refused,
+        because QEMU could take it for the internal number of another snapshot.
     type: str
   vm: *vm
   state:
@@ -198,11 +201,13 @@ snapshots:
       type: str
       returned: when the snapshot is there
     created:
-      description: When it was taken, in seconds since the epoch; C((known after apply)) in check mode when it would be taken.
+      description: When it was taken, in seconds since the epoch; C((known after apply)) in check mode when it would be
+        taken.
       type: raw
       returned: when the snapshot is there
     definition_changes:
-      description: Parts of the VM's definition that a revert brings back to what they were, such as V(memory) or V(disk vdb).
+      description: Parts of the VM's definition that a revert brings back to what they were, such as V(memory) or V(disk
+        vdb).
       type: list
       elements: str
       returned: when a revert changes the definition

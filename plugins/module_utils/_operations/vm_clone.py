@@ -117,18 +117,14 @@ def _defined(connection: Connection, name: str) -> Domain:
 
 
 def _claim(params: dict[str, Any], source: Source, tools: Tools) -> bool:
-    """Note what this item makes; whether it rests on an earlier item that lets the source's disks be shared.
-
-    When it is planned again, just before it is applied, what is there counts.
-    """
-    mine = tools.forecast.setdefault(f"domain:{params['name']}", {"by": id(params)})
-    if mine["by"] != id(params):
+    """Note what this item makes; whether it rests on an earlier item that lets the source's disks be shared."""
+    if f"domain:{params['name']}" in tools.forecast:
         raise InvalidOption(f"name: {params['name']} is in the list twice; give each clone a name of its own.")
-    again, mine["planned"] = "planned" in mine, True
-    if again or params["mode"] != "linked" or all(has_small_top(disk.image) for disk in source.disks):
+    tools.forecast[f"domain:{params['name']}"] = {"source": source.name}
+    if params["mode"] != "linked" or all(has_small_top(disk.image) for disk in source.disks):
         return False
-    known = tools.forecast.setdefault(f"share:{source.name}", {"by": id(params)})
-    return bool(known["by"] != id(params))
+    first = tools.forecast.setdefault(f"share:{source.name}", {"by": params["name"]})
+    return bool(first["by"] != params["name"])
 
 
 def _plan_shares(params: dict[str, Any], source: Source, foreseen: bool, tools: Tools) -> list[Share]:
@@ -139,14 +135,16 @@ def _plan_shares(params: dict[str, Any], source: Source, foreseen: bool, tools: 
     held = source.snapshots or [found.name for disk in large for found in disk.image.chain[0].facts.snapshots]
     if held:
         raise Conflict(
-            f"mode: linked clones would make the disk {large[0].image.path} a base that {source.name} never writes to again, and its "
+            f"mode: linked clones would make the disk {large[0].image.path} a base that {source.name} never writes to "
+            "again, and its "
             f"snapshots ({', '.join(sorted(set(held)))}) lie in there; use mode: full, or delete them first."
         )
     for disk in large:
         others = [user for user in domains_using(disk.image.path, tools) if user.top and user.name != source.name]
         if others:
             raise Conflict(
-                f"mode: {disk.image.path} can't become a base for linked clones, because {others[0].sentence}; use mode: full."
+                f"mode: {disk.image.path} can't become a base for linked clones, because {others[0].sentence}; use "
+                "mode: full."
             )
     return [plan_share(disk, vm=source.name, tools=tools) for disk in large]
 
@@ -233,7 +231,7 @@ def _warnings(source: Source, steps: CloneSteps) -> Iterable[str]:
     if steps.seed and fixed_host_name(steps.seed.files.get("user-data", "")):
         yield f"source: the cloud-init user-data of {source.name} sets a host name, which its clones then share."
     if source.root.find("{http://libvirt.org/schemas/domain/qemu/1.0}commandline") is not None:
-        yield f"source: {source.name} has arguments for QEMU's command line (qemu:commandline), which its clones get as they are."
+        yield f"source: {source.name} has arguments for QEMU's command line, which its clones get as they are."
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:

@@ -33,7 +33,7 @@ _REFLINKS = ("xfs", "btrfs", "bcachefs", "ocfs2")
 
 @dataclass(frozen=True)
 class CloneDisk:
-    """A disk to make: a full copy of `source`, or a layer over `base`, which with `top` also holds what `source` holds."""
+    """A disk to make: a full copy of `source`, or a layer over `base`, with `top` it also holds what `source` holds."""
 
     vm: str
     target: str
@@ -184,14 +184,15 @@ def _meaning(record: Record) -> tuple[Any, ...]:
 
 
 def needs_making(disk: CloneDisk, tools: Tools) -> bool:
-    """False when an interrupted run left the disk whole; raises Conflict or InUse for a file that isn't ours to replace."""
+    """False when an interrupted run left the disk whole; raises Conflict or InUse for a file that isn't ours."""
     require_folder(disk.path, option="directory")
     if not os.path.lexists(disk.path):
         return True
     record = read_record(disk.path)
     if record is None or record.options.get("vm") != disk.vm or not untouched(disk.path, record):
         raise Conflict(
-            f"name: {disk.path}, the place of the disk {disk.target} of {disk.vm}, is taken by a file that is no unused clone of "
+            f"name: {disk.path}, the place of the disk {disk.target} of {disk.vm}, is taken by a file that is no "
+            "unused clone of "
             f"ours; remove it, or give another name or directory."
         )
     require_unused(disk.path, tools)

@@ -45,16 +45,18 @@ def require_own_clone(domain: Domain, *, source: str, source_uuid: str, mode: st
     if not made or (made.get("source") != source and made.get("source_uuid") != source_uuid):
         was = f"is a clone of {made['source']}" if made else "was not cloned by this collection"
         raise Conflict(
-            f"name: there is a VM called {domain.name} already, and it {was}, not a clone of {source}; give another name, or remove "
+            f"name: there is a VM called {domain.name} already, and it {was}, not a clone of {source}; give another "
+            "name, or remove "
             f"that VM first."
         )
     if made.get("mode") != mode:
         raise Conflict(
-            f"mode: {domain.name} is a {made.get('mode')} clone of {source} and stays one; give mode: {made.get('mode')}, or remove "
+            f"mode: {domain.name} is a {made.get('mode')} clone of {source} and stays one; give mode: "
+            f"{made.get('mode')}, or remove "
             f"it first."
         )
 
 
 def nvram_of(root: Element) -> str:
-    """The file with the UEFI variables; an empty string when there is none, or libvirt will choose one at the first start."""
+    """The file with the UEFI variables; an empty string for none, or before the start at which libvirt makes one."""
     return get(root, "os/nvram/source/@file") or get(root, "os/nvram")

@@ -139,7 +139,7 @@ def _free_ports(clone: Element) -> None:
 
 
 def _set_metadata(clone: Element, identity: Identity, made: Mapping[str, str]) -> None:
-    """Our notes name the clone's own disks and what it was cloned from; whole XML that declared the source doesn't count."""
+    """Our notes name the clone's disks and what it was cloned from, not the whole XML that the source was made by."""
     for disk in clone.iterfind(f"{_OURS}/{{{IMAGEOPS}}}disk"):
         disk.set("path", identity.disks.get(disk.get("target", ""), (disk.get("path", ""), ""))[0])
     drop(clone, f"{_OURS}/{{{IMAGEOPS}}}xml")

@@ -84,14 +84,16 @@ def _media(root: Element) -> Iterator[Element]:
 def _require_stopped(domain: Domain) -> None:
     if domain.active:
         raise Conflict(
-            f"source: {domain.name} is {domain.state}, and a copy of its disks would be torn; stop it first (imageops.fleet.vm with "
+            f"source: {domain.name} is {domain.state}, and a copy of its disks would be torn; stop it first "
+            "(imageops.fleet.vm with "
             f"state: stopped). Cloning running VMs is not there yet."
         )
     with calling(f"looking at the domain {domain.name}"):
         saved = bool(domain.raw.hasManagedSaveImage(0))
     if saved:
         raise Conflict(
-            f"source: {domain.name} is stopped with its memory saved (managed save), so its disks alone are torn; start it and "
+            f"source: {domain.name} is stopped with its memory saved (managed save), so its disks alone are torn; "
+            "start it and "
             f"shut it down, or drop its memory with 'virsh managedsave-remove {domain.name}'."
         )
 
@@ -103,7 +105,8 @@ def _require_copyable(name: str, root: Element) -> None:
     for interface in root.iterfind("devices/interface"):
         if interface.get("type") in _PASSED_THROUGH:
             raise Unsupported(
-                f"source: the interface {get(interface, 'mac/@address')} of {name} is of type {interface.get('type')}, which only "
+                f"source: the interface {get(interface, 'mac/@address')} of {name} is of type {interface.get('type')}, "
+                "which only "
                 f"one VM can have; plug it into a network or bridge before cloning."
             )
 
@@ -112,7 +115,8 @@ def _source_disk(vm: str, disk: Element) -> SourceDisk:
     target, path = get(disk, "target/@dev"), source_path(disk.find("source"))
     if disk.get("type") != "file" or not path:
         raise Unsupported(
-            f"source: the disk {target} of {vm} is of type {disk.get('type')}, and only disks in files can be cloned; move it to "
+            f"source: the disk {target} of {vm} is of type {disk.get('type')}, and only disks in files can be cloned; "
+            "move it to "
             f"a file, or take it out of the source."
         )
     if disk.find("shareable") is not None:

@@ -67,7 +67,8 @@ class CloneSteps:
     def _require_own_nvram(self) -> None:
         if os.path.exists(self.identity.nvram) and _read(self.identity.nvram) != _read(self.nvram):
             raise Conflict(
-                f"name: {self.identity.nvram}, the place of the clone's UEFI variables, is taken by another file; remove it, or give "
+                f"name: {self.identity.nvram}, the place of the clone's UEFI variables, is taken by another file; "
+                "remove it, or give "
                 f"another name."
             )
 

@@ -124,13 +124,15 @@ def _warnings(asked: _Asked, changed: list[str]) -> Iterable[str]:
     vm = asked.params["vm"]
     if changed:
         yield (
-            f"The definition of {vm} was changed since the snapshot {asked.name} was taken ({', '.join(changed)}); reverting brings "
+            f"The definition of {vm} was changed since the snapshot {asked.name} was taken ({', '.join(changed)}); "
+            "reverting brings "
             f"back the definition of that time."
         )
     if revert_is_suspect(asked.connection.version):
         number = ".".join(map(str, asked.connection.version))
         yield (
-            f"libvirt {number} as published upstream can't revert internal snapshots (fixed in 11.4, and by some distributions "
+            f"libvirt {number} as published upstream can't revert internal snapshots (fixed in 11.4, and by some "
+            "distributions "
             f"earlier, such as Debian); it is tried, and a failure leaves the VM defined."
         )
 

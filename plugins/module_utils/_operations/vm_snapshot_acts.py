@@ -33,7 +33,8 @@ def bounded(call: Callable[[], None], *, timeout: float, what: str) -> None:
     worker.join(timeout or None)
     if worker.is_alive():
         raise TimedOut(
-            f"timeout: {what} did not end within {timeout:g} seconds; libvirt goes on with it, run the task again later."
+            f"timeout: {what} did not end within {timeout:g} seconds; libvirt goes on with it, run the task again "
+            "later."
         )
     error = ended[0] if ended else EngineError(f"{what} ended without an answer.")
     if error:

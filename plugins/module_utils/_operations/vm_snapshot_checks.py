@@ -26,7 +26,8 @@ def require_name(name: str) -> None:
     """Raise InvalidOption for a name that libvirt, QEMU or a shell could take for something else."""
     if not _NAME.match(name):
         raise InvalidOption(
-            f"name: '{name}' can't name a snapshot; use letters, digits and _.:+@- (not first: .:+@-), at most 128 characters."
+            f"name: '{name}' can't name a snapshot; use letters, digits and _.:+@- (not first: .:+@-), at most 128 "
+            "characters."
         )
     require_no_number(name)
 
@@ -35,7 +36,8 @@ def require_no_number(name: str) -> None:
     """Raise InvalidOption for a number: qemu-img takes it for the number of a snapshot, which may be another one."""
     if name.isdigit():
         raise InvalidOption(
-            f"name: '{name}' is only a number, and QEMU could take it for the internal number of another snapshot and bring "
+            f"name: '{name}' is only a number, and QEMU could take it for the internal number of another snapshot and "
+            "bring "
             f"back the wrong one; put a letter in front, such as s{name}."
         )
 
@@ -45,7 +47,8 @@ def require_internal(world: World) -> None:
     external = [snapshot.name for snapshot in world.snapshots if snapshot.kind == "external"]
     if external:
         raise Unsupported(
-            f"vm: {world.vm} has external snapshots ({', '.join(external)}), made by another tool, and mixing them with internal "
+            f"vm: {world.vm} has external snapshots ({', '.join(external)}), made by another tool, and mixing them "
+            "with internal "
             f"ones can lose data; delete them first (virsh snapshot-delete), or revert with virsh."
         )
 
@@ -70,7 +73,8 @@ def require_possible(domain: Domain, root: Element) -> list[Disk]:
 def _require_plain_firmware(vm: str, root: Element) -> None:
     if get(root, "os/@firmware") == "efi" or get(root, "os/loader/@type") == "pflash":
         raise Unsupported(
-            f"vm: {vm} boots with UEFI, and an internal snapshot would leave out its NVRAM ({get(root, 'os/nvram') or 'pflash'}); "
+            f"vm: {vm} boots with UEFI, and an internal snapshot would leave out its NVRAM "
+            f"({get(root, 'os/nvram') or 'pflash'}); "
             f"{_WAY_OUT}, or use BIOS."
         )
     if root.find("devices/tpm") is not None:
@@ -87,7 +91,8 @@ def _require_qcow2(vm: str, disk: Disk) -> None:
         )
     if disk.format != "qcow2":
         raise Unsupported(
-            f"vm: the disk {disk.target} of {vm} ({disk.path}) is {disk.format or 'of no stated format'}, and only qcow2 holds "
+            f"vm: the disk {disk.target} of {vm} ({disk.path}) is {disk.format or 'of no stated format'}, and only "
+            "qcow2 holds "
             f"internal snapshots; convert it with imageops.fleet.disk_convert, or make it read-only."
         )
 
@@ -124,8 +129,10 @@ def require_unknown(paths: list[str], name: str) -> None:
     for path in paths:
         if name in _held_by(path):
             raise Conflict(
-                f"name: {path} holds a snapshot '{name}' that libvirt does not know (left by a crash of libvirtd, or made by "
-                f"qemu-img); remove it with 'qemu-img snapshot -d {name} {path}' while the VM is stopped, or take another name."
+                f"name: {path} holds a snapshot '{name}' that libvirt does not know (left by a crash of libvirtd, or "
+                "made by "
+                f"qemu-img); remove it with 'qemu-img snapshot -d {name} {path}' while the VM is stopped, or take "
+                "another name."
             )
 
 
@@ -135,7 +142,8 @@ def require_held(snapshot: Snapshot) -> None:
         require_regular(path, option="name")
         if snapshot.name not in _held_by(path):
             raise Conflict(
-                f"name: {path} does not hold the snapshot '{snapshot.name}' that libvirt lists, so a revert would bring back only "
+                f"name: {path} does not hold the snapshot '{snapshot.name}' that libvirt lists, so a revert would "
+                "bring back only "
                 f"a part of the VM; delete the snapshot (state: absent), or put back the disk that holds it."
             )
 

@@ -98,21 +98,14 @@ def look(domain: Domain) -> World:
 
 
 def foresee(world: World, params: dict[str, Any], tools: Tools) -> tuple[World, bool]:
-    """The world that the item `params` will find, and whether an earlier item of the list makes it.
-
-    When the item is planned again, just before it is applied, what is there counts.
-    """
-    known = tools.forecast.setdefault(_key(params), {"planned": [], "world": None})
-    again = id(params) in known["planned"]
-    known["planned"].append(id(params))
-    if again or known["world"] is None:
-        return world, False
-    return known["world"], True
+    """The world that the item `params` will find, and whether an earlier item of the list makes it."""
+    known = tools.forecast.get(_key(params))
+    return (world, False) if known is None else (known["world"], True)
 
 
 def foretell(world: World, params: dict[str, Any], tools: Tools) -> None:
     """Tell later items of the list what this one leaves behind."""
-    tools.forecast[_key(params)]["world"] = world
+    tools.forecast[_key(params)] = {"world": world}
 
 
 def _key(params: dict[str, Any]) -> str:
