@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .._errors import InvalidOption
 from .._files import real_path
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
@@ -16,7 +17,8 @@ from .._plan import KNOWN_AFTER, Plan
 from .operation import Operation, Tools
 from .vm_absent import plan_absent
 from .vm_autostart import plan_autostart
-from .vm_define import Definition, plan_definition
+from .vm_define import plan_definition
+from .vm_definition import Definition
 from .vm_describe import accelerated, observe, pending
 from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
@@ -30,11 +32,19 @@ _STATES_AFTER = {"running": "running", "restarted": "running", "paused": "paused
 def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan for one VM; raises what speaks against it."""
     request = read_request(params)
+    _require_once(request, tools)
     connection = tools.hypervisor(request.uri)
     domain = connection.domain(request.name)
     if request.state == "absent":
         return plan_absent(request, domain, connection, tools)
     return _plan_there(request, domain, connection, tools)
+
+
+def _require_once(request: VmRequest, tools: Tools) -> None:
+    """Raise InvalidOption when the list names the VM twice."""
+    known = tools.forecast.setdefault(f"vm:{request.uri}:{request.name}", {"params": request.params})
+    if known["params"] is not request.params:
+        raise InvalidOption(f"vms: {request.name} is named twice; put all that is wanted of it into one item.")
 
 
 def _plan_there(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Plan:

@@ -8,38 +8,26 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from .._errors import InUse
+from .._files import real_path
 from .._formats.names import canonical_format
-from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.sources import disk_of
 from .._hypervisor.xml import Element, canonical, drop, get, serialise
 from .._plan import KNOWN_AFTER, Step
 from .._qemu.image import Image, QemuImg
-from . import vm_plain, vm_whole
-from .inspection import inspect
+from . import vm_plain
 from .operation import Tools
+from .vm_define_whole import plan_whole
+from .vm_definition import Definition
 from .vm_disk_plan import PlannedDisk, plan_disk
 from .vm_disks import Attached, resolve
 from .vm_files import make
 from .vm_host import acceleration, default_folder
-from .vm_request import VmRequest
+from .vm_request import DiskRequest, VmRequest
 from .vm_seed import Seed, seed_of, seed_path
-
-
-@dataclass(frozen=True)
-class Definition:
-    """`root` is the XML wanted, `steps` lead to it; `before` and `after` hold the declared facts."""
-
-    root: Element
-    steps: tuple[Step, ...]
-    before: dict[str, Any]
-    after: dict[str, Any]
-    warnings: tuple[str, ...]
-    reseeded: bool = False
 
 
 def plan_definition(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Definition:
@@ -47,7 +35,7 @@ def plan_definition(request: VmRequest, domain: Domain | None, connection: Conne
     if domain is None:
         vm_plain.require_description(request)
     if request.plain("xml"):
-        return _whole(request, domain, connection)
+        return plan_whole(request, domain, connection)
     return _Plain(request, domain, connection, tools).plan()
 
 
@@ -104,6 +92,8 @@ class _Plain:
         taken = vm_plain.seed_target(root, seed.path if seed else seed_path(name, folder))
         reserved = [taken] if taken else []
         found = resolve(self._request.disks, vm=name, folder=folder, attached=self._attached, reserved=reserved)
+        for number, disk in enumerate(found):
+            _claim(disk, name, self._tools, option=f"disks[{number}].path")
         return [
             plan_disk(
                 disk,
@@ -172,6 +162,15 @@ class _Plain:
         return before, after
 
 
+def _claim(disk: DiskRequest, vm: str, tools: Tools, *, option: str) -> None:
+    """Raise InUse when another VM of the same task has the file too; media may be shared."""
+    if disk.device != "disk" or disk.readonly:
+        return
+    owner = tools.forecast.setdefault(f"disk:{real_path(disk.path)}", {"vm": vm})["vm"]
+    if owner != vm:
+        raise InUse(f"{option}: {disk.path} is declared for {owner} and for {vm}; give each VM a disk of its own.")
+
+
 def _making(disk: PlannedDisk) -> str:
     new = disk.new
     if new is None or new.image is None:
@@ -220,35 +219,3 @@ def _disks_before(disks: Sequence[PlannedDisk]) -> dict[str, Any]:
             if disk.grows:
                 found[disk.request.target]["size"] = disk.size_now
     return found
-
-
-def _whole(request: VmRequest, domain: Domain | None, connection: Connection) -> Definition:
-    """Planning from whole XML."""
-    declared = vm_whole.declared_root(request.plain("xml"), name=request.name)
-    existing = domain.xml(secure=True) if domain else None
-    root = vm_whole.merged(declared, existing, Attached(domain))
-    digest = vm_whole.digest(declared)
-    if existing is not None and vm_whole.is_current(root, existing):
-        return Definition(existing, (), {"xml": digest}, {"xml": digest}, ())
-    if hardware.acceleration(root) == "kvm":
-        acceleration(connection, "kvm")
-    _require_media(root, Attached(domain))
-    title = "define" if existing is None else "change the definition of"
-    step = Step(f"{title} {request.name} by the XML given", functools.partial(_define_whole, connection, root))
-    before = {} if existing is None else {**hardware.facts(existing), "xml": "(another)"}
-    return Definition(root, (step,), before, {**hardware.facts(root), "xml": digest}, ())
-
-
-def _define_whole(connection: Connection, root: Element) -> None:
-    domain = connection.define(serialise(root))
-    domain.set_metadata(vm_whole.note_rewritten(root, domain.xml(secure=True)))
-
-
-def _require_media(root: Element, attached: Attached) -> None:
-    """Raise NotFound or UnsafeImage for a new disk in the XML that isn't there, or isn't safe to open."""
-    known = {disk.path for disk in attached.disks}
-    for element in root.findall("devices/disk"):
-        disk = disk_of(element)
-        if disk.device == "disk" and disk.path and disk.path not in known and disk.format in ("raw", "qcow2"):
-            below = [layer.path for layer in disk.chain[1:]]
-            inspect(disk.path, declared=disk.format, backing=below, option="xml")

@@ -101,9 +101,24 @@ def _cdrom(request: DiskRequest, attached: Attached, *, option: str) -> PlannedD
 def _attached(request: DiskRequest, current: Disk, *, vm: str, capacity: Any, option: str) -> PlannedDisk:
     """A disk that the domain has; its content is the guest's own, so it is never made again."""
     warnings = _origin_warnings(request, read_record(request.path) if request.image else None, vm=vm, option=option)
+    _require_same_kind(request, current, vm=vm, option=option)
     size = capacity(request.target) if request.size is not None else None
     _refuse_shrinking(request, size, option=option)
     return PlannedDisk(request, True, current.format, warnings=warnings, size_now=size)
+
+
+def _require_same_kind(request: DiskRequest, current: Disk, *, vm: str, option: str) -> None:
+    """Raise Conflict when an attached disk was declared with another bus or format."""
+    if request.bus_told and request.bus != current.bus:
+        raise Conflict(
+            f"{option}.bus: the disk {current.target} of {vm} is on the bus {current.bus}, and vm moves no disk to another bus; "
+            f"leave bus out, or declare {current.bus}."
+        )
+    same_file = real_path(current.path) == real_path(request.path)
+    if request.format and same_file and current.format and qemu_driver(request.format) != current.format:
+        raise Conflict(
+            f"{option}.format: {request.path} is {current.format} and not {request.format}; declare what it is."
+        )
 
 
 def _origin_warnings(request: DiskRequest, record: Record | None, *, vm: str, option: str) -> tuple[str, ...]:

@@ -29,9 +29,10 @@ _RUNNING = ("running", "restarted", "present")
 
 @dataclass(frozen=True)
 class DiskRequest:
-    """One disk of the description; empty strings and None are what was left out."""
+    """One disk of the description; empty strings and None are what was left out, `bus_told` whether `bus` was given."""
 
     target: str
+    bus_told: bool
     bus: str
     device: str
     path: str
@@ -150,6 +151,7 @@ def _disk(value: dict[str, Any], place: str) -> DiskRequest:
     size = parse_size(value["size"], option=f"{option}.size") if value.get("size") is not None else None
     request = DiskRequest(
         target=value.get("target") or "",
+        bus_told=bool(value.get("bus")),
         bus=bus,
         device=value.get("device") or "disk",
         path=_path(value.get("path"), f"{option}.path"),

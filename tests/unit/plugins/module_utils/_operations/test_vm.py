@@ -68,6 +68,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def plan(tools: Tools, **given: Any) -> Plan:
+    tools.forecast.clear()
     return plan_vm({**DEFAULTS, **given}, tools)
 
 
@@ -280,6 +281,25 @@ def test_the_disk_of_another_vm_is_refused(tools: Tools, image: Path) -> None:
     with pytest.raises(InUse, match="overlay breaks"):
         plan(later, name="db", disks=[{"image": path, "path": str(image.parent / "db.qcow2")}])
     later.close()
+
+
+def test_items_of_one_task_do_not_share(tools: Tools, image: Path) -> None:
+    given = {**DEFAULTS, **made(tools, image)}
+    plan_vm(given, tools)
+    with pytest.raises(InvalidOption, match="web is named twice"):
+        plan_vm(dict(given), tools)
+    with pytest.raises(InUse, match="declared for web and for db"):
+        plan_vm({**given, "name": "db"}, tools)
+
+
+def test_an_attached_disk_is_what_it_is(tools: Tools, image: Path) -> None:
+    carry_out(plan(tools, **made(tools, image)))
+    path = str(image.parent / "web.qcow2")
+    with pytest.raises(Conflict, match="is on the bus virtio"):
+        plan(tools, disks=[{"path": path, "bus": "scsi"}])
+    with pytest.raises(Conflict, match="is qcow2 and not raw"):
+        plan(tools, disks=[{"path": path, "format": "raw"}])
+    assert not plan(tools, disks=[{"path": path, "bus": "virtio", "format": "qcow2"}]).steps
 
 
 def test_disks_grow_and_never_shrink(tools: Tools, image: Path) -> None:

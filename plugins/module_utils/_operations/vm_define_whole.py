@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The definition of a VM from whole XML."""
+
+from __future__ import annotations
+
+import functools
+
+from .._hypervisor import hardware
+from .._hypervisor.connection import Connection
+from .._hypervisor.domain import Domain
+from .._hypervisor.sources import disk_of
+from .._hypervisor.xml import Element, serialise
+from .._plan import Step
+from . import vm_whole
+from .inspection import inspect
+from .vm_definition import Definition
+from .vm_disks import Attached
+from .vm_host import acceleration
+from .vm_request import VmRequest
+
+
+def plan_whole(request: VmRequest, domain: Domain | None, connection: Connection) -> Definition:
+    """What has to be done for a VM whose XML the task holds; raises what speaks against it."""
+    declared = vm_whole.declared_root(request.plain("xml"), name=request.name)
+    existing = domain.xml(secure=True) if domain else None
+    root = vm_whole.merged(declared, existing, Attached(domain))
+    digest = vm_whole.digest(declared)
+    if existing is not None and vm_whole.is_current(root, existing):
+        return Definition(existing, (), {"xml": digest}, {"xml": digest}, ())
+    if hardware.acceleration(root) == "kvm":
+        acceleration(connection, "kvm")
+    _require_media(root, Attached(domain))
+    title = "define" if existing is None else "change the definition of"
+    step = Step(f"{title} {request.name} by the XML given", functools.partial(_define_whole, connection, root))
+    before = {} if existing is None else {**hardware.facts(existing), "xml": "(another)"}
+    return Definition(root, (step,), before, {**hardware.facts(root), "xml": digest}, ())
+
+
+def _define_whole(connection: Connection, root: Element) -> None:
+    domain = connection.define(serialise(root))
+    domain.set_metadata(vm_whole.note_rewritten(root, domain.xml(secure=True)))
+
+
+def _require_media(root: Element, attached: Attached) -> None:
+    """Raise NotFound or UnsafeImage for a new disk in the XML that isn't there, or isn't safe to open."""
+    known = {disk.path for disk in attached.disks}
+    for element in root.findall("devices/disk"):
+        disk = disk_of(element)
+        if disk.device == "disk" and disk.path and disk.path not in known and disk.format in ("raw", "qcow2"):
+            below = [layer.path for layer in disk.chain[1:]]
+            inspect(disk.path, declared=disk.format, backing=below, option="xml")
