@@ -51,7 +51,8 @@ STAGES = (
     Stage(
         "build and install",
         f"rm -rf {BUILD}/dist {INSTALLED} && ansible-galaxy collection build --output-path {BUILD}/dist"
-        f" && ansible-galaxy collection install --offline -p {INSTALLED} {BUILD}/dist/*.tar.gz",
+        f" && ansible-galaxy collection install --offline --force -p {INSTALLED} {BUILD}/dist/*.tar.gz",
+        collections=INSTALLED,
     ),
     Stage("smoke, installed", f"ansible-playbook -i {INVENTORY} {SMOKE}", fleet=True, collections=INSTALLED),
     Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", fleet=True),
