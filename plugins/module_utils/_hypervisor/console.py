@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 _WINDOW = 64 << 10
 _MOST_BACKUPS = 100
+_NEVER = re.compile(r"(?!)")
 # ECMA-48 control sequences, operating system commands, other escapes; then control characters but tab and newline.
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_=>78()][0-9A-B]?|[\x00-\x08\x0b-\x1f\x7f]"
@@ -29,16 +30,25 @@ def cleaned(data: bytes) -> str:
 
 @dataclass
 class Console:
-    """A reader of the log `path`; files last written before `since` (seconds since the epoch) belong to an earlier start."""
+    """A reader of the log `path`; files last written before `since` (seconds since the epoch) belong to an earlier start.
+
+    `past` is what had been said before the log began.
+    """
 
     path: str
     since: float = 0.0
+    past: bytes = b""
     _inode: int | None = field(default=None, init=False)
     _offset: int = field(default=0, init=False)
     _window: bytes = field(default=b"", init=False)
 
     def find(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """The first match in output that wasn't there at the last call, or crosses into it; None when there is none."""
+        if self.past:
+            self._window, self.past = self.past[-_WINDOW:], b""
+            match = pattern.search(cleaned(self._window))
+            if match:
+                return match
         for path in self._unread():
             match = self._search(path, pattern)
             if match:
@@ -49,6 +59,11 @@ class Console:
         """The last lines of what was read, without empty ones."""
         said = [line.rstrip() for line in cleaned(self._window).split("\n")]
         return [line for line in said if line][-lines:]
+
+    def recent(self) -> bytes:
+        """The end of all that was said until now, 64 KiB at most."""
+        self.find(_NEVER)
+        return self._window
 
     def _files(self) -> list[str]:
         """The log's files of this start, oldest first."""

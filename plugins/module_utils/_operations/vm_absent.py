@@ -17,6 +17,7 @@ from .._plan import Plan, Step
 from .._records import Record, read_record
 from .operation import Tools
 from .usage import DOMAIN, User, refuse, users_of
+from .vm_console_past import forget_console
 from .vm_describe import absent
 from .vm_disks import Attached
 from .vm_host import default_folder
@@ -58,7 +59,12 @@ def _leave_steps(request: VmRequest, domain: Domain | None, tools: Tools) -> Ite
         ends = functools.partial(stop, domain, tools.clock, timeout=request.shutdown_timeout, force=request.force_stop)
         yield Step(f"stop {request.name}", ends)
     if domain.persistent:
-        yield Step(f"remove {request.name}", domain.undefine)
+        yield Step(f"remove {request.name}", functools.partial(_forget, domain))
+
+
+def _forget(domain: Domain) -> None:
+    domain.undefine()
+    forget_console(domain)
 
 
 def _delete_step(path: str) -> Step:

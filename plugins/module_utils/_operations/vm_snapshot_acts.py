@@ -13,6 +13,7 @@ from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot
 from .._hypervisor.xml import serialise
+from .vm_console_past import forget_console, go_on, keep_console
 from .vm_snapshot_point import remember_point
 
 
@@ -49,6 +50,8 @@ def take(domain: Domain, params: dict[str, Any], *, targets: list[str], memory: 
         timeout=params["timeout"],
         what=f"taking the snapshot {name} of {domain.name}",
     )
+    if memory:
+        keep_console(domain, name, uri=params["uri"])
     remember_point(domain, name)
 
 
@@ -63,6 +66,7 @@ def revert(connection: Connection, domain: Domain, params: dict[str, Any]) -> No
         )
     except EngineError as error:
         raise _failed(connection, domain, error, kept=kept, ran=ran) from None
+    go_on(domain, name, uri=params["uri"])
     remember_point(domain, name)
 
 
@@ -85,3 +89,4 @@ def delete(domain: Domain, params: dict[str, Any]) -> None:
         timeout=params["timeout"],
         what=f"deleting the snapshot {name} of {domain.name}",
     )
+    forget_console(domain, name)

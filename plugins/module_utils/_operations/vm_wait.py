@@ -15,6 +15,7 @@ from .._hypervisor.devices import log_of
 from .._hypervisor.xml import Element
 from .._jobs.clock import Clock
 from .._plan import Wait
+from .vm_console_past import past_console
 from .vm_host import started
 from .vm_request import WaitRequest
 
@@ -63,6 +64,9 @@ class _Watch:
         """Wait; the result tells the text that matched."""
         began = self._clock.now()
         self._console.since = started(self._request.uri, self._name)
+        domain = self._connection.domain(self._name)
+        if domain:
+            self._console.past = past_console(domain, uri=self._request.uri)
         if not self._clock.wait_until(self._look, self._wanted.timeout, interval=0.2):
             raise TimedOut(
                 f"{self._sentence()} within {self._wanted.timeout:g} seconds{self._said()}", **self._details()

@@ -45,7 +45,8 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
                 stderr=stderr,
                 env=environment(),
                 pass_fds=tuple(pass_fds),
-                preexec_fn=partial(_die_with, os.getpid()),
+                # The helper has one thread, so this is safe here.
+                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509
             )
         except FileNotFoundError:
             raise missing_program(argv[0]) from None

@@ -85,3 +85,12 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert console.find(re.compile("nothing")) is None
     assert len(console._window) <= 64 << 10
     assert console.tail(2) == ["line", "line"]
+
+
+def test_what_was_said_before_the_log_counts(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    append(log, b"resumed\n")
+    console = Console(str(log), past=b"booted\nready\n")
+    assert console.find(re.compile("booted"))
+    assert console.find(re.compile("ready\nresumed"))
+    assert console.recent() == b"booted\nready\nresumed\n"
