@@ -19,7 +19,7 @@ from .._qemu.image_locks import holders
 from .._records import Record, read_record, untouched
 from .inspection import Inspected, inspect
 from .vm_disks import Attached
-from .vm_files import NewDisk, source_of
+from .vm_files import NewDisk
 from .vm_host import active_layers
 from .vm_request import DiskRequest
 
@@ -173,9 +173,11 @@ def _again(
             f"another path, or leave out image to attach it as it is."
         )
     planned = _missing(request, vm=vm, connection=connection, option=option)
-    assert planned.new and planned.new.image
-    same = record.source == source_of(planned.new.image) and record.operation == planned.new.operation
-    if same and record.virtual_size <= planned.new.size:
+    wanted = planned.new.record("") if planned.new else record
+    if (record.source, record.operation) == (
+        wanted.source,
+        wanted.operation,
+    ) and record.virtual_size <= wanted.virtual_size:
         return None
     if not untouched(request.path, record):
         raise Conflict(
