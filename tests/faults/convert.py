@@ -145,7 +145,10 @@ def full_disk(host: Host) -> None:
             expect("No space left" in said["msg"] or "free" in said["msg"], f"no clear sentence: {said['msg']}")
             back = int(host.shell(f"sync; df --output=avail -B1 {disk} | tail -1"))
             expect(abs(free - back) <= 1 << 20, f"{free - back} bytes were not given back")
-            expect(host.shell(f"ls -A {disk} | grep -v lost+found | grep -v filler || true").strip() == "", "files were left")
+            expect(
+                host.shell(f"ls -A {disk} | grep -v lost+found | grep -v filler || true").strip() == "",
+                "files were left",
+            )
     finally:
         host.shell(f"umount {disk}")
 

@@ -96,7 +96,10 @@ def wait_for(look: Any, what: str, *, seconds: float = 30) -> None:
 def hosts() -> list[Host]:
     """The hosts of the fleet's inventory."""
     listed = subprocess.run(
-        [TOP / ".venv" / "bin" / "ansible-inventory", "-i", INVENTORY, "--list"], capture_output=True, text=True, check=True
+        [TOP / ".venv" / "bin" / "ansible-inventory", "-i", INVENTORY, "--list"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     facts = json.loads(listed.stdout)["_meta"]["hostvars"]
     return [Host(name, values["ansible_host"]) for name, values in sorted(facts.items())]

@@ -35,7 +35,7 @@ def main() -> int:
     terminal = os.open(path, os.O_RDWR | os.O_NOCTTY)
     tty.setraw(terminal)
     # QEMU looks only once a second whether somebody has opened its terminal.
-    for _ in range(20):
+    for _turn in range(20):
         os.write(terminal, b"\n")
         if PROMPT in read(terminal, until=PROMPT, seconds=1.5):
             break

@@ -43,7 +43,7 @@ class Link:
     allocated_size: int
 
 
-Opener = Callable[[str], "AbstractContextManager[OpenImage]"]
+Opener = Callable[[str], AbstractContextManager[OpenImage]]
 
 
 @contextmanager

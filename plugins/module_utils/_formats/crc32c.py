@@ -9,7 +9,7 @@ POLYNOMIAL = 0x82F63B78
 
 
 def _row(value: int) -> int:
-    for _ in range(8):
+    for _turn in range(8):
         value = value >> 1 ^ (POLYNOMIAL if value & 1 else 0)
     return value
 

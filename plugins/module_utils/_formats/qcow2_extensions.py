@@ -33,7 +33,7 @@ class Extensions:
 def read_extensions(image: Reader, draft: Draft, *, start: int, end: int) -> Extensions:
     """All extensions between the header and the backing name; every length is checked against that room."""
     found, offset = Extensions(), start
-    for _ in range(MAX_EXTENSIONS):
+    for _turn in range(MAX_EXTENSIONS):
         if offset + 8 > end:
             return found
         kind, length = image.unpack(">II", offset, what="qcow2 header extension")

@@ -57,7 +57,7 @@ class Header:
 
 def read_header(image: Reader) -> Header:
     """The fixed fields, with the bounds that everything after relies on."""
-    _, *fields = image.unpack(LAYOUT_V2, 0, what="qcow2 header")
+    _magic, *fields = image.unpack(LAYOUT_V2, 0, what="qcow2 header")
     if fields[0] not in (2, 3):
         raise Malformed("unsupported-variant", f"qcow version {fields[0]} is not supported; convert it to qcow2 first.")
     if not 9 <= fields[3] <= 21:

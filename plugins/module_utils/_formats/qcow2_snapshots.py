@@ -32,7 +32,7 @@ def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, clus
             "too-many-snapshots", f"The image claims {count} internal snapshots, the limit is {MAX_SNAPSHOTS}."
         )
     regions, position, end = [], offset, offset
-    for _ in range(count):
+    for _turn in range(count):
         snapshot, l1_table, length = _snapshot(image, draft, position)
         draft.snapshots.append(snapshot)
         regions += [l1_table.checked(image, cluster_size)] if l1_table.length else []
@@ -73,7 +73,7 @@ def read_bitmaps(image: Reader, draft: Draft, *, directory: tuple[int, int, int]
     if count > MAX_BITMAPS or size > min(MAX_DIRECTORY, MAX_PIECE):
         raise Malformed("absurd-size", f"The bitmap directory claims {count} bitmaps in {size} bytes.")
     data, position = image.exact(offset, size, what="bitmap directory") if size else b"", 0
-    for _ in range(count):
+    for _turn in range(count):
         if position + BITMAP_SIZE > len(data):
             raise Malformed("table-bounds", f"The bitmap directory of {size} bytes cannot hold {count} bitmaps.")
         position += _bitmap(image, draft, data, position)

@@ -109,7 +109,7 @@ def _walk_l1(walk: Walk, region: Region, regions: list[Region]) -> None:
 
 
 def _check_l2_places(walk: Walk, offsets: list[tuple[int, int]], regions: list[Region]) -> None:
-    places = sorted({offset for _, offset in offsets})
+    places = sorted({offset for _where, offset in offsets})
     if len(places) < len(offsets):
         walk.draft.findings.append(
             finding("shared-table", "Two parts of the disk share one L2 table, an expansion bomb.")

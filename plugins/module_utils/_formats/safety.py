@@ -34,12 +34,12 @@ def verdict(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) -> 
     kept = [
         (link.path, found) for link in chain for found in link.facts.findings if not _declared(link, found, allowed)
     ]
-    return Verdict(safe=not any(found.severity in REFUSED for _, found in kept), findings=tuple(kept))
+    return Verdict(safe=not any(found.severity in REFUSED for _where, found in kept), findings=tuple(kept))
 
 
 def refusals(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) -> list[Finding]:
     """What speaks against letting an engine open the chain; empty when it is safe."""
-    return [found for _, found in verdict(chain, allowed_backing=allowed_backing).refusals]
+    return [found for _where, found in verdict(chain, allowed_backing=allowed_backing).refusals]
 
 
 def _declared(link: Link, found: Finding, allowed: Collection[str]) -> bool:

@@ -151,7 +151,7 @@ def _check(draft: Draft, data: bytes, checksum_at: int, wanted: int, *, what: st
 
 def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
     data = image.exact(footer.data_offset, SPARSE_SIZE, what="dynamic VHD header")
-    cookie, _next, table, _version, count, block, checksum, _id, _time, _, name = image.unpack(
+    cookie, _next, table, _version, count, block, checksum, _id, _time, _zero, name = image.unpack(
         SPARSE_LAYOUT, footer.data_offset, what="dynamic VHD header"
     )
     if cookie != SPARSE_COOKIE:

@@ -212,7 +212,8 @@ def _walk_tables(image: Reader, draft: Draft, header: Header, tables: list[int])
         data = image.exact(table * SECTOR, length, what="grain table")
         if not_empty(data):
             values = entries(data, code="I", big_endian=False)
-            last = max(last, max(values))
+            highest = max(values)
+            last = max(last, highest)
             count = len(values) - values.count(0) - values.count(1)
             stored, packed = stored + count, packed + len(set(values) - {0, 1})
     if stored > packed:

@@ -39,10 +39,10 @@ def run_job(directory: str, kinds: Mapping[str, Work]) -> int:
     request = read_request(directory)
     state = read_state(os.path.basename(directory))
     if state is None:
-        print(f"no state in {directory}", file=sys.stderr)
+        sys.stderr.write(f"no state in {directory}\n")
         return 2
     if state.ended:
-        print("given up before it began", file=sys.stderr)
+        sys.stderr.write("given up before it began\n")
         return 1
     signal.signal(signal.SIGTERM, _stop)
     clock = Clock()

@@ -33,7 +33,7 @@ def plan_disk_info(params: dict[str, Any], tools: Tools) -> Plan:
     found = describe(chain, judged)
     _refuse_contradiction(path, declared, found)
     if params.get("require_safe") and not judged.safe:
-        reasons = " ".join(f"{one.message} ({one.rule})" for _, one in judged.refusals)
+        reasons = " ".join(f"{one.message} ({one.rule})" for _where, one in judged.refusals)
         raise UnsafeImage(printable(f"{path} is not safe to use: {reasons}"), **_kept(found))
     return Plan(item=path, before={}, after=found, observe=lambda: found)
 

@@ -201,7 +201,7 @@ def _steps(
         folder = params["directory"] or os.path.dirname(source.seed)
         seed = clone_seed(source.seed, name=name, uuid=own_uuid, folder=folder, macs=dict(zip(old_macs, own_macs)))
         seed.is_current()
-    nvram = nvram_of(source.root)
+    nvram = nvram_of(source.root, params["uri"])
     identity = Identity(
         name=name,
         uuid=own_uuid,

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from .._errors import Conflict
 from .._formats.names import canonical_format
 from .._hypervisor.domain import Domain
+from .._hypervisor.hardware import firmware
 from .._hypervisor.sources import Disk, disks_of
 from .._hypervisor.xml import Element, get
 from .usage import Layers
@@ -57,6 +59,13 @@ def require_own_clone(domain: Domain, *, source: str, source_uuid: str, mode: st
         )
 
 
-def nvram_of(root: Element) -> str:
-    """The file with the UEFI variables; an empty string for none, or before the start at which libvirt makes one."""
-    return get(root, "os/nvram/source/@file") or get(root, "os/nvram")
+def nvram_of(root: Element, uri: str) -> str:
+    """The file with the UEFI variables, an empty string for a VM without.
+
+    libvirt 9 does not write the path that it chose into the definition; it chooses the same one at each start.
+    """
+    told = get(root, "os/nvram/source/@file") or get(root, "os/nvram")
+    if told or firmware(root) != "uefi":
+        return told
+    folder = "~/.config/libvirt/qemu/nvram" if uri.endswith("/session") else "/var/lib/libvirt/qemu/nvram"
+    return os.path.join(os.path.expanduser(folder), f"{get(root, 'name')}_VARS.fd")

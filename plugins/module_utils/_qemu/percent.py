@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from functools import partial
-from typing import Callable
+from io import BufferedReader
+from typing import Callable, cast
 
 from .._commands import environment, failure, missing_program
 
@@ -52,7 +53,7 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
             raise missing_program(argv[0]) from None
         with process:
             try:
-                _follow(process, report)
+                _follow(cast(BufferedReader, process.stdout), report)
             except BaseException:
                 process.kill()
                 raise
@@ -61,11 +62,10 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
             raise failure(argv, process.returncode, stderr.read(_MOST_STDERR).decode(errors="replace"))
 
 
-def _follow(process: subprocess.Popen[bytes], report: Callable[[float], None]) -> None:
+def _follow(output: BufferedReader, report: Callable[[float], None]) -> None:
     """Read small pieces until the program closes its output; it rewrites one line with carriage returns."""
-    assert process.stdout is not None
     unread = b""
-    while piece := process.stdout.read1(512):  # type: ignore[attr-defined]
+    while piece := output.read1(512):
         unread += piece
         found = list(_PERCENT.finditer(unread))
         if found:

@@ -21,7 +21,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import Imag
 )
 def test_system_errors_become_one_sentence(error: OSError, kind: type, text: str) -> None:
     ours = system_error(error)
-    assert type(ours) is kind
+    assert ours.__class__ is kind
     assert str(ours) == text
 
 

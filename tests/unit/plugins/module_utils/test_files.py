@@ -67,7 +67,7 @@ def test_threads_that_write_one_name_do_not_mix(tmp_path: Path) -> None:
 
     def write(letter: bytes) -> None:
         start.wait()
-        for _ in range(50):
+        for _turn in range(50):
             files.write_bytes(path, letter * 50000, durable=False)
             data = Path(path).read_bytes()
             assert data in {other * 50000 for other in (b"a", b"b", b"c", b"d")}

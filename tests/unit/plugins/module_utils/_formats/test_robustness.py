@@ -72,7 +72,7 @@ def test_truncation_anywhere_is_refused(tmp_path: Path, name: str, options: str)
     for length in [
         len(data) - 2,
         len(data) - 512,
-        *(source.randrange(len(data)) for _ in range(60)),
+        *(source.randrange(len(data)) for _turn in range(60)),
         *range(0, 700, 7),
     ]:
         assert judge(data[:length], name), f"cut to {length} of {len(data)} bytes"
@@ -84,7 +84,7 @@ def test_flipped_bits_never_break_the_parser(tmp_path: Path, name: str, options:
     data = bytearray(sample(tmp_path, name, options).read_bytes())
     source = random.Random(f"{name} {options}")
     spots = [at for at in range(0, len(data), 4) if any(data[at : at + 4])][:4000]
-    for _ in range(FLIPS):
+    for _turn in range(FLIPS):
         at, old = source.choice(spots) + source.randrange(4), bytes(data)
         for _more in range(source.choice((1, 1, 2, 8))):
             data[at % len(data)] ^= 1 << source.randrange(8)
@@ -119,7 +119,7 @@ def test_a_full_100_gib_image_takes_tens_of_milliseconds(tmp_path: Path) -> None
     path = create(tmp_path / "a.qcow2", "qcow2", "100G", "preallocation=metadata")
     qemu_io(path, "write 50G 64k")
     times = []
-    for _ in range(3):
+    for _turn in range(3):
         started = time.process_time()
         assert look(path).findings == ()
         times.append(time.process_time() - started)

@@ -33,7 +33,7 @@ CLOCK, COMMANDS = Clock(), Commands()
 @pytest.fixture(autouse=True)
 def helper(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Jobs of tests/unit/job_kinds.py; those that still run are ended."""
-    tree = launch.__file__.split("/ansible_collections/")[0]
+    tree = launch.__file__.split("/ansible_collections/", maxsplit=1)[0]
     program = tmp_path / "helper.py"
     program.write_text(
         f"import runpy, sys\nsys.argv.insert(1, {tree!r})\nrunpy.run_path({str(UNIT / 'job_kinds.py')!r}, run_name='__main__')\n"

@@ -145,11 +145,11 @@ def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_same_argument_list_each_time(tmp_path: Path) -> None:
     argv: list[list[str]] = []
-    real: Any = subprocess.run
+    run: Any = subprocess.run
 
     def recorded(command: list[str], **kwargs: Any) -> Any:
         argv.append(command)
-        return real(command, **kwargs)
+        return run(command, **kwargs)
 
     tools = Tools(commands=Commands(recorded))
     carry_out(plan_disk(item(tmp_path / "x", format="vhd", size=MIB, options={"subformat": "fixed"}), tools))

@@ -40,7 +40,7 @@ def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Tools]:
     monkeypatch.setenv(_files.STATE_VARIABLE, str(tmp_path / "state"))
     found = Tools(version="1")
     # libvirt's test driver tells one size for all disks.
-    monkeypatch.setattr(Domain, "capacity", lambda domain, target: size_of(domain, target))
+    monkeypatch.setattr(Domain, "capacity", size_of)
     yield found
     for domain in found.hypervisor("test:///default").domains():
         if domain.name != "test":

@@ -20,7 +20,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
     usage,
     vm_clone,
@@ -28,6 +28,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
     vm_clone_source,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_clone_facts import nvram_of
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
 
@@ -342,3 +343,17 @@ def test_copies_of_a_list_need_room_together(host: Host, monkeypatch: pytest.Mon
     host.plan("a")
     host.next("b")
     assert asked[1] == 2 * asked[0] > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("os", "path"),
+    [
+        ("<os><type>hvm</type></os>", ""),
+        ("<os firmware='efi'><nvram>/n/web.fd</nvram></os>", "/n/web.fd"),
+        ("<os><nvram type='file'><source file='/n/web.qcow2'/></nvram></os>", "/n/web.qcow2"),
+        ("<os firmware='efi'/>", "/var/lib/libvirt/qemu/nvram/web_VARS.fd"),
+        ("<os><loader type='pflash'>/c.fd</loader></os>", "/var/lib/libvirt/qemu/nvram/web_VARS.fd"),
+    ],
+)
+def test_where_uefi_keeps_its_variables(os: str, path: str) -> None:
+    assert nvram_of(parse(f"<domain><name>web</name>{os}</domain>"), "qemu:///system") == path

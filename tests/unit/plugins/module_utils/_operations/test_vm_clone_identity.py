@@ -145,4 +145,4 @@ def test_paths_of_its_own(path: str, own: str) -> None:
 
 
 def test_macs_are_made_up_in_qemus_range() -> None:
-    assert new_mac().startswith("52:54:00:") and len({new_mac() for _ in range(20)}) > 1
+    assert new_mac().startswith("52:54:00:") and len({new_mac() for _turn in range(20)}) > 1
