@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Callback: how long each task named `bench: <table> / <way>` took, one JSON line each."""
+"""Callback: how long each task named `Bench: <way>: <table>` took, one JSON line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ name: bench_timer
 type: aggregate
 short_description: Times of the tasks that are measured
 description:
-  - Appends one JSON object for each task whose name starts with C(bench:) to the file named by E(IMAGEOPS_BENCH_LOG).
+  - Appends one JSON object for each task whose name starts with C(Bench:) to the file named by E(IMAGEOPS_BENCH_LOG).
 """
 
 
@@ -37,9 +37,9 @@ class CallbackModule(CallbackBase):
 
     def _note(self, result: Any) -> None:
         name = result.task.get_name()
-        if not name.startswith("bench:"):
+        if not name.startswith("Bench: "):
             return
-        table, way = (part.strip() for part in name[len("bench:") :].split("/"))
+        _prefix, way, table = name.split(": ", maxsplit=2)
         line = {"table": table, "way": way, "seconds": time.monotonic() - self._started}
         with open(os.environ["IMAGEOPS_BENCH_LOG"], "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
