@@ -12,9 +12,10 @@ import sys
 import time
 
 import convert
+import vm
 from host import BUILD, TOP, Failed, Host, hosts
 
-GROUPS = {"convert": convert}
+GROUPS = {"convert": convert, "vm": vm}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, object]:

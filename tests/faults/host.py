@@ -17,6 +17,8 @@ from typing import Any
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / ".build"
 INVENTORY = BUILD / "fleet" / "inventory.yml"
+# Names the modules that these tests start on a host.
+REMOTE_TMP = "imageops-faults-tmp"
 _ANSWER = re.compile(r"^\S+ \| (?P<status>[A-Z]+)!? =>? ?(?P<facts>\{.*\})\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -48,6 +50,7 @@ class Host:
             "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
             # Without pipelining the module is a process that can be found by its name.
             "ANSIBLE_PIPELINING": "False",
+            "ANSIBLE_REMOTE_TMP": f"/var/tmp/{REMOTE_TMP}",
             "ANSIBLE_FORCE_COLOR": "False",
             "ANSIBLE_NOCOLOR": "True",
         }
