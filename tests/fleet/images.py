@@ -37,6 +37,7 @@ PACKAGES = [
     "python3",
     "python3-apt",
     "python3-libvirt",
+    "python3-lxml",
     "python3-pip",
     "python3-pycdlib",
     "qemu-block-extra",
