@@ -57,7 +57,7 @@ def publish_with_record(partial: str, path: str, record: Record) -> None:
     """Put `record` on the finished file `partial`, then make `path` point at it; old or new at every moment."""
     write_record(partial, record, final=path)
     publish(partial, path)
-    _tidy_sidecars(path)
+    tidy_sidecars(path)
 
 
 def write_record(path: str, record: Record, *, final: str = "") -> None:
@@ -76,7 +76,7 @@ def write_record(path: str, record: Record, *, final: str = "") -> None:
         write_bytes(_sidecar(final or path, found.st_ino), text, mode=0o644)
 
 
-def _tidy_sidecars(path: str) -> None:
+def tidy_sidecars(path: str) -> None:
     """Remove sidecars of content that `path` no longer points at."""
     found = fingerprint(path)
     mine = _sidecar(path, found.ino if found else 0)

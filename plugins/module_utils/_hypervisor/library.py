@@ -58,7 +58,8 @@ def calling(doing: str) -> Iterator[None]:
 
 
 def _as_ours(error: Any, doing: str) -> ImageOpsError:
-    said = str(error.get_error_message() or error).strip().rstrip(".")
+    # A description that libvirt's schema refuses is told in lines.
+    said = "; ".join(str(error.get_error_message() or error).split("\n")).strip("; ").rstrip(".")
     kind = _KINDS.get(error.get_error_code() or 0, EngineError)
     if "No space left on device" in said:
         kind = NoSpace

@@ -18,6 +18,8 @@ ElementTree.register_namespace("qemu", "http://libvirt.org/schemas/domain/qemu/1
 ElementTree.register_namespace("libosinfo", "http://libosinfo.org/xmlns/libvirt/domain/1.0")
 
 _MOST = 4 << 20
+# The depth that libxml2, and so libvirt, reads.
+_DEEPEST = 256
 _STEP = re.compile(r"^(?P<tag>[^\[\]]+)(?P<predicates>(\[@[\w:.-]+='[^']*'\])*)$")
 _PREDICATE = re.compile(r"\[@([\w:.-]+)='([^']*)'\]")
 
@@ -30,9 +32,19 @@ def parse(text: str, *, option: str = "xml") -> Element:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise UnsafeImage(f"{option}: the XML has a document type declaration, which could read files; remove it.")
     try:
-        return ElementTree.fromstring(text)
+        root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise InvalidOption(f"{option}: this is not well-formed XML: {error}.") from None
+    if _is_deep(root):
+        raise InvalidOption(f"{option}: elements are nested deeper than {_DEEPEST}, and libvirt reads no such XML.")
+    return root
+
+
+def _is_deep(root: Element) -> bool:
+    level, depth = [root], 0
+    while level and depth <= _DEEPEST:
+        level, depth = [child for element in level for child in element], depth + 1
+    return bool(level)
 
 
 def serialise(root: Element) -> str:

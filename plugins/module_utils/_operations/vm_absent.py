@@ -14,7 +14,7 @@ from .._files import real_path, remove
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._plan import Plan, Step
-from .._records import Record, read_record
+from .._records import Record, read_record, tidy_sidecars
 from .operation import Tools
 from .usage import DOMAIN, User, refuse, users_of
 from .vm_console_past import forget_console
@@ -68,7 +68,13 @@ def _forget(domain: Domain) -> None:
 
 
 def _delete_step(path: str) -> Step:
-    return Step(f"delete {path}", functools.partial(remove, path))
+    return Step(f"delete {path}", functools.partial(_delete, path))
+
+
+def _delete(path: str) -> None:
+    """The file first: while it is there its record says that it is this VM's."""
+    remove(path)
+    tidy_sidecars(path)
 
 
 def _files(request: VmRequest, domain: Domain | None, connection: Connection) -> dict[str, Record | None]:

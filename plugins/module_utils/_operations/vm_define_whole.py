@@ -10,7 +10,7 @@ import functools
 from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.sources import disk_of
+from .._hypervisor.sources import Disk, disk_of
 from .._hypervisor.xml import Element, serialise
 from .._plan import Step
 from . import vm_whole
@@ -48,6 +48,12 @@ def _require_media(root: Element, attached: Attached) -> None:
     known = {disk.path for disk in attached.disks}
     for element in root.findall("devices/disk"):
         disk = disk_of(element)
-        if disk.device == "disk" and disk.path and disk.path not in known and disk.format in ("raw", "qcow2"):
+        if disk.path and disk.path not in known and not _is_medium(disk):
             below = [layer.path for layer in disk.chain[1:]]
-            inspect(disk.path, declared=disk.format, backing=below, option="xml")
+            # libvirt takes a disk without a format for raw.
+            inspect(disk.path, declared=disk.format or "raw", backing=below, option="xml")
+
+
+def _is_medium(disk: Disk) -> bool:
+    """Whether it is a plain medium, which the guest only reads and which may be put in later."""
+    return disk.device != "disk" and disk.format in ("", "raw")

@@ -20,7 +20,7 @@ from .._records import Record, read_record, untouched
 from .inspection import Inspected, inspect
 from .vm_disks import Attached
 from .vm_files import NewDisk
-from .vm_host import active_layers
+from .vm_host import writer
 from .vm_request import DiskRequest
 
 # A qcow2 header with its tables, and some room for the file system's own.
@@ -149,8 +149,8 @@ def _refuse_shrinking(request: DiskRequest, size: int | None, *, option: str) ->
 def _existing(request: DiskRequest, *, vm: str, connection: Connection, option: str) -> PlannedDisk:
     """A file that is there and that the domain doesn't have: ours of an interrupted run, or the user's own."""
     path = real_path(request.path)
-    user = active_layers(connection).get(path, vm)
-    if user != vm:
+    user = writer(connection, path)
+    if user not in ("", vm):
         raise InUse(f"{option}: {request.path} is the disk of the VM {user}; give another path.")
     record = read_record(path)
     if request.image:
@@ -221,7 +221,7 @@ def _image(request: DiskRequest, connection: Connection, *, option: str) -> Insp
     path = real_path(request.image)
     image = _inspected(path, request.image_format, fingerprint(path), option)
     linked = request.copy == "linked"
-    user = active_layers(connection).get(path)
+    user = writer(connection, path)
     if user and linked:
         raise InUse(
             f"{option}: {path} is the disk of the VM {user}, and an overlay breaks when its base is written to; use copy: full "

@@ -96,8 +96,10 @@ def _with_path(request: DiskRequest, *, vm: str, folder: str) -> DiskRequest:
 
 
 def _require_different(requests: Sequence[DiskRequest]) -> None:
-    for what in ("target", "path"):
-        values = [getattr(request, what) for request in requests if getattr(request, what)]
+    targets = [request.target for request in requests]
+    # A link is no second file.
+    files = [real_path(request.path) for request in requests if request.path]
+    for what, values in (("target", targets), ("file", files)):
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
             raise InvalidOption(f"disks: the {what} {twice[0]} is declared twice; each disk needs its own.")

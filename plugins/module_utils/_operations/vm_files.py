@@ -83,8 +83,9 @@ def _fill(disk: NewDisk, partial: str, commands: Commands) -> None:
     below = (disk.image.path, disk.image.format) if disk.image else None
     with open(partial, "wb") as stream:
         stream.write(_header(commands, disk.format, disk.size, below))
-        if disk.format == "raw":
-            stream.truncate(disk.size)
+    if disk.format == "raw":
+        # By its name, so that an error names it.
+        os.truncate(partial, disk.size)
 
 
 @functools.lru_cache(maxsize=32)

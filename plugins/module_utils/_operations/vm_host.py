@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 
 from .._errors import NotFound
 from .._files import real_path
 from .._hypervisor.acceleration import Acceleration, choose, kvm_obstacle
 from .._hypervisor.connection import Connection
+from .._hypervisor.domain import Domain
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import get
 
@@ -53,12 +56,37 @@ def active_layers(connection: Connection) -> dict[str, str]:
     """The image that each VM writes to, by its real path, with the VM's name; as found when first asked."""
     found: dict[str, str] = {}
     for domain in connection.domains():
-        for inactive in (False, True):
-            for disk in domain.xml(inactive=inactive).findall("devices/disk"):
-                path = source_path(disk.find("source"))
-                if path and disk.find("readonly") is None and disk.get("device", "disk") == "disk":
-                    found.setdefault(real_path(path), domain.name)
+        # Another task may remove a VM while we look; what is gone writes to nothing.
+        with contextlib.suppress(NotFound):
+            for path in _written(domain):
+                found.setdefault(path, domain.name)
     return found
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _inodes(connection: Connection) -> dict[tuple[int, int], str]:
+    """The same by device and inode: a file may have many names."""
+    found: dict[tuple[int, int], str] = {}
+    for path, name in active_layers(connection).items():
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            found.setdefault((status.st_dev, status.st_ino), name)
+    return found
+
+
+def writer(connection: Connection, path: str) -> str:
+    """The VM that writes to the existing file `path`, an empty string without."""
+    status = os.stat(path)
+    return active_layers(connection).get(real_path(path)) or _inodes(connection).get((status.st_dev, status.st_ino), "")
+
+
+def _written(domain: Domain) -> Iterator[str]:
+    """Real paths of the images that the VM writes to, now and after its next start."""
+    for inactive in (False, True):
+        for disk in domain.xml(inactive=inactive).findall("devices/disk"):
+            path = source_path(disk.find("source"))
+            if path and disk.find("readonly") is None and disk.get("device", "disk") == "disk":
+                yield real_path(path)
 
 
 @functools.lru_cache(maxsize=_KEPT)

@@ -15,6 +15,7 @@ from .._formats.names import canonical_format
 from .._hypervisor.connection import require_local
 from .._hypervisor.devices import PREFIXES
 from .._sizes import parse_size
+from .vm_request_checks import check_text, check_unique, disk_size
 
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}\Z")
 _MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
@@ -25,6 +26,8 @@ _PLAIN = (
     "graphics", "acceleration",
 )  # fmt: skip
 _RUNNING = ("running", "restarted", "present")
+# libvirt's schema has an unsignedShort here.
+_MOST_VCPUS = 65535
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def read_request(params: dict[str, Any]) -> VmRequest:
     check_name(params["name"])
     require_local(params["uri"])
     _check_combinations(params)
+    check_text(params)
+    check_unique(params)
     return VmRequest(
         name=params["name"],
         state=params["state"],
@@ -140,15 +145,14 @@ def _memory(value: Any) -> int | None:
 
 
 def _vcpus(value: Any) -> int | None:
-    if value is not None and value < 1:
-        raise InvalidOption(f"vcpus: {value} is no number of CPUs; give 1 or more.")
+    if value is not None and not 1 <= value <= _MOST_VCPUS:
+        raise InvalidOption(f"vcpus: {value} is no number of CPUs; give 1 to {_MOST_VCPUS}.")
     return int(value) if value is not None else None
 
 
 def _disk(value: dict[str, Any], place: str) -> DiskRequest:
     option = f"disks{place}"
     bus = value.get("bus") or ("sata" if value.get("device") == "cdrom" else "virtio")
-    size = parse_size(value["size"], option=f"{option}.size") if value.get("size") is not None else None
     request = DiskRequest(
         target=value.get("target") or "",
         bus_told=bool(value.get("bus")),
@@ -159,7 +163,7 @@ def _disk(value: dict[str, Any], place: str) -> DiskRequest:
         image_format=value.get("image_format"),
         copy=value.get("copy") or "linked",
         format=canonical_format(value["format"], option=f"{option}.format") if value.get("format") else "",
-        size=size,
+        size=disk_size(value.get("size"), option=f"{option}.size"),
         readonly=value.get("readonly"),
         boot=_boot(value.get("boot"), option),
     )

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import Conflict, MissingLibrary
+from .._errors import Conflict, InvalidOption, MissingLibrary
 from .._files import partial_path, remove
 from .._records import Record, publish_with_record, read_record
 
@@ -50,18 +50,23 @@ class Seed:
         partial = partial_path(self.path)
         remove(partial)
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
         record = Record(
             operation=OPERATION, format="raw", virtual_size=len(data), options={"vm": self.vm}, digest=self.digest,
             tool=f"imageops.fleet {version}",
         )  # fmt: skip
-        publish_with_record(partial, self.path, record)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            publish_with_record(partial, self.path, record)
+        except BaseException:
+            remove(partial)
+            raise
 
 
 def seed_of(vm: str, cloud_init: dict[str, Any], *, folder: str) -> Seed:
     """The seed that `cloud_init` describes; meta-data has a stable instance-id and a host name unless told."""
     require_builder()
+    _check_kinds(cloud_init)
     meta = cloud_init.get("meta_data")
     if not isinstance(meta, str):
         meta = {"instance-id": f"iid-{vm}", "local-hostname": vm, **(meta or {})}
@@ -69,6 +74,14 @@ def seed_of(vm: str, cloud_init: dict[str, Any], *, folder: str) -> Seed:
     if cloud_init.get("network_config"):
         files["network-config"] = _text(cloud_init["network_config"])
     return Seed(vm, seed_path(vm, folder), files)
+
+
+def _check_kinds(cloud_init: dict[str, Any]) -> None:
+    """Raise InvalidOption for what is neither a text nor a dictionary; values aren't shown, they may be secret."""
+    for name in ("user_data", "meta_data", "network_config"):
+        value = cloud_init.get(name)
+        if value is not None and not isinstance(value, (str, dict)):
+            raise InvalidOption(f"cloud_init.{name}: this is neither a text nor a dictionary; give one of them.")
 
 
 def seed_path(vm: str, folder: str) -> str:

@@ -76,6 +76,7 @@ def test_canonical_forgets_order_of_attributes_and_white_space() -> None:
         ("<a>&x;</a>", InvalidOption),
         ("<a>", InvalidOption),
         ("<a>" + " " * (5 << 20) + "</a>", InvalidOption),
+        ("<a>" * 20000 + "</a>" * 20000, InvalidOption),
     ],
 )
 def test_parse_refuses(text: str, kind: type[Exception]) -> None:

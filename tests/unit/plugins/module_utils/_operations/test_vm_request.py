@@ -52,9 +52,21 @@ def test_values_are_read() -> None:
         ({"memory": "1.5"}, "memory: '1.5'"),
         ({"memory": "1"}, "at least 1 MiB"),
         ({"vcpus": 0}, "vcpus: 0"),
+        ({"vcpus": 65536}, "vcpus: 65536"),
+        ({"title": "a\x01b"}, r"title: the character '\x01'"),
+        ({"description": "a\ufffeb"}, r"description: the character '\ufffe'"),
+        ({"title": "two\nlines"}, "title: 'two\\nlines' has more than one line"),
+        (disk(path="/a\x1b"), r"disks[0].path: the character '\x1b'"),
+        (disk(path="/a\nb"), "disks[0].path: '/a\\nb' has more than one line"),
+        ({"disks": [{"path": "/a", "boot": 1}, {"path": "/b", "boot": 1}]}, "boot: the place 1 is declared twice"),
+        (
+            {"networks": [{"network": "a", "mac": "52:54:00:00:00:AA"}, {"bridge": "b", "mac": "52-54-00-00-00-aa"}]},
+            "twice",
+        ),
         ({"xml": "<domain/>", "memory": "1GiB"}, "leave out memory"),
         (disk(), "needs image"),
         (disk(path="a.qcow2"), "not an absolute path"),
+        (disk(size="0"), "disks[0].size: '0' makes no disk"),
         (disk(device="cdrom", size="1G"), "takes only a path"),
         (disk(device="cdrom", bus="virtio"), "can't be on the bus virtio"),
         (disk(path="/a", target="sda"), "no target on the bus virtio"),
@@ -71,3 +83,13 @@ def test_refusals_name_the_option(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ImageOpsError) as caught:
         read_request({**DEFAULTS, **given})
     assert says in str(caught.value)
+
+
+def test_a_description_may_have_many_lines() -> None:
+    assert read_request({**DEFAULTS, "description": "one\n\ttwo"}).plain("description") == "one\n\ttwo"
+
+
+def test_a_size_is_of_whole_sectors() -> None:
+    """QEMU rounds up, and a disk that is there would be larger than declared."""
+    disks = read_request({**DEFAULTS, **disk(size="1000000")}).disks
+    assert disks is not None and disks[0].size == 1000448
