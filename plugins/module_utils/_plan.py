@@ -34,7 +34,7 @@ class Plan:
     `upkeep` is bookkeeping of ours that goes before the steps, also when there are none, and is no change.
 
     `before` and `after` hold the declared facts that are compared and shown as diff. `observe` looks again
-    after the steps and returns what the item's result holds. A plan that rests on what an earlier item of
+    after the steps and returns what the item's result holds; `foretell` gives that for check mode (default: `after`). A plan that rests on what an earlier item of
     the same list will make is `provisional`: it is made again just before it is applied.
     """
 
@@ -48,6 +48,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
     provisional: bool = False
+    foretell: Callable[[], dict[str, Any]] | None = None
 
     @property
     def changed(self) -> bool:

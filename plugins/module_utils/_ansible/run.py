@@ -37,9 +37,20 @@ class Item:
     changed: bool = False
 
 
+class _Module(AnsibleModule):
+    """Keeps secrets out of the host's log: AnsibleModule masks them by their text, and the log has texts inside of
+    dictionaries and lists in another form (a line break as backslash and n), which it doesn't find.
+    """
+
+    def log(self, msg: str, log_args: dict[str, Any] | None = None) -> None:
+        if log_args and self.no_log_values:
+            msg, log_args = "Invoked with options that hold secrets, so none is logged", None
+        super().log(msg, log_args)  # type: ignore[no-untyped-call]
+
+
 def run_module(spec: ModuleSpec, operation: Operation) -> None:
     """Run `operation` for all items of a module call and end the module."""
-    module = AnsibleModule(  # type: ignore[no-untyped-call]
+    module = _Module(  # type: ignore[no-untyped-call]
         argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
     )
     tools = Tools(version=VERSION)
@@ -93,8 +104,11 @@ class _Run:
             item.joined = item.changed = True
 
     def _foretell(self, item: Item) -> None:
-        if item.plan:
-            item.result, item.changed = dict(item.plan.after), item.plan.changed
+        if not item.plan:
+            return
+        with self._catching(item):
+            told = item.plan.foretell() if item.plan.foretell else item.plan.after
+            item.result, item.changed = dict(told), item.plan.changed
 
     def _wait_for_lock(self, attempt: Callable[[], bool], timeout: float) -> bool:
         """Poll a lock; who holds it may run a job that is just what an item wants: then that one is joined."""

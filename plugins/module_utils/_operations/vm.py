@@ -19,7 +19,7 @@ from .vm_absent import plan_absent
 from .vm_autostart import plan_autostart
 from .vm_define import plan_definition
 from .vm_definition import Definition
-from .vm_describe import accelerated, observe, pending
+from .vm_describe import accelerated, foretell, observe, pending
 from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
 from .vm_wait import plan_waits
@@ -64,7 +64,22 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
         waits=plan_waits(request, definition.root, connection, tools.clock),
         warnings=(*definition.warnings, *_late_warning(request, late)),
         info=_info(request, domain, definition, connection, late=late),
+        foretell=lambda: _foretold(request, domain, definition, connection, state=after["state"]),
     )
+
+
+def _foretold(
+    request: VmRequest, domain: Domain | None, definition: Definition, connection: Connection, *, state: str
+) -> dict[str, Any]:
+    """The result of check mode: what the real run will find, as far as that can be known."""
+    runs_on = domain is not None and domain.active and request.state not in ("restarted", _STOPPED)
+    live = domain.xml(inactive=False) if domain and runs_on else None
+    autostart = request.plain("autostart")
+    return {
+        **foretell(definition.root, live, connection),
+        "state": state,
+        "autostart": (domain.autostart if domain else False) if autostart is None else autostart,
+    }
 
 
 def _facts(

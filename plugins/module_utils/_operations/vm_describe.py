@@ -14,6 +14,7 @@ from .._hypervisor.devices import log_of, uplink
 from .._hypervisor.domain import Domain
 from .._hypervisor.sources import disks_of
 from .._hypervisor.xml import Element, get
+from .._plan import KNOWN_AFTER
 from .vm_disks import Attached
 from .vm_host import acceleration
 from .vm_plain import declared_paths
@@ -34,18 +35,37 @@ def describe(domain: Domain, connection: Connection, *, deep: bool = False) -> d
         "uri": connection.uri,
         "state": domain.state,
         "autostart": domain.autostart,
+        **_hardware(root, live, connection),
+        "disks": _disks(root if live is None else live, declared_paths(root), Attached(domain) if deep else None),
+        "restart_required": bool(live is not None and pending(live, root)),
+    }
+
+
+def foretell(root: Element, live: Element | None, connection: Connection) -> dict[str, Any]:
+    """What `describe` will tell of a VM with the description `root`; `live` is what a running one goes on with."""
+    found = _hardware(root, live, connection)
+    # libvirt chooses what the description leaves open.
+    unknown = {name: KNOWN_AFTER for name in ("machine", "cpu") if found[name] in ("", "default")}
+    disks = _disks(root if live is None else live, declared_paths(root), None)
+    for network in found["networks"]:
+        network.setdefault("mac", KNOWN_AFTER)
+    return {**found, **unknown, "disks": disks}
+
+
+def _hardware(root: Element, live: Element | None, connection: Connection) -> dict[str, Any]:
+    """What a description tells but for disks; a running VM's interfaces and accelerator are those it runs with."""
+    now = root if live is None else live
+    return {
         "memory": hardware.memory(root),
         "vcpus": int(get(root, "vcpu", "1")),
         "cpu": hardware.cpu(root),
         "machine": hardware.machine(root),
         "firmware": hardware.firmware(root),
-        "acceleration": accelerated(live or root, connection),
+        "acceleration": accelerated(now, connection),
         "title": get(root, "title"),
         "description": get(root, "description"),
         "console_log": log_of(root),
-        "disks": _disks(domain, live or root, deep=deep),
-        "networks": [uplink(element) for element in (live or root).findall("devices/interface")],
-        "restart_required": bool(live is not None and pending(live, root)),
+        "networks": [uplink(element) for element in now.findall("devices/interface")],
     }
 
 
@@ -79,9 +99,7 @@ def _uplinks(root: Element) -> list[dict[str, str]]:
     return [uplink(element) for element in root.findall("devices/interface")]
 
 
-def _disks(domain: Domain, root: Element, *, deep: bool) -> list[dict[str, Any]]:
-    declared = declared_paths(domain.xml())
-    attached = Attached(domain) if deep else None
+def _disks(root: Element, declared: dict[str, str], attached: Attached | None) -> list[dict[str, Any]]:
     found = []
     for disk in disks_of(root):
         shown: dict[str, Any] = {

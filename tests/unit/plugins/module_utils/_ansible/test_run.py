@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.imageops.fleet.plugins.module_utils import _locks
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.run import run_module
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.specs import batch_spec
@@ -227,3 +228,19 @@ def test_locks_that_cannot_be_made_are_one_sentence(tmp_path: Path, monkeypatch:
     (tmp_path / "file").touch()
     monkeypatch.setenv("IMAGEOPS_STATE_DIR", str(tmp_path / "file"))
     assert World().run("a")["msg"] == f"{tmp_path}/file: File exists."
+
+
+@pytest.mark.parametrize("secret", ["one line", "two\nlines \\ 'quoted'"])
+def test_nested_secrets_stay_out_of_the_log(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[tuple[str, Any]] = []
+    monkeypatch.setattr(AnsibleModule, "log", lambda module, msg, log_args=None: logged.append((msg, log_args)))
+    nested = {"type": "dict", "options": {"secret": {"type": "raw", "no_log": True}}}
+    spec = batch_spec(
+        "things", {"name": {"type": "str"}, "do": {"type": "str"}, "more": nested}, key="name", defaults={"do": "make"}
+    )
+    item = {"name": "a", "more": {"secret": secret}}
+    for given in (item, {"things": [item]}):
+        result_of(lambda: run_module(spec, World().operation()), given)
+    told = repr(logged)
+    assert len(logged) >= 2
+    assert not any(part in told for part in secret.split("\n"))

@@ -104,7 +104,13 @@ def test_a_vm_is_made_once(tools: Tools, image: Path) -> None:
     assert planned.after["memory"] == "64 MiB"
     assert planned.after["networks"][0]["mac"] == KNOWN_AFTER
     assert planned.info["uuid"] == KNOWN_AFTER
+    assert planned.foretell is not None
+    foretold = {**planned.info, **planned.foretell()}
     found = carry_out(planned)
+    open_yet = {name for name in found if found[name] != foretold[name]}
+    assert open_yet <= {"uuid", "networks", "machine", "cpu"}
+    assert all(foretold[name] == KNOWN_AFTER for name in open_yet - {"networks"})
+    assert foretold["networks"] == [{**found["networks"][0], "mac": KNOWN_AFTER}]
     assert (found["state"], found["memory"], found["autostart"]) == ("running", 64 * MIB, True)
     assert found["acceleration"]["type"] == "test"
     again = plan(tools, **given)
