@@ -22,6 +22,7 @@ from .vm_definition import Definition
 from .vm_describe import accelerated, foretell, observe, pending
 from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
+from .vm_request_checks import claim_macs
 from .vm_wait import plan_waits
 
 _STOPPED = "stopped"
@@ -33,6 +34,7 @@ def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan for one VM; raises what speaks against it."""
     request = read_request(params)
     _require_once(request, tools)
+    claim_macs((network.mac for network in request.networks or () if network.mac), request.name, tools.forecast)
     connection = tools.hypervisor(request.uri)
     domain = connection.domain(request.name)
     if request.state == "absent":

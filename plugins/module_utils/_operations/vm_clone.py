@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import uuid
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import Conflict, InvalidOption
+from .._errors import Conflict, InvalidOption, NotFound
 from .._files import require_folder
 from .._hypervisor.connection import Connection, require_local
 from .._hypervisor.domain import Domain
@@ -36,6 +37,7 @@ from .vm_clone_seed import clone_seed, fixed_host_name
 from .vm_clone_source import Source, read_source
 from .vm_clone_steps import CloneSteps
 from .vm_request import WaitRequest, check_name, read_wait
+from .vm_request_checks import claim_macs
 from .vm_wait import plan_waits
 
 _MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
@@ -94,7 +96,7 @@ def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> P
     disks = _plan_disks(params, source)
     missing = [disk for disk in disks if needs_making(disk, tools)]
     require_room(missing, vm=name, tools=tools)
-    macs = _macs(params, source, connection)
+    macs = _macs(params, source, connection, tools)
     steps = _steps(params, source, disks, macs, connection, tools)
     return Plan(
         item=name,
@@ -158,7 +160,7 @@ def _plan_disks(params: dict[str, Any], source: Source) -> list[CloneDisk]:
     ]
 
 
-def _macs(params: dict[str, Any], source: Source, connection: Connection) -> list[str]:
+def _macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:
     """The clone's MACs; an empty string is one that is made up when the clone is defined."""
     given = [mac.lower() for mac in params["mac"] or ()]
     wrong = [mac for mac in given if not _MAC.match(mac)]
@@ -172,17 +174,18 @@ def _macs(params: dict[str, Any], source: Source, connection: Connection) -> lis
             f"mac: {len(given)} addresses are given, and {source.name} has {len(found)} network interfaces."
         )
     if given:
+        claim_macs(given, params["name"], tools.forecast)
         _require_free_macs(given, connection)
     return given + [""] * (len(found) - len(given))
 
 
 def _require_free_macs(given: list[str], connection: Connection) -> None:
     for domain in connection.domains():
-        for interface in interfaces(domain.xml()):
-            if get(interface, "mac/@address").lower() in given:
-                raise Conflict(
-                    f"mac: {get(interface, 'mac/@address')} is an address of the VM {domain.name}; give another one."
-                )
+        # Another task may remove a VM while we look; then its addresses are free.
+        with contextlib.suppress(NotFound):
+            taken = {get(interface, "mac/@address").lower() for interface in interfaces(domain.xml())}
+            for mac in sorted(taken.intersection(given)):
+                raise Conflict(f"mac: {mac} is an address of the VM {domain.name}; give another one.")
 
 
 def _steps(

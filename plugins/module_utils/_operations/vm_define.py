@@ -10,8 +10,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from .._errors import InUse
-from .._files import real_path
 from .._formats.names import canonical_format
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
@@ -23,10 +21,11 @@ from .operation import Tools
 from .vm_define_whole import plan_whole
 from .vm_definition import Definition
 from .vm_disk_plan import PlannedDisk, plan_disk
+from .vm_disk_use import claim, require_own
 from .vm_disks import Attached, resolve
 from .vm_files import make
 from .vm_host import acceleration, default_folder
-from .vm_request import DiskRequest, VmRequest
+from .vm_request import VmRequest
 from .vm_seed import Seed, seed_of, seed_path
 
 
@@ -35,7 +34,7 @@ def plan_definition(request: VmRequest, domain: Domain | None, connection: Conne
     if domain is None:
         vm_plain.require_description(request)
     if request.plain("xml"):
-        return plan_whole(request, domain, connection)
+        return plan_whole(request, domain, connection, tools)
     return _Plain(request, domain, connection, tools).plan()
 
 
@@ -93,13 +92,16 @@ class _Plain:
         reserved = [taken] if taken else []
         found = resolve(self._request.disks, vm=name, folder=folder, attached=self._attached, reserved=reserved)
         for number, disk in enumerate(found):
-            _claim(disk, name, self._tools, option=f"disks[{number}].path")
+            claim(disk, name, self._tools, option=f"disks[{number}]")
         return [
             plan_disk(
                 disk,
                 vm=name,
                 attached=self._attached,
                 connection=self._connection,
+                check=functools.partial(
+                    require_own, vm=name, tools=self._tools, search_paths=self._request.search_paths
+                ),
                 capacity=self._domain.capacity if self._domain else None,
                 option=f"disks[{number}]",
             )
@@ -160,15 +162,6 @@ class _Plain:
             after["cloud_init"] = {"path": seed.path, "sha256": seed.digest}
             before.update({} if stale else {"cloud_init": after["cloud_init"]})
         return before, after
-
-
-def _claim(disk: DiskRequest, vm: str, tools: Tools, *, option: str) -> None:
-    """Raise InUse when another VM of the same task has the file too; media may be shared."""
-    if disk.device != "disk" or disk.readonly:
-        return
-    owner = tools.forecast.setdefault(f"disk:{real_path(disk.path)}", {"vm": vm})["vm"]
-    if owner != vm:
-        raise InUse(f"{option}: {disk.path} is declared for {owner} and for {vm}; give each VM a disk of its own.")
 
 
 def _making(disk: PlannedDisk) -> str:

@@ -15,13 +15,15 @@ from .._hypervisor.xml import Element, serialise
 from .._plan import Step
 from . import vm_whole
 from .inspection import inspect
+from .operation import Tools
 from .vm_definition import Definition
+from .vm_disk_use import require_own
 from .vm_disks import Attached
 from .vm_host import acceleration
 from .vm_request import VmRequest
 
 
-def plan_whole(request: VmRequest, domain: Domain | None, connection: Connection) -> Definition:
+def plan_whole(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Definition:
     """What has to be done for a VM whose XML the task holds; raises what speaks against it."""
     declared = vm_whole.declared_root(request.plain("xml"), name=request.name)
     existing = domain.xml(secure=True) if domain else None
@@ -31,7 +33,7 @@ def plan_whole(request: VmRequest, domain: Domain | None, connection: Connection
         return Definition(existing, (), {"xml": digest}, {"xml": digest}, ())
     if hardware.acceleration(root) == "kvm":
         acceleration(connection, "kvm")
-    _require_media(root, Attached(domain))
+    _require_media(root, Attached(domain), request, tools)
     title = "define" if existing is None else "change the definition of"
     step = Step(f"{title} {request.name} by the XML given", functools.partial(_define_whole, connection, root))
     before = {} if existing is None else {**hardware.facts(existing), "xml": "(another)"}
@@ -43,15 +45,18 @@ def _define_whole(connection: Connection, root: Element) -> None:
     domain.set_metadata(vm_whole.note_rewritten(root, domain.xml(secure=True)))
 
 
-def _require_media(root: Element, attached: Attached) -> None:
-    """Raise NotFound or UnsafeImage for a new disk in the XML that isn't there, or isn't safe to open."""
+def _require_media(root: Element, attached: Attached, request: VmRequest, tools: Tools) -> None:
+    """Raise what speaks against a new disk in the XML: it isn't there, isn't safe to open, or belongs to others."""
     known = {disk.path for disk in attached.disks}
     for element in root.findall("devices/disk"):
         disk = disk_of(element)
-        if disk.path and disk.path not in known and not _is_medium(disk):
-            below = [layer.path for layer in disk.chain[1:]]
-            # libvirt takes a disk without a format for raw.
-            inspect(disk.path, declared=disk.format or "raw", backing=below, option="xml")
+        if not disk.path or disk.path in known or _is_medium(disk):
+            continue
+        below = [layer.path for layer in disk.chain[1:]]
+        # libvirt takes a disk without a format for raw.
+        inspect(disk.path, declared=disk.format or "raw", backing=below, option="xml")
+        if not disk.readonly and element.find("shareable") is None:
+            require_own(disk.path, vm=request.name, tools=tools, search_paths=request.search_paths, option="xml")
 
 
 def _is_medium(disk: Disk) -> bool:

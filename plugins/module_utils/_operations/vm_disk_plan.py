@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Callable
 
 from .._errors import Conflict, InUse, NotFound
 from .._files import Fingerprint, fingerprint, real_path, require_folder, require_regular, require_space
@@ -61,26 +61,39 @@ def _inspected(path: str, declared: str | None, found: Fingerprint | None, optio
 
 
 def plan_disk(
-    request: DiskRequest, *, vm: str, attached: Attached, connection: Connection, capacity: Any, option: str
+    request: DiskRequest,
+    *,
+    vm: str,
+    attached: Attached,
+    connection: Connection,
+    capacity: Any,
+    check: Callable[..., None],
+    option: str,
 ) -> PlannedDisk:
-    """The plan for a resolved disk; `capacity(target)` tells the size of an attached one. Raises what speaks against it."""
+    """The plan for a resolved disk; raises what speaks against it.
+
+    `capacity(target)` tells the size of an attached one, `check(path, option=...)` raises when others use a file.
+    """
     if request.device == "cdrom":
         return _cdrom(request, attached, option=option)
     current = attached.at(request.target)
     is_there = os.path.exists(request.path)
     if current and real_path(request.path) in _known_layers(current, attached, request.path):
         if is_there or not (request.image or request.size is not None):
+            if current.readonly and request.readonly is False:
+                check(request.path, option=option)
             return _attached(request, current, vm=vm, capacity=capacity, option=option)
     elif current and (request.image or request.size is not None):
         raise Conflict(
             f"{option}: the disk {request.target} of {vm} is {current.path or 'something else'}, which was not made from "
             f"{request.path}; give its path, or another target."
         )
-    return (
-        _existing(request, vm=vm, connection=connection, option=option)
-        if is_there
-        else _missing(request, vm=vm, connection=connection, option=option)
-    )
+    if not is_there:
+        return _missing(request, vm=vm, connection=connection, option=option)
+    found = _existing(request, vm=vm, connection=connection, option=option)
+    if not request.readonly:
+        check(request.path, option=option)
+    return found
 
 
 def _known_layers(current: Disk, attached: Attached, path: str) -> tuple[str, ...]:

@@ -22,11 +22,16 @@ _SECTOR = 512
 def check_text(params: dict[str, Any]) -> None:
     """Raise InvalidOption for a text that a domain's XML can't hold."""
     for option, text in _texts([(name, params.get(name)) for name in _TEXTS]):
-        found = _NO_XML.search(text)
-        if found:
-            raise InvalidOption(f"{option}: the character {found[0]!a} can't be in a VM's description; leave it out.")
+        require_xml_text(text, option=option)
         if option not in _MANY_LINES and ("\n" in text or "\r" in text):
             raise InvalidOption(f"{option}: {text!a} has more than one line; give one line.")
+
+
+def require_xml_text(text: str, *, option: str) -> None:
+    """Raise InvalidOption for a text with a character that no XML holds."""
+    found = _NO_XML.search(text)
+    if found:
+        raise InvalidOption(f"{option}: the character {found[0]!a} can't be in a VM's description; leave it out.")
 
 
 def _texts(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -46,6 +51,14 @@ def check_unique(params: dict[str, Any]) -> None:
     _require_once((str(network.get("mac") or "").lower().replace("-", ":") for network in networks), "networks", "MAC")
     places = (device.get("boot") for device in (*(params.get("disks") or []), *networks))
     _require_once((str(place or "") for place in places), "boot", "place")
+
+
+def claim_macs(macs: Iterable[str], vm: str, forecast: dict[str, dict[str, Any]]) -> None:
+    """Raise InvalidOption when another item of the task has one of the MAC addresses."""
+    for mac in macs:
+        owner = forecast.setdefault(f"mac:{mac}", {"vm": vm})["vm"]
+        if owner != vm:
+            raise InvalidOption(f"mac: {mac} is declared for {owner} and for {vm}; give each VM addresses of its own.")
 
 
 def _require_once(values: Iterable[str], option: str, what: str) -> None:

@@ -17,6 +17,7 @@ from .._plan import Plan, Step
 from . import vm_snapshot_acts as acts
 from . import vm_snapshot_checks as checks
 from .operation import Operation, Tools
+from .vm_request_checks import require_xml_text
 from .vm_snapshot_definition import differences
 from .vm_snapshot_point import at_point
 from .vm_snapshot_world import World, find_domain, foresee, foretell, look
@@ -60,6 +61,7 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
     checks.require_name(asked.name)
     if world.snapshot(asked.name):
         return asked.plan(world, world)
+    require_xml_text(asked.params["description"] or "", option="description")
     checks.require_internal(world)
     root = asked.domain.xml(inactive=not asked.domain.active)
     disks = checks.require_possible(asked.domain, root)

@@ -289,6 +289,50 @@ def test_the_disk_of_another_vm_is_refused(tools: Tools, image: Path) -> None:
     later.close()
 
 
+def test_what_others_rest_on_is_no_disk_to_write_to(tools: Tools, image: Path) -> None:
+    carry_out(plan(tools, **made(tools, image)))
+    hard = image.parent / "other-name.raw"
+    hard.hardlink_to(image)
+    for path in (image, hard):
+        with pytest.raises(InUse, match="can't be a disk that db writes to: the overlay .*web.qcow2 reads it"):
+            plan(tools, name="db", disks=[{"path": str(path), "format": "raw"}])
+        xml = f"""<domain type='test'><memory>1024</memory><os><type>hvm</type></os><devices><disk type='file'>
+        <driver type='raw'/><source file='{path}'/><target dev='vda' bus='virtio'/></disk></devices></domain>"""
+        with pytest.raises(InUse, match="xml: .*can't be a disk"):
+            plan(tools, name="db", memory=None, xml=xml)
+        assert plan(tools, name="db", disks=[{"path": str(path), "format": "raw", "readonly": True}]).changed
+    carry_out(plan(tools, name="db", disks=[{"path": str(image), "format": "raw", "readonly": True}]))
+    with pytest.raises(InUse, match="can't be a disk that db writes to"):
+        plan(tools, name="db", disks=[{"path": str(image), "format": "raw", "readonly": False}])
+
+
+def test_an_image_is_no_disk_of_another_item(tools: Tools, image: Path) -> None:
+    given = {**DEFAULTS, **made(tools, image)}
+    plan_vm(given, tools)
+    with pytest.raises(InUse, match="declared for web as its image and for db"):
+        plan_vm({**DEFAULTS, "name": "db", "disks": [{"path": str(image), "format": "raw"}]}, tools)
+
+
+def test_two_names_of_one_disk(tools: Tools, image: Path) -> None:
+    carry_out(plan(tools, disks=[{"path": str(image), "format": "raw"}]))
+    (image.parent / "link.raw").symlink_to(image)
+    (image.parent / "hard.raw").hardlink_to(image)
+    later = Tools(version="1")
+    for name in ("link.raw", "hard.raw"):
+        with pytest.raises(InUse, match="is the disk of the VM web"):
+            plan(later, name="db", disks=[{"path": str(image.parent / name), "format": "raw"}])
+    later.close()
+    with pytest.raises(InvalidOption, match="declared twice"):
+        plan(tools, disks=[{"path": str(image), "format": "raw"}, {"path": str(image.parent / "link.raw")}])
+
+
+def test_items_of_one_task_do_not_share_addresses(tools: Tools) -> None:
+    network = [{"network": "default", "mac": "52:54:00:00:00:01"}]
+    plan_vm({**DEFAULTS, "disks": [], "networks": network}, tools)
+    with pytest.raises(InvalidOption, match="52:54:00:00:00:01 is declared for web and for db"):
+        plan_vm({**DEFAULTS, "name": "db", "disks": [], "networks": network}, tools)
+
+
 def test_items_of_one_task_do_not_share(tools: Tools, image: Path) -> None:
     given = {**DEFAULTS, **made(tools, image)}
     plan_vm(given, tools)
