@@ -56,7 +56,7 @@ STAGES = (
     ),
     Stage("smoke, installed", f"ansible-playbook -i {INVENTORY} {SMOKE}", fleet=True, collections=INSTALLED),
     Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", fleet=True),
-    Stage("molecule", "cd extensions && molecule test --all", fleet=True),
+    Stage("molecule", "molecule test --all", fleet=True),
     Stage("demo", "demo/run && demo/run --expect-unchanged", fleet=True),
 )
 

@@ -103,11 +103,16 @@ def _header(commands: Commands, kind: str, size: int, below: tuple[str, str] | N
 def _copy(disk: NewDisk, partial: str, image: Inspected, commands: Commands) -> None:
     """A full copy: by shared blocks where the file system can, else by qemu-img, which flattens a chain."""
     target = Image(partial, disk.format)
-    if not (image.format == disk.format and len(image.files) == 1 and _clone(image.path, partial)):
+    if not (_same_bytes_will_do(disk, image) and _clone(image.path, partial)):
         commands.output(convert_arguments(Image(image.path, image.format), target))
     os.chmod(partial, MODE)
     if disk.size > image.virtual_size:
         QemuImg(commands).resize(target, size=disk.size)
+
+
+def _same_bytes_will_do(disk: NewDisk, image: Inspected) -> bool:
+    """Whether a copy of the file is what is wanted: one file of the format, without snapshots, which stay behind."""
+    return image.format == disk.format and len(image.files) == 1 and not image.chain[0].facts.snapshots
 
 
 def _clone(source: str, target: str) -> bool:
