@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from typing import Any, Callable
 
@@ -100,8 +99,8 @@ def whole(host: Host) -> None:
     """)
 
 
-def kill_module(host: Host, module: str, options: dict[str, Any], delay: float) -> dict[str, Any]:
-    """kill -9 of the module `delay` seconds after it began; what reached the user."""
+def kill_module(host: Host, module: str, options: dict[str, Any], when: str) -> None:
+    """kill -9 of the module as soon as the shell command `when` succeeds on the host, or when it is over before."""
     process = host.start(module, **options)
     # Only this test's own runs: others may use the host too.
     host.shell(f"""
@@ -109,9 +108,10 @@ def kill_module(host: Host, module: str, options: dict[str, Any], delay: float) 
     until pid=$(pgrep -f '^/usr/bin/python3 .*{REMOTE_TMP}/.*AnsiballZ_{module}[.]py'); do
         tries=$((tries + 1)); test $tries -lt 1500; sleep 0.02
     done
-    sleep {delay:.2f}; kill -9 $pid 2>/dev/null || true
+    until {when} || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
+    kill -9 $pid 2>/dev/null || true
     """)
-    return answer(process)
+    answer(process)
 
 
 def deployed(host: Host) -> None:
@@ -131,11 +131,11 @@ def settled(host: Host) -> None:
 
 
 def killed_deploys(host: Host) -> None:
-    """kill -9 of the module while disks are made, VMs are defined, VMs are started."""
-    chance = random.Random(20261120)
-    for least, most in ((0.2, 0.5), (0.4, 0.9), (0.8, 1.6)):
+    """kill -9 of the module as the first disk is there, the first VM is defined, the first VM is started."""
+    first = VMS[0]
+    for sign in (f"{IMAGES}/{first}-vda.qcow2", f"/etc/libvirt/qemu/{first}.xml", f"/run/libvirt/qemu/{first}.pid"):
         clear(host)
-        kill_module(host, "vm", DEPLOY, chance.uniform(least, most))
+        kill_module(host, "vm", DEPLOY, f"test -e {sign}")
         whole(host)
         after = host.run("vm", **DEPLOY)
         expect(not after.get("failed") and not after.get("lost"), f"the next run failed: {after}")
@@ -144,12 +144,11 @@ def killed_deploys(host: Host) -> None:
 
 
 def killed_removals(host: Host) -> None:
-    """kill -9 of the module while it removes VMs with their disks: what is left of them goes with the next run."""
-    chance = random.Random(20261121)
-    for _round in range(2):
+    """kill -9 of the module as the first VM is forgotten, as its disk is gone: what is left goes with the next run."""
+    for sign in (f"/etc/libvirt/qemu/{VMS[0]}.xml", f"{IMAGES}/{VMS[0]}-vda.qcow2"):
         made = host.run("vm", **DEPLOY)
         expect(not made.get("failed"), f"the VMs could not be made: {made}")
-        kill_module(host, "vm", REMOVE, chance.uniform(0.2, 0.8))
+        kill_module(host, "vm", REMOVE, f"! test -e {sign}")
         after = host.run("vm", **REMOVE)
         expect(not after.get("failed") and not after.get("lost"), f"the next run failed: {after}")
         left = host.shell(f"virsh list --all --name | grep '^{NAME}-' || true; ls {IMAGES} | grep '^{NAME}-' || true")
@@ -159,14 +158,13 @@ def killed_removals(host: Host) -> None:
     expect(again.get("changed") is False, f"a further run changed something: {again}")
 
 
-def killed_clones(options: dict[str, Any]) -> Callable[[Host], None]:
-    """kill -9 of vm_clone at random moments: the source holds what it held, and the next run converges."""
+def killed_clones(options: dict[str, Any], *signs: str) -> Callable[[Host], None]:
+    """kill -9 of vm_clone as a file appears: the source holds what it held, and the next run converges."""
 
     def case(host: Host) -> None:
-        chance = random.Random(20261122)
-        for _round in range(2):
+        for sign in signs:
             wanted = make_source(host)
-            kill_module(host, "vm_clone", options, chance.uniform(0.2, 1.2))
+            kill_module(host, "vm_clone", options, f"test -e {sign}")
             expect(content(host, SOURCE) == wanted, "the source's content changed")
             after = host.run("vm_clone", **options)
             expect(not after.get("failed") and not after.get("lost"), f"the next run failed: {after}")
@@ -239,8 +237,12 @@ def full_disk(host: Host) -> None:
 CASES: dict[str, Callable[[Host], None]] = {
     "kill -9 in a deploy, three times": killed_deploys,
     "kill -9 in a removal, twice": killed_removals,
-    "kill -9 in linked clones, twice": killed_clones(LINKED),
-    "kill -9 in full clones, twice": killed_clones(FULL),
+    "kill -9 in linked clones, twice": killed_clones(
+        LINKED, f"{FOLDER}/{SOURCE}-vda.1.qcow2", f"{FOLDER}/{CLONES[0]}-vda.qcow2"
+    ),
+    "kill -9 in full clones, twice": killed_clones(
+        FULL, f"{FOLDER}/.{CLONES[0]}-vda.qcow2.imageops-partial", f"{FOLDER}/{CLONES[0]}-vda.qcow2"
+    ),
     "two equal deploys at once": together,
     "file system full": full_disk,
     "kill -9 of libvirtd": killed_daemon,
