@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,8 +160,10 @@ class _Plain:
             after["disks"] = {disk.request.target: disk.facts() for disk in disks}
             before.update({"disks": _disks_before(disks)} if existing is not None else {})
         if seed:
-            after["cloud_init"] = {"path": seed.path, "sha256": seed.digest}
-            before.update({} if stale else {"cloud_init": after["cloud_init"]})
+            # Not its digest: by that one could try out what a password is.
+            after["cloud_init"] = {"path": seed.path, "content": "(as declared)"}
+            known = {"path": seed.path, "content": "(another)"} if stale else after["cloud_init"]
+            before.update({"cloud_init": known} if existing is not None and os.path.exists(seed.path) else {})
         return before, after
 
 
