@@ -33,9 +33,9 @@ class Plan:
 
     `upkeep` is bookkeeping of ours that goes before the steps, also when there are none, and is no change.
 
-    `before` and `after` hold the declared facts that are compared and shown as diff. `observe` looks again
-    after the steps and returns what the item's result holds; `foretell` gives that for check mode (default: `after`). A plan that rests on what an earlier item of
-    the same list will make is `provisional`: it is made again just before it is applied.
+    `before` and `after` hold the declared facts that are compared and shown as diff. `observe` looks again after the
+    steps and returns what the item's result holds; `foretell` gives that for check mode (default: `after`). A plan that
+    rests on what an earlier item of the same list will make is `provisional`: it is made again just before it is applied.
     """
 
     item: str
