@@ -115,6 +115,7 @@ options:
           path:
             description:
               - Absolute path of the disk's file. A file that exists, given without O(vms[].disks[].image), is attached as it is.
+              - A file that another VM or an overlay rests on is refused, unless O(vms[].disks[].readonly) is set.
               - By default a file V(NAME-TARGET.qcow2) in the folder of the storage pool C(default), or in
                 C(/var/lib/libvirt/images).
               - For a cdrom the medium. Without it the drive is empty.
@@ -382,7 +383,7 @@ RETURN = r"""
 vms:
   description:
     - One entry per VM, in the order given.
-    - In check mode it holds what is declared and C((known after apply)) for what only comes to be later.
+    - In check mode it holds what the real run will return, with C((known after apply)) for what only comes to be then.
   returned: always
   type: list
   elements: dict
