@@ -56,7 +56,8 @@ _ITEM: dict[str, Any] = {
     "firmware": {"type": "str", "choices": ["bios", "uefi"]},
     "graphics": {"type": "str", "choices": ["none", "vnc", "spice"]},
     "acceleration": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
-    "xml": {"type": "str"},
+    # It may hold the password of a display.
+    "xml": {"type": "str", "no_log": True},
     "autostart": {"type": "bool"},
     "wait_for": {"type": "dict", "options": WAIT_FOR},
     "shutdown_timeout": {"type": "int"},

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from .._errors import EngineError, InvalidOption, NotFound, Unsupported
 from .domain import Domain
 from .library import calling, library
-from .sources import source_path
 from .xml import Element, get, parse
 
 DEFAULT_URI = "qemu:///system"
@@ -143,18 +142,3 @@ class Connection:
         """What a domain of type `kind` (kvm, qemu) can have."""
         with calling("telling the capabilities of domains"):
             return parse(self.raw.getDomainCapabilities(None, arch or None, machine or None, kind, 0))
-
-    def security_models(self) -> list[str]:
-        """The security drivers in use (selinux, apparmor; dac is always there), without `none`."""
-        models = [get(element, "model") for element in self.capabilities().findall("host/secmodel")]
-        return [model for model in models if model and model != "none"]
-
-    def paths_in_use(self) -> dict[str, str]:
-        """Every file that a domain's XML names (live and inactive, whole chains), with that domain's name."""
-        used: dict[str, str] = {}
-        for domain in self.domains():
-            for inactive in (False, True):
-                for source in domain.xml(inactive=inactive).iter("source"):
-                    if source_path(source):
-                        used.setdefault(source_path(source), domain.name)
-        return used

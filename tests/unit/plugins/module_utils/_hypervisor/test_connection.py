@@ -38,8 +38,6 @@ def test_what_a_host_has(connection: Connection) -> None:
     assert connection.networks() == [Network("default", "virbr0", True)]
     assert [domain.name for domain in connection.domains()] == ["test"]
     assert connection.domain("nobody") is None
-    assert connection.paths_in_use() == {"/guest/diskimage1": "test"}
-    assert connection.security_models() == ["testSecurity"]
 
 
 def test_life_of_a_domain(connection: Connection) -> None:
