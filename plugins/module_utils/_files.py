@@ -13,11 +13,13 @@ import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._errors import Conflict, NoSpace, NotFound
+from ._errors import Conflict, InvalidOption, NoSpace, NotFound
 from ._sizes import format_size
 
 STATE_DIR = "/var/lib/imageops"
 STATE_VARIABLE = "IMAGEOPS_STATE_DIR"
+# Bytes of a file name (NAME_MAX of Linux' file systems).
+_MOST_NAME = 255
 _PARTIAL = ".{name}.imageops-partial{suffix}"
 
 
@@ -68,6 +70,8 @@ def fingerprint(path: str) -> Fingerprint | None:
 
 def real_path(path: str) -> str:
     """Absolute path with every link resolved: the one name by which locks, jobs and records know a file."""
+    if "\0" in path:
+        raise InvalidOption(f"The path {path!r} holds a NUL character, which no file name has; give another path.")
     return os.path.realpath(os.path.expanduser(path))
 
 
@@ -78,10 +82,13 @@ def partial_path(path: str, *, suffix: str = "") -> str:
 
 
 def require_folder(path: str, *, option: str) -> None:
-    """Raise NotFound unless the folder that shall hold `path` exists."""
+    """Raise NotFound unless the folder that shall hold `path` exists, InvalidOption when the name leaves no room for ours."""
     folder = os.path.dirname(path) or "/"
     if not os.path.isdir(folder):
         raise NotFound(f"{option}: the folder {folder} does not exist; create it first, or give another path.")
+    most = _MOST_NAME - len(_PARTIAL.format(name="", suffix=""))
+    if len(os.fsencode(os.path.basename(path))) > most:
+        raise InvalidOption(f"{option}: the file name of {path} is longer than {most} bytes; give a shorter one.")
 
 
 def require_regular(path: str, *, option: str) -> os.stat_result:

@@ -21,7 +21,7 @@ from ._files import state_dir
 
 def lock_path(name: str) -> str:
     """The lock file of the object `name` (a real path, or a word such as `domain:web`)."""
-    return os.path.join(state_dir("locks"), hashlib.sha256(name.encode()).hexdigest()[:32])
+    return os.path.join(state_dir("locks"), hashlib.sha256(os.fsencode(name)).hexdigest()[:32])
 
 
 def try_lock(name: str, *, inheritable: bool = False) -> int | None:
@@ -33,7 +33,7 @@ def try_lock(name: str, *, inheritable: bool = False) -> int | None:
         os.close(handle)
         return None
     os.truncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()} {name}\n".encode(), 0)
+    os.pwrite(handle, os.fsencode(f"{os.getpid()} {name}\n"), 0)
     os.set_inheritable(handle, inheritable)
     return handle
 

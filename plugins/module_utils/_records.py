@@ -22,6 +22,10 @@ from ._files import Fingerprint, fingerprint, partial_path, publish, remove, wri
 
 SCHEMA = 1
 ATTRIBUTE = "user.imageops.record"
+# Attributes belong to who owns the file: what stands in them may be anything, also brackets without end.
+_UNREADABLE = (OSError, ValueError, RecursionError)
+_TEXTS, _OBJECTS = ("operation", "format", "digest", "tool"), ("source", "options", "made")
+_PATHS = (("source", "path"), ("options", "backing"), ("options", "backing_format"))
 _NO_XATTR = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
 # What a file system says whose attributes are too small: ext4 holds one block of them.
 _TOO_SMALL = {errno.ENOSPC, errno.E2BIG, errno.ERANGE}
@@ -89,7 +93,7 @@ def _load(path: str) -> dict[str, Any] | None:
     try:
         loaded = json.loads(os.getxattr(path, ATTRIBUTE))
         return loaded if isinstance(loaded, dict) else None
-    except (OSError, ValueError):
+    except _UNREADABLE:
         return _load_sidecar(path)
 
 
@@ -100,9 +104,9 @@ def _load_sidecar(path: str) -> dict[str, Any] | None:
             loaded = json.loads(stream.read(1 << 20))
         record = loaded["record"]
         same = (loaded["device"], record["made"]["ino"]) == (status.st_dev, status.st_ino)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*_UNREADABLE, KeyError, TypeError):
         return None
-    return record if same else None
+    return record if same and isinstance(record, dict) else None
 
 
 def read_record(path: str) -> Record | None:
@@ -123,8 +127,22 @@ def read_record(path: str) -> Record | None:
         record = Record(**{key: value for key, value in loaded.items() if key in Record.__dataclass_fields__})
     except TypeError:
         return None
-    whole = all(isinstance(value, dict) for value in (record.source, record.options, record.made))
-    return record if whole and record.made.get("ino") == status.ino else None
+    return record if _is_sound(record) and record.made.get("ino") == status.ino else None
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether every field has the type that readers rely on."""
+    values = record.__dict__
+    typed = (
+        all(isinstance(values[name], str) for name in _TEXTS)
+        and all(isinstance(values[name], dict) for name in _OBJECTS)
+        and type(record.virtual_size) is int
+    )
+    return typed and all(_is_name(values[name].get(key, "")) for name, key in _PATHS)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
 
 
 def untouched(path: str, record: Record | None) -> bool:

@@ -10,7 +10,8 @@ import re
 from ._errors import InvalidOption
 
 _FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?\s*$", re.IGNORECASE)
+# As many digits as 8 bytes hold: what is longer is no size of anything.
+_PATTERN = re.compile(r"^\s*(\d{1,20}(?:\.\d{1,20})?)\s*([kmgtp]?)(?:i?b)?\s*$", re.IGNORECASE | re.ASCII)
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 

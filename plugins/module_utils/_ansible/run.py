@@ -54,10 +54,10 @@ def run_module(spec: ModuleSpec, operation: Operation) -> None:
         argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
     )
     tools = Tools(version=VERSION)
-    run = _Run(module, operation, [Item(item) for item in spec.items(module.params)], tools)
+    run = _Run(module, operation, tools)
     try:
         with _as_errors():
-            run.all()
+            run.all(spec.items(module.params))
     except ImageOpsError as error:
         run.fail(error)
     finally:
@@ -75,14 +75,15 @@ def _as_errors() -> Iterator[None]:
 
 
 class _Run:
-    def __init__(self, module: AnsibleModule, operation: Operation, items: list[Item], tools: Tools) -> None:
+    def __init__(self, module: AnsibleModule, operation: Operation, tools: Tools) -> None:
         self._module = module
         self._operation = operation
-        self._items = items
+        self._items: list[Item] = []
         self._tools = tools
 
-    def all(self) -> None:
+    def all(self, items: list[dict[str, Any]]) -> None:
         """Expand, join, lock, plan; refuse, or apply and wait."""
+        self._items = [Item(params) for params in items]
         self._items = [
             Item(params) for item in self._items for params in self._operation.expand(item.params, self._tools)
         ]

@@ -9,6 +9,8 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import InvalidOption
+
 FORMATS = ["raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi"]
 # YAML reads a bare 0640 as the number 416: as text it would be taken for other bits.
 FILE_OPTIONS: dict[str, Any] = {"owner": {"type": "str"}, "group": {"type": "str"}, "mode": {"type": "raw"}}
@@ -29,9 +31,12 @@ class ModuleSpec:
             return [params]
         common = {name: value for name, value in params.items() if name != self.list_option}
         listed = params[self.list_option]
-        if listed is None:
-            return [common]
-        return [{**common, **{name: value for name, value in item.items() if value is not None}} for item in listed]
+        items = [{}] if listed is None else listed
+        found = [{**common, **{name: value for name, value in item.items() if value is not None}} for item in items]
+        # AnsibleModule takes a null for a value that was given.
+        if any(item[self.key] is None for item in found):
+            raise InvalidOption(f"{self.key}: null is no value for it; give one.")
+        return found
 
 
 def batch_spec(

@@ -52,7 +52,7 @@ class JobState:
 
 def job_id(kind: str, target: str) -> str:
     """The id of the job that writes `target`: one object, one job."""
-    return f"{kind}-{hashlib.sha256(target.encode()).hexdigest()[:16]}"
+    return f"{kind}-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}"
 
 
 def digest(request: dict[str, Any]) -> str:

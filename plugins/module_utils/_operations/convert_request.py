@@ -13,6 +13,7 @@ from .._errors import Conflict, InvalidOption
 from .._files import fingerprint, real_path, require_folder
 from .._formats.names import canonical_format
 from .._jobs.launch import Job
+from .._qemu.option import Switch
 from .._qemu.options import parse_options
 from .._sizes import parse_size
 from . import job_main
@@ -79,6 +80,13 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
     """
     if not params["src"]:
         raise InvalidOption(f"src: nothing is given to make {params['dest']} from; give the path of the source image.")
+    for option in ("src", "dest"):
+        if not os.path.isabs(params[option]):
+            raise InvalidOption(
+                f"{option}: '{params[option]}' is not an absolute path; give one that starts with a slash."
+            )
+    if params["timeout"] < 0:
+        raise InvalidOption(f"timeout: {params['timeout']} seconds can't be waited; give 0 for no limit, or more.")
     dest = real_path(params["dest"])
     require_folder(dest, option="dest")
     if os.path.lexists(dest) and not os.path.isfile(dest):
@@ -115,6 +123,4 @@ def _compress(name: str, given: dict[str, Any]) -> bool:
     value = given.pop(_COMPRESS, None)
     if value is None:
         return given.get("compression_type") is not None
-    if not isinstance(value, bool):
-        raise InvalidOption(f"options.compress: '{value}' is not allowed; use true or false.")
-    return value
+    return Switch(False).parse(value, name="options.compress")

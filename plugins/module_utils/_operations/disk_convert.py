@@ -67,7 +67,7 @@ def _after(request: ConvertRequest) -> dict[str, Any]:
         "src_format": request.source.format,
         "dest": request.dest,
         "format": request.format,
-        "virtual_size": virtual_size(request.format, request.source.virtual_size, request.options),
+        "virtual_size": virtual_size(request.format, request.source.virtual_size, request.options, option="src"),
         "allocated_size": KNOWN_AFTER,
         "options": request.declared,
     }

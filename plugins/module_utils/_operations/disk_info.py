@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .._errors import Conflict, UnsafeImage
+from .._errors import Conflict, InvalidOption, UnsafeImage
+from .._files import real_path
 from .._formats.chain import Link, backing_path, follows, inspect_chain
 from .._formats.facts import ImageFacts
 from .._formats.names import canonical_format
@@ -25,10 +26,10 @@ CONTRADICTIONS = ("format-contradiction", "second-signature")
 
 def plan_disk_info(params: dict[str, Any], tools: Tools) -> Plan:
     """Look at one image; refuse a contradicted format and, when asked, an unsafe image."""
-    path = os.path.abspath(params["path"])
+    path = _absolute(params["path"])
     declared = canonical_format(params["format"]) if params.get("format") else None
     chain = inspect_chain(path, declared=declared)
-    allowed = {*(params.get("backing") or ()), *recorded_backing([link.path for link in chain])}
+    allowed = {*map(real_path, params.get("backing") or ()), *recorded_backing([link.path for link in chain])}
     judged = verdict(chain, allowed_backing=allowed)
     found = describe(chain, judged)
     _refuse_contradiction(path, declared, found)
@@ -36,6 +37,13 @@ def plan_disk_info(params: dict[str, Any], tools: Tools) -> Plan:
         reasons = " ".join(f"{one.message} ({one.rule})" for _where, one in judged.refusals)
         raise UnsafeImage(printable(f"{path} is not safe to use: {reasons}"), **_kept(found))
     return Plan(item=path, before={}, after=found, observe=lambda: found)
+
+
+def _absolute(path: str | None) -> str:
+    """The path without dots; links stay, because backing names are relative to the name that is used."""
+    if not path or "\0" in path or not os.path.isabs(path):
+        raise InvalidOption(f"path: '{path or ''}' is not an absolute path; give one that starts with a slash.")
+    return os.path.abspath(path)
 
 
 def describe(chain: Sequence[Link], judged: Verdict) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from .._files import parse_mode
 
 NEW_MODE = 0o640
 _KEEP = -1
+# The kernel takes the largest number of 32 bits for "leave it as it is".
+_MOST_ID = 2**32 - 2
 
 
 def ownership_of(path: str) -> dict[str, Any]:
@@ -71,10 +73,10 @@ def _uid(owner: str | None) -> int:
     if owner is None:
         return _KEEP
     if str(owner).isdecimal():
-        return int(owner)
+        return _number(owner, option="owner")
     try:
         return pwd.getpwnam(owner).pw_uid
-    except KeyError:
+    except (KeyError, ValueError):
         raise InvalidOption(f"owner: there is no user '{owner}' on this host; create it, or give a number.") from None
 
 
@@ -82,11 +84,18 @@ def _gid(group: str | None) -> int:
     if group is None:
         return _KEEP
     if str(group).isdecimal():
-        return int(group)
+        return _number(group, option="group")
     try:
         return grp.getgrnam(group).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):
         raise InvalidOption(f"group: there is no group '{group}' on this host; create it, or give a number.") from None
+
+
+def _number(value: str, *, option: str) -> int:
+    text = str(value)
+    if len(text) > 10 or int(text) > _MOST_ID:
+        raise InvalidOption(f"{option}: {text[:40]} is too large for a number of this kind; the largest is {_MOST_ID}.")
+    return int(text)
 
 
 def _new_group(path: str) -> int:
@@ -103,7 +112,8 @@ def _mode(value: str | int | None, *, default: int) -> int:
     """Permission bits; YAML reads a bare 0640 as a number, which is then the bits themselves."""
     if value is None:
         return default
-    mode = parse_mode(value) if isinstance(value, str) else value
+    number = value if isinstance(value, int) and not isinstance(value, bool) else None
+    mode = parse_mode(value) if isinstance(value, str) else number
     if mode is None or not 0 <= mode <= 0o7777:
         raise InvalidOption(f"mode: '{value}' is not a mode; give octal digits in quotes, such as '0640'.")
     return mode

@@ -12,6 +12,7 @@ from typing import Any
 from .._errors import InvalidOption
 from .._sizes import format_size, parse_size
 
+_MOST_DIGITS = 20
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -94,8 +95,8 @@ class Number(Option):
 
 def _whole(value: Any, *, name: str) -> int:
     text = str(value)
-    if isinstance(value, bool) or not text.isdecimal():
-        raise InvalidOption(f"{name}: '{value}' is not a whole number.")
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise InvalidOption(f"{name}: '{value}' is not a whole number that can be used.")
     return int(text)
 
 

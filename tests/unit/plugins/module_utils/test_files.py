@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils import _files as files
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, NoSpace, NotFound
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, NoSpace, NotFound
 
 
 def names(folder: Path) -> list[str]:
@@ -123,6 +123,19 @@ def test_links_are_resolved_to_one_name(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     (tmp_path / "link").symlink_to("x")
     assert files.real_path(str(tmp_path / "link")) == os.path.realpath(tmp_path / "x")
+
+
+def test_a_path_with_nul_is_no_path() -> None:
+    with pytest.raises(InvalidOption, match="NUL"):
+        files.real_path("/a\0b")
+
+
+def test_a_name_leaves_room_for_the_hidden_one(tmp_path: Path) -> None:
+    longest = str(tmp_path / ("n" * 237))
+    files.require_folder(longest, option="path")
+    Path(files.partial_path(longest)).touch()
+    with pytest.raises(InvalidOption, match="^path: .* is longer than 237 bytes"):
+        files.require_folder(longest + "n", option="path")
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,31 @@ def test_parts_of_a_wrong_kind_are_no_record(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     assert records.read_record(str(tmp_path / "none")) is None
     assert not records.untouched(str(tmp_path / "none"), MADE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 1000, "null", "5", "{", '"x"', "9" * 3000],
+)
+def test_an_attribute_that_is_no_record_is_none(tmp_path: Path, text: str) -> None:
+    path = publish(tmp_path)
+    os.setxattr(path, records.ATTRIBUTE, text.encode())
+    assert records.read_record(path) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"operation": 5}, {"format": None}, {"virtual_size": "1"}, {"virtual_size": True}, {"digest": {}}, {"tool": [1]},
+        {"options": "x"}, {"options": {"backing": 5}}, {"options": {"backing": "a\0"}}, {"source": [1]},
+        {"source": {"path": None}}, {"made": "x"}, {"schema": "1"},
+    ],
+)  # fmt: skip
+def test_a_record_with_wrong_types_is_none(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = publish(tmp_path)
+    os.setxattr(path, records.ATTRIBUTE, json.dumps({**kept_record(path), **wrong}).encode())
+    assert records.read_record(path) is None
+
+
+def kept_record(path: str) -> dict[str, Any]:
+    return dict(json.loads(os.getxattr(path, records.ATTRIBUTE)))

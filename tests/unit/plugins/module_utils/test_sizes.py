@@ -29,7 +29,25 @@ def test_sizes_as_people_write_them(text: str | int, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "G", "-1", "10X", "1e3", "10 Gi B", "0x10", "1,5G", "0.3k", True, None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "G",
+        "-1",
+        "10X",
+        "1e3",
+        "10 Gi B",
+        "0x10",
+        "1,5G",
+        "0.3k",
+        True,
+        None,
+        "9" * 5000,
+        "9" * 400 + ".5",
+        "\u0661K",
+    ],
+)
 def test_what_is_no_size_is_refused_by_its_option(text: str) -> None:
     with pytest.raises(InvalidOption, match=r"^bandwidth: "):
         parse_size(text, option="bandwidth")

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.disk_info_spec import INFO
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, NotFound, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    InvalidOption,
+    NotFound,
+    UnsafeImage,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import plan_disk_info, printable
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
@@ -118,3 +123,9 @@ def test_each_path_is_an_item() -> None:
     assert [(item["path"], item["require_safe"]) for item in INFO.items(options)] == [("/a", True), ("/b", True)]
     assert [item["path"] for item in INFO.items({**options, "path": "/c", "paths": None})] == ["/c"]
     assert INFO.items({**options, "paths": []}) == []
+
+
+@pytest.mark.parametrize("path", [None, "", "disk.qcow2", "/a\0b"])
+def test_only_absolute_paths_are_looked_at(path: str | None) -> None:
+    with pytest.raises(InvalidOption, match="^path: .*is not an absolute path"):
+        plan_disk_info({"path": path, "require_safe": False}, Tools())

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.specs import ModuleSpec, batch_spec
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 
 OPTIONS: dict[str, Any] = {
     "dest": {"type": "path"},
@@ -16,6 +18,13 @@ OPTIONS: dict[str, Any] = {
 SPEC = batch_spec(
     "disks", OPTIONS, key="dest", defaults={"format": "qcow2", "force": False}, common={"wait": {"type": "int"}}
 )
+
+
+def test_null_is_no_name_of_an_item() -> None:
+    params = dict.fromkeys(SPEC.argument_spec)
+    for given in ({}, {"disks": [{"dest": None}]}, {"disks": [{"dest": "/a"}, {}]}):
+        with pytest.raises(InvalidOption, match="^dest: null"):
+            SPEC.items({**params, **given})
 
 
 def test_defaults_stand_at_the_top_only() -> None:

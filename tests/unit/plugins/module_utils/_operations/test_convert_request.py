@@ -35,6 +35,7 @@ def test_values_are_typed_and_canonical(source: Path, tmp_path: Path) -> None:
     [
         ({}, False, {}),
         ({"compress": True}, True, {"compress": True}),
+        ({"compress": "yes"}, True, {"compress": True}),
         ({"compress": False, "compression_type": "zstd"}, False, {"compression_type": "zstd"}),
         ({"compression_type": "zstd"}, True, {"compression_type": "zstd", "compress": True}),
         ({"cluster_size": "64K"}, False, {"cluster_size": 65536}),
@@ -80,3 +81,16 @@ def test_what_is_no_destination(source: Path, tmp_path: Path) -> None:
     for name in ("pipe", "."):
         with pytest.raises(Conflict, match=r"^dest: .* is not a regular file"):
             read_request(params_of(source, tmp_path / name), Tools())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"src": "a.raw"}, "^src: 'a.raw' is not an absolute path"),
+        ({"dest": "b.raw"}, "^dest: 'b.raw' is not an absolute path"),
+        ({"timeout": -1}, "^timeout: -1 seconds"),
+    ],
+)
+def test_what_can_not_be_meant(source: Path, tmp_path: Path, wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidOption, match=words):
+        read_request({**params_of(source, tmp_path / "d"), **wrong}, Tools())

@@ -55,6 +55,12 @@ def test_what_a_new_file_gets(given: dict[str, Any], wanted: dict[str, Any]) -> 
         ({"group": "no-such-group"}, "group: there is no group 'no-such-group'"),
         ({"mode": "u=rw"}, "mode: 'u=rw' is not a mode"),
         ({"mode": 70000}, "mode: '70000' is not a mode"),
+        ({"mode": True}, "mode: 'True' is not a mode"),
+        ({"mode": [420]}, "mode: '.420.' is not a mode"),
+        ({"mode": 1.5}, "mode: '1.5' is not a mode"),
+        ({"owner": "4294967295"}, "owner: 4294967295 is too large"),
+        ({"group": "9" * 5000}, "group: 9+ is too large"),
+        ({"owner": "a\0b"}, "owner: there is no user"),
     ],
 )
 def test_what_does_not_exist_is_named(given: dict[str, Any], words: str) -> None:
