@@ -24,13 +24,8 @@ PLAYBOOKS = ("convert", "deploy")
 
 def prepare() -> None:
     """The fleet, and a virtual environment with other people's collections."""
-    subprocess.run([TOP / "tests" / "setup"], check=True)
+    subprocess.run([TOP / "tests" / "setup", "bench"], check=True)
     subprocess.run([TOP / "tests" / "fleet" / "fleet", "up"], check=True)
-    if not (VENV / "bin" / "ansible-playbook").exists():
-        print("bench: installing the rivals' collections", flush=True)
-        subprocess.run(["/usr/bin/python3", "-m", "venv", VENV], check=True)
-        needs = TOP / "tests" / "requirements-bench.txt"
-        subprocess.run([VENV / "bin" / "pip", "install", "--quiet", "-r", needs], check=True)
 
 
 def run(playbook: str, host: str, log: Path) -> None:
