@@ -23,7 +23,7 @@ attributes:
     platforms: posix
     support: full
   action_group:
-    description: Use C(group/imageops.fleet.fleet) in C(module_defaults) to set defaults for all modules.
+    description: Use C(group/imageops.fleet.fleet) in C(module_defaults) to set defaults for the modules of a play.
     membership:
       - imageops.fleet.fleet
     support: full

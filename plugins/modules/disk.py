@@ -222,9 +222,9 @@ disks:
   elements: dict
   contains:
     path:
-      description: The image's path with all symbolic links resolved.
+      description: The image's path, with all symbolic links resolved unless the item failed.
       type: str
-      returned: success
+      returned: always
     state:
       description: Whether the image exists.
       type: str
@@ -283,7 +283,7 @@ disks:
     changed:
       description: Whether this image was changed, or would be.
       type: bool
-      returned: success
+      returned: always
     steps:
       description: What was done, or would be.
       type: list

@@ -177,9 +177,9 @@ disks:
       type: str
       returned: success
     dest:
-      description: Resolved path of the new image.
+      description: Path of the new image, with all symbolic links resolved unless the item failed.
       type: str
-      returned: success
+      returned: always
     format:
       description: Its format.
       type: str
@@ -196,10 +196,23 @@ disks:
       description: The options it was made with.
       type: dict
       returned: success
+    owner:
+      description: Owner of the file.
+      type: str
+      returned: success
+    group:
+      description: Group of the file.
+      type: str
+      returned: success
+    mode:
+      description: Permissions of the file.
+      type: str
+      returned: success
+      sample: "0640"
     changed:
       description: Whether this item was converted, or would be.
       type: bool
-      returned: success
+      returned: always
     joined:
       description: Whether a conversion that ran already was waited for.
       type: bool
@@ -213,6 +226,10 @@ disks:
       type: list
       elements: str
       returned: success
+    failed:
+      description: Whether this item failed.
+      type: bool
+      returned: failure
     msg:
       description: Why this item failed.
       type: str

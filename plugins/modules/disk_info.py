@@ -93,7 +93,7 @@ disks:
     format:
       description: Its format; a format that the collection does not handle is named as well.
       type: str
-      returned: always
+      returned: when the image could be read
     variant:
       description: Subformat or version, for example V(v3), V(streamOptimized), V(fixed), V(dynamic).
       type: str
@@ -101,7 +101,7 @@ disks:
     virtual_size:
       description: Size of the disk that a guest sees, in bytes, computed as QEMU does.
       type: int
-      returned: always
+      returned: when the image could be read
     file_size:
       description: Length of the file.
       type: int
@@ -165,17 +165,30 @@ disks:
     safe:
       description: Whether an engine may open the image and its chain.
       type: bool
-      returned: always
+      returned: when the image could be read
     findings:
       description:
         - What was found, each with C(path), C(rule), C(severity) (V(unsafe), V(error), V(warning) or V(info)) and C(message).
       type: list
       elements: dict
-      returned: always
+      returned: when the image could be read
     record:
       description: The collection's own record on the image, of what it was made from; null without a valid one.
       type: dict
       returned: success
+    changed:
+      description: Always false.
+      type: bool
+      returned: always
+    steps:
+      description: Always empty, as nothing is done.
+      type: list
+      elements: str
+      returned: success
+    failed:
+      description: Whether this image was refused.
+      type: bool
+      returned: failure
     msg:
       description: Why this image was refused.
       type: str

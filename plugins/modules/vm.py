@@ -246,7 +246,7 @@ options:
         description:
           - With O(state=absent), delete the disks too that were made for this VM, with the layers that snapshots put above.
           - A disk that isn't this collection's own, by its record, is never deleted; one that another VM or image uses is an
-            error.
+            error, also when the same task removes that VM. Remove linked clones in a task before the one for their source.
         type: bool
       search_paths: &search_paths
         description:
@@ -501,7 +501,7 @@ vms:
     restart_required:
       description: Whether the running VM still has an older definition.
       type: bool
-      returned: success
+      returned: when the VM exists
     console_match:
       description: The line of the console that was waited for.
       type: str
@@ -535,6 +535,10 @@ vms:
       elements: str
       returned: success
       sample: ["define web-1", "start web-1"]
+    failed:
+      description: Whether this item failed.
+      type: bool
+      returned: failure
     msg:
       description: Why this item failed.
       type: str

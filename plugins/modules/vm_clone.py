@@ -133,7 +133,7 @@ EXAMPLES = r"""
       - name: worker2
       - name: worker3
         mac:
-          - 52:54:00:12:34:56
+          - "52:54:00:12:34:56"
       - name: archive
         mode: full
         state: stopped
@@ -150,7 +150,7 @@ clones:
     name:
       description: Name of the clone.
       type: str
-      returned: success
+      returned: always
     source:
       description: The VM it was cloned from.
       type: str
@@ -210,12 +210,16 @@ clones:
     changed:
       description: Whether this item changed something, or would.
       type: bool
-      returned: success
+      returned: always
     steps:
       description: What was done, or would be.
       type: list
       elements: str
       returned: success
+    failed:
+      description: Whether this item failed.
+      type: bool
+      returned: failure
     msg:
       description: Why this item failed.
       type: str

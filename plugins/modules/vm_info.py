@@ -183,6 +183,15 @@ vms:
       type: list
       elements: dict
       returned: when the VM exists
+    changed:
+      description: Always false.
+      type: bool
+      returned: always
+    steps:
+      description: Always empty, as nothing is done.
+      type: list
+      elements: str
+      returned: success
     snapshots:
       description:
         - Snapshots, oldest first, with C(name), C(parent), C(current), C(state) of the VM, C(created) in seconds since the

@@ -165,7 +165,7 @@ snapshots:
     name:
       description: Name of the snapshot.
       type: str
-      returned: success
+      returned: always
     state:
       description: Whether there is such a snapshot now, V(present) or V(absent).
       type: str
@@ -213,12 +213,16 @@ snapshots:
     changed:
       description: Whether this item changed something, or would.
       type: bool
-      returned: success
+      returned: always
     steps:
       description: What was done, or would be.
       type: list
       elements: str
       returned: success
+    failed:
+      description: Whether this item failed.
+      type: bool
+      returned: failure
     msg:
       description: Why this item failed.
       type: str

@@ -26,5 +26,6 @@ INFO = PathsSpec(
         "backing": {"type": "list", "elements": "path"},
         "require_safe": {"type": "bool", "default": False},
     },
+    key="path",
     constraints={"mutually_exclusive": [("path", "paths")], "required_one_of": [("path", "paths")]},
 )

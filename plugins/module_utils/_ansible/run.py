@@ -54,7 +54,7 @@ def run_module(spec: ModuleSpec, operation: Operation) -> None:
         argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
     )
     tools = Tools(version=VERSION)
-    run = _Run(module, operation, tools)
+    run = _Run(module, operation, tools, key=spec.key)
     try:
         with _as_errors():
             run.all(spec.items(module.params))
@@ -75,11 +75,12 @@ def _as_errors() -> Iterator[None]:
 
 
 class _Run:
-    def __init__(self, module: AnsibleModule, operation: Operation, tools: Tools) -> None:
+    def __init__(self, module: AnsibleModule, operation: Operation, tools: Tools, *, key: str) -> None:
         self._module = module
         self._operation = operation
         self._items: list[Item] = []
         self._tools = tools
+        self._key = key
 
     def all(self, items: list[dict[str, Any]]) -> None:
         """Expand, join, lock, plan; refuse, or apply and wait."""
@@ -203,7 +204,8 @@ class _Run:
             result["joined"] = True
         if item.error:
             result = {**item.error.details, **result, "failed": True, "msg": str(item.error)}
-        return result
+        # What failed before anything was found is told apart by what was asked for.
+        return {self._key: item.params[self._key], **result} if self._key else result
 
     def finish(self) -> None:
         """End the module: exit, or fail with what went wrong in the items."""

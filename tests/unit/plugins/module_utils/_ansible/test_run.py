@@ -96,11 +96,11 @@ def test_a_change_and_then_none() -> None:
     world = World()
     first = world.run("a")
     assert first["changed"]
-    assert first["things"] == [{"state": "made", "changed": True, "steps": ["make a"]}]
+    assert first["things"] == [{"name": "a", "state": "made", "changed": True, "steps": ["make a"]}]
     assert first["warnings"] == ["careful with a"]
     again = world.run("a")
     assert not again["changed"]
-    assert again["things"] == [{"state": "made", "waited": True, "changed": False, "steps": []}]
+    assert again["things"] == [{"name": "a", "state": "made", "waited": True, "changed": False, "steps": []}]
     assert world.events[-1] == "keep a"
 
 
@@ -127,6 +127,7 @@ def test_one_refusal_stops_all_before_the_first_step() -> None:
     assert result["msg"] == "b: refused."
     assert result["path"] == "b"
     assert [thing["changed"] for thing in result["things"]] == [False, False, False]
+    assert [thing["name"] for thing in result["things"]] == ["a", "b", "c"]
     assert result["things"][1]["failed"] and result["things"][1]["msg"] == "b: refused."
     assert world.there == {}
     assert result["warnings"] == ["careful with a", "careful with c"]
@@ -150,7 +151,15 @@ def test_details_of_an_error_never_take_the_place_of_results() -> None:
     result = World().run({"name": "b", "do": "break"}, diff=True)
     assert result["changed"] is False
     assert result["things"] == [
-        {"changed": False, "steps": ["break b"], "things": "mine", "diff": 1, "failed": True, "msg": "b: broken."}
+        {
+            "name": "b",
+            "changed": False,
+            "steps": ["break b"],
+            "things": "mine",
+            "diff": 1,
+            "failed": True,
+            "msg": "b: broken.",
+        }
     ]
 
 
