@@ -91,6 +91,16 @@ def require_folder(path: str, *, option: str) -> None:
         raise InvalidOption(f"{option}: the file name of {path} is longer than {most} bytes; give a shorter one.")
 
 
+def require_writable_folder(path: str, *, option: str) -> None:
+    """Raise Conflict when nothing can be made beside `path`."""
+    folder = os.path.dirname(path) or "/"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Conflict(
+            f"{option}: nothing can be written in {folder}, its file system is read-only or its permissions forbid it; give "
+            f"another path."
+        )
+
+
 def require_regular(path: str, *, option: str) -> os.stat_result:
     """Status of the regular file or block device `path`; raises NotFound or Conflict."""
     try:

@@ -112,8 +112,14 @@ def _source(params: dict[str, Any], tools: Tools) -> Inspected:
     path = real_path(params["src"])
     foreseen = tools.forecast.get(path)
     if foreseen:
+        _check_foreseen(path, params["src_format"], foreseen["format"])
         return Inspected.foreseen(path, foreseen)
     return inspect(params["src"], declared=params["src_format"], backing=params["src_backing"] or (), option="src")
+
+
+def _check_foreseen(path: str, declared: str | None, format: str) -> None:
+    if declared and canonical_format(declared) != format:
+        raise Conflict(f"src_format: {path} will be a {format} image, declared is {declared}; declare what it is.")
 
 
 def _compress(name: str, given: dict[str, Any]) -> bool:

@@ -12,7 +12,15 @@ from functools import partial
 from typing import Any
 
 from .._errors import Conflict, InvalidOption, Unsupported
-from .._files import fingerprint, partial_path, real_path, remove, require_regular, require_space
+from .._files import (
+    fingerprint,
+    partial_path,
+    real_path,
+    remove,
+    require_regular,
+    require_space,
+    require_writable_folder,
+)
 from .._jobs.launch import write_lock
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.options import takes_full_space
@@ -74,6 +82,7 @@ def _tidying(path: str) -> tuple[Step, ...]:
 
 
 def _creation(request: DiskRequest, tools: Tools, tidy: tuple[Step, ...]) -> Plan:
+    require_writable_folder(request.path, option="path")
     size = check_creation(request)
     if takes_full_space(request.options):
         require_space(request.path, size, what=f"path: {request.path}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError, InvalidOption
-from .._files import fingerprint, partial_path, real_path, require_space
+from .._files import fingerprint, partial_path, real_path, require_space, require_writable_folder
 from .._formats.chain import inspect_chain
 from .._jobs.launch import finish, join, start
 from .._plan import KNOWN_AFTER, Plan, Step
@@ -120,6 +120,7 @@ def _unchanged(request: ConvertRequest, before: dict[str, Any], upkeep: tuple[St
 
 def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str, Any], tools: Tools) -> Plan:
     """The plan that converts by a job."""
+    require_writable_folder(request.dest, option="dest")
     if before:
         require_unused(request.dest, tools, search_paths=request.params["search_paths"] or ())
     if takes_full_space(request.options):

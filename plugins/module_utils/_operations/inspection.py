@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,9 @@ from .._formats.chain import Link, inspect_chain
 from .._formats.names import canonical_format
 from .._formats.safety import verdict
 from .._records import read_record
+
+# Debian's and Fedora's names of the account that QEMU runs as.
+_QEMU_ACCOUNTS = ("libvirt-qemu", "qemu")
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,26 @@ def identity_of(files: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def recorded_backing(paths: Sequence[str]) -> set[str]:
-    """Real paths of the backing files that the valid records on `paths` name."""
+    """Real paths of the backing files that the valid records on `paths` name.
+
+    Who may write to a file may write its record too, so one on a file of an ordinary user opens no other file.
+    """
     found = set()
     for path in paths:
         record = read_record(path)
-        if record is not None and record.options.get("backing"):
+        if record is not None and record.options.get("backing") and _is_ours(os.stat(path)):
             found.add(real_path(record.options["backing"]))
     return found
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether only we, root, or the account that libvirt gives disks to can write to a file."""
+    ours = status.st_uid in (0, os.geteuid()) or _account(status.st_uid) in _QEMU_ACCOUNTS
+    return ours and not status.st_mode & stat.S_IWOTH
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""

@@ -125,6 +125,12 @@ def test_links_are_resolved_to_one_name(tmp_path: Path) -> None:
     assert files.real_path(str(tmp_path / "link")) == os.path.realpath(tmp_path / "x")
 
 
+def test_a_folder_that_nothing_can_be_written_in() -> None:
+    files.require_writable_folder("/tmp/x", option="path")
+    with pytest.raises(Conflict, match="^path: nothing can be written in /proc/self"):
+        files.require_writable_folder("/proc/self/nothing/x", option="path")
+
+
 def test_a_path_with_nul_is_no_path() -> None:
     with pytest.raises(InvalidOption, match="NUL"):
         files.real_path("/a\0b")

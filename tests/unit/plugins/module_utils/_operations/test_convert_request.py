@@ -72,6 +72,13 @@ def test_a_foreseen_source_counts_though_an_older_file_is_there(source: Path, tm
     assert (request.source.format, request.source.virtual_size) == ("qcow2", 1 << 20)
 
 
+def test_a_foreseen_source_has_the_declared_format(source: Path, tmp_path: Path) -> None:
+    tools = Tools()
+    tools.forecast[str(source)] = {"format": "qcow2", "virtual_size": 1 << 20}
+    with pytest.raises(Conflict, match="^src_format: .* will be a qcow2 image, declared is vmdk"):
+        read_request({**params_of(source, tmp_path / "d"), "src_format": "vmdk"}, tools)
+
+
 def test_what_is_no_destination(source: Path, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(source)
     (tmp_path / "pipe").parent.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     NotFound,
     UnsafeImage,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import inspection
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.inspection import (
     Inspected,
     identity_of,
@@ -78,3 +80,16 @@ def test_what_is_foreseen_has_no_files() -> None:
 
 def test_a_block_device_does_not_tell_of_writes() -> None:
     assert not Inspected("/dev/x", "raw", 512, ("/dev/null",)).telling
+
+
+@pytest.mark.parametrize(("owner", "mode"), [(4711, 0o640), (0, 0o646)])
+def test_a_record_that_others_may_write_opens_no_file(
+    base: Path, overlay: Path, monkeypatch: pytest.MonkeyPatch, owner: int, mode: int
+) -> None:
+    write_record(str(overlay), Record("overlay", "qcow2", 65536, options={"backing": str(base)}))
+    assert inspect(str(overlay), declared="qcow2").files == (str(overlay), str(base))
+    found = os.stat_result((stat.S_IFREG | mode, 1, 1, 1, owner, 0, 0, 0, 0, 0))
+    assert not inspection._is_ours(found)
+    monkeypatch.setattr(inspection, "_is_ours", lambda status: False)
+    with pytest.raises(UnsafeImage, match="was not declared"):
+        inspect(str(overlay), declared="qcow2")
