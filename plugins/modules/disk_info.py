@@ -95,7 +95,7 @@ disks:
       type: str
       returned: when the image could be read
     variant:
-      description: Subformat or version, for example V(v3), V(streamOptimized), V(fixed), V(dynamic).
+      description: Subformat or version, for example V(v3), V(streamOptimized), V(fixed), V(dynamic); null for raw images.
       type: str
       returned: success
     virtual_size:
