@@ -97,11 +97,17 @@ def _load(path: str) -> dict[str, Any] | None:
         return _load_sidecar(path)
 
 
+def _read_own(path: str) -> bytes:
+    """The content of a file of ours, nothing of one that somebody else put there; a FIFO can't hold us."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(handle, "rb") as stream:
+        return stream.read(1 << 20) if os.fstat(handle).st_uid in (0, os.geteuid()) else b""
+
+
 def _load_sidecar(path: str) -> dict[str, Any] | None:
     try:
         status = os.stat(path)
-        with open(_sidecar(path, status.st_ino), "rb") as stream:
-            loaded = json.loads(stream.read(1 << 20))
+        loaded = json.loads(_read_own(_sidecar(path, status.st_ino)))
         record = loaded["record"]
         same = (loaded["device"], record["made"]["ino"]) == (status.st_dev, status.st_ino)
     except (*_UNREADABLE, KeyError, TypeError):

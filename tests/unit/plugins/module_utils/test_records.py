@@ -166,3 +166,16 @@ def test_a_record_with_wrong_types_is_none(tmp_path: Path, wrong: dict[str, Any]
 
 def kept_record(path: str) -> dict[str, Any]:
     return dict(json.loads(os.getxattr(path, records.ATTRIBUTE)))
+
+
+def test_a_sidecar_that_is_no_file_of_ours_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_attributes(monkeypatch)
+    path = publish(tmp_path)
+    assert records.read_record(path) is not None
+    with monkeypatch.context() as others:
+        others.setattr(os, "fstat", lambda handle: os.stat_result((0o100644, 1, 1, 1, 4711, 0, 0, 0, 0, 0)))
+        assert records.read_record(path) is None
+    sidecar = next(tmp_path.glob(".*.json"))
+    sidecar.unlink()
+    os.mkfifo(sidecar)
+    assert records.read_record(path) is None
