@@ -41,8 +41,9 @@ SPARSE_SIZE = 1024
 VARIANTS = {2: "fixed", 3: "dynamic", 4: "differencing"}
 UNUSED = 0xFFFFFFFF
 CHECKSUM_AT, SPARSE_CHECKSUM_AT = 64, 36
-# QEMU takes the size field for these creators and the geometry for all others (block/vpc.c).
-SIZE_CREATORS = (b"win ", b"qem2", b"d2v ", b"tap\0", b"CTXS")
+# For Virtual PC and QEMU without force_size the geometry is the size, for all others the size field, as in QEMU from 10.0 on.
+# QEMU before that knew a few of the others, and reads the disks of the rest (Azure's, say) too short.
+GEOMETRY_CREATORS = (b"vpc ", b"qemu")
 MAX_GEOMETRY_SECTORS = 65535 * 16 * 255
 MAX_SECTORS = 0xFF000000
 
@@ -71,9 +72,9 @@ class Footer:
 
     @property
     def virtual_size(self) -> int:
-        """The size as QEMU computes it: by geometry, unless the creator or the largest geometry says otherwise."""
+        """The size in bytes: by geometry for some creators, unless it is the largest geometry, else the size field."""
         by_geometry = self.cylinders * self.heads * self.sectors
-        if self.creator in SIZE_CREATORS or by_geometry == MAX_GEOMETRY_SECTORS:
+        if self.creator not in GEOMETRY_CREATORS or by_geometry == MAX_GEOMETRY_SECTORS:
             return self.current_size // SECTOR * SECTOR
         return by_geometry * SECTOR
 

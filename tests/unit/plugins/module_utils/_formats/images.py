@@ -66,6 +66,11 @@ def qemu_info(path: Path, name: str) -> dict[str, Any]:
     return dict(json.loads(qemu_img("info", "--output=json", "-f", qemu_driver(name), str(path))))
 
 
+def qemu_version() -> tuple[int, ...]:
+    """The version of the qemu-img that the tests use."""
+    return tuple(int(part) for part in qemu_img("--version").split()[2].split("."))
+
+
 def look(path: Path, declared: str | None = None) -> ImageFacts:
     """Our facts of a file."""
     with path.open("rb", buffering=0) as stream:

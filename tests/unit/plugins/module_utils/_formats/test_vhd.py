@@ -16,6 +16,7 @@ from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats
     look,
     patch,
     qemu_info,
+    qemu_version,
     refused,
     sign_vhd,
 )
@@ -50,7 +51,10 @@ def test_the_size_rule_of_every_creator_is_qemus(
         patch(path, start + 56, ">HBB", *geometry)
     sign_vhd(path)
     facts = look(path)
-    assert (facts.virtual_size, facts.findings) == (qemu_info(path, "vhd")["virtual-size"], ())
+    # QEMU before 10.0 reads disks of these creators too short.
+    misread = creator in (b"vs  ", b"wa\0\0") and qemu_version() < (10,)
+    size = 100 * MIB if misread else qemu_info(path, "vhd")["virtual-size"]
+    assert (facts.virtual_size, facts.findings) == (size, ())
 
 
 @pytest.mark.parametrize("options", OPTIONS)
