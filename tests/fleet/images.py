@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CUSTOMIZE = Path(__file__).with_name("customize")
-MIRROR = os.environ["IMAGEOPS_MIRROR"]
+# Another mirror than the one that mmdebstrap takes by itself.
+MIRROR = os.environ.get("IMAGEOPS_MIRROR", "")
 
 PACKAGES = [
     "acl",
@@ -72,6 +73,8 @@ class Recipe:
 
     @property
     def sources(self) -> list[str]:
+        if not MIRROR:
+            return []
         return [
             f"deb {MIRROR}/debian {self.suite} main",
             f"deb {MIRROR}/debian {self.suite}-updates main",
