@@ -142,7 +142,8 @@ def _is_sound(record: Record) -> bool:
     typed = (
         all(isinstance(values[name], str) for name in _TEXTS)
         and all(isinstance(values[name], dict) for name in _OBJECTS)
-        and type(record.virtual_size) is int
+        and isinstance(record.virtual_size, int)
+        and not isinstance(record.virtual_size, bool)
     )
     return typed and all(_is_name(values[name].get(key, "")) for name, key in _PATHS)
 

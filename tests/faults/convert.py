@@ -81,7 +81,7 @@ def killed(pattern: str) -> Callable[[Host], None]:
         old = old_image(host)
         process = host.start("disk_convert", **SLOW)
         wait_for(in_convert(host), "the conversion")
-        host.shell(f"pkill -9 -f '{pattern}' || true")
+        host.shell(f"pkill -9 -f '{pattern}'")
         said = answer(process)
         expect(content(host, DEST) in (old, wanted(host)), "the destination is neither the old image nor the new one")
         if said.get("failed"):
@@ -96,7 +96,7 @@ def cut_connection(host: Host) -> None:
     old_image(host)
     process = host.start("disk_convert", **SLOW)
     wait_for(in_convert(host), "the conversion")
-    host.shell(f"pkill -9 -f '{_MODULE}' || true")
+    host.shell(f"pkill -9 -f '{_MODULE}'")
     process.kill()
     process.communicate()
     expect(in_convert(host)(), "the job ended with the connection")

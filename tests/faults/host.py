@@ -48,15 +48,14 @@ class Host:
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
-            # Without pipelining the module is a process that can be found by its name.
-            "ANSIBLE_PIPELINING": "False",
             "ANSIBLE_REMOTE_TMP": f"/var/tmp/{REMOTE_TMP}",
             "ANSIBLE_FORCE_COLOR": "False",
             "ANSIBLE_NOCOLOR": "True",
         }
         command = [TOP / ".venv" / "bin" / "ansible", self.name, "-i", INVENTORY, "-m", f"imageops.fleet.{module}"]
+        # Without pipelining the module is a process that can be found by its name.
         return subprocess.Popen(
-            [*command, "-a", json.dumps(options)],
+            [*command, "-e", "ansible_ssh_pipelining=false", "-a", json.dumps(options)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
