@@ -23,14 +23,12 @@ import zlib
 from pathlib import Path
 
 import guest_disk
-from images import MIRROR
+from images import sources_of
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / ".build" / "fleet" / "guest" / "imageops-guest.raw"
-SOURCES = [
-    f"deb {MIRROR}/debian bookworm main",
-    f"deb {MIRROR}/debian-security bookworm-security main",
-]
+SUITE = "bookworm"
+SOURCES = sources_of(SUITE)
 KERNEL = "linux-image-cloud-amd64"
 PACKAGES = [KERNEL, "busybox-static", "syslinux-common", "systemd-boot-efi"]
 MODULES = [
@@ -79,7 +77,7 @@ def unpack_packages(scratch: Path) -> dict[str, bytes]:
         "--quiet",
         "--variant=extract",
         f"--include={','.join(PACKAGES)}",
-        "bookworm",
+        SUITE,
         "-",
         *SOURCES,
     ]

@@ -63,6 +63,17 @@ DPKG_OPTIONS = (
 )
 
 
+def sources_of(suite: str) -> list[str]:
+    """Package sources for mmdebstrap; without any it takes Debian's own of the suite."""
+    if not MIRROR:
+        return []
+    return [
+        f"deb {MIRROR}/debian {suite} main",
+        f"deb {MIRROR}/debian {suite}-updates main",
+        f"deb {MIRROR}/debian-security {suite}-security main",
+    ]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One host's root file system."""
@@ -73,13 +84,7 @@ class Recipe:
 
     @property
     def sources(self) -> list[str]:
-        if not MIRROR:
-            return []
-        return [
-            f"deb {MIRROR}/debian {self.suite} main",
-            f"deb {MIRROR}/debian {self.suite}-updates main",
-            f"deb {MIRROR}/debian-security {self.suite}-security main",
-        ]
+        return sources_of(self.suite)
 
     @property
     def digest(self) -> str:
