@@ -64,17 +64,26 @@ def held(names: Sequence[str], *, timeout: float, wait: Callable[[Callable[[], b
 
 
 def _take(name: str, *, timeout: float, wait: Callable[[Callable[[], bool], float], bool]) -> int:
-    got: list[int] = []
-
-    def attempt() -> bool:
-        handle = try_lock(name)
-        if handle is not None:
-            got.append(handle)
-        return bool(got)
-
-    if not wait(attempt, timeout):
+    handle = wait_for_lock(name, timeout=timeout, wait=wait)
+    if handle is None:
         raise InUse(
             f"{name} is being worked on by another task (process {holder(name) or 'unknown'}), and was not free within "
             f"{timeout:g} seconds; run the task again when that one has ended."
         )
-    return got[0]
+    return handle
+
+
+def wait_for_lock(
+    name: str, *, timeout: float, wait: Callable[[Callable[[], bool], float], bool], inheritable: bool = False
+) -> int | None:
+    """Take the lock of `name` as soon as it is free; None when it isn't in `timeout` seconds. `wait` is as in `held`."""
+    got: list[int] = []
+
+    def attempt() -> bool:
+        handle = try_lock(name, inheritable=inheritable)
+        if handle is not None:
+            got.append(handle)
+        return bool(got)
+
+    wait(attempt, timeout)
+    return got[0] if got else None

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from .._errors import EngineError, ImageOpsError, InUse, system_error
-from .._locks import try_lock
+from .._locks import wait_for_lock
 from .clock import Clock
 from .progress import Progress
 from .state import CANCELLED, DONE, FAILED, RUNNING, JobState, read_request, read_state, write_state
@@ -72,16 +72,9 @@ def _fail(state: JobState, error: ImageOpsError) -> None:
 
 
 def _take_lock(name: str, clock: Clock) -> int:
-    got: list[int] = []
-
-    def attempt() -> bool:
-        handle = try_lock(name, inheritable=True)
-        if handle is not None:
-            got.append(handle)
-        return bool(got)
-
-    if not clock.wait_until(attempt, _LOCK_SECONDS):
+    handle = wait_for_lock(name, timeout=_LOCK_SECONDS, wait=clock.wait_until, inheritable=True)
+    if handle is None:
         raise InUse(
             f"{name.partition(':')[2]} is being written by another job; run the task again when that one has ended."
         )
-    return got[0]
+    return handle
