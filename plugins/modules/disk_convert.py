@@ -25,6 +25,7 @@ description:
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
+  - imageops.fleet.job
 requirements:
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
 options:

@@ -18,6 +18,8 @@ DEFAULTS: dict[str, Any] = {
     "force": False,
     "bandwidth": None,
     "timeout": 0,
+    "on_interrupt": "detach",
+    "lease_timeout": 60,
     "search_paths": None,
     "owner": None,
     "group": None,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -47,7 +48,8 @@ def main() -> int:
     sys.path.insert(0, sys.argv[1])
     from ansible_collections.imageops.fleet.plugins.module_utils._jobs.worker import run_job
 
-    return run_job(sys.argv[2], {work.__name__: work for work in (sleep, full, crash, die, engine)})
+    kind = json.loads(Path(sys.argv[2], "request.json").read_text(encoding="utf-8"))["kind"]
+    return run_job(sys.argv[2], {work.__name__: work for work in (sleep, full, crash, die, engine)}[kind])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .specs import FILE_OPTIONS, FORMATS, batch_spec
+from .specs import FILE_OPTIONS, FORMATS, JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
 
 _ITEM: dict[str, Any] = {
     "dest": {"type": "path"},
@@ -18,12 +18,15 @@ _ITEM: dict[str, Any] = {
     "options": {"type": "dict"},
     "verify": {"type": "str", "choices": ["quick", "deep"]},
     "force": {"type": "bool"},
-    "bandwidth": {"type": "str"},
-    "timeout": {"type": "int"},
+    **JOB_ITEM_OPTIONS,
     "search_paths": {"type": "list", "elements": "path"},
     **FILE_OPTIONS,
 }
 
 CONVERT = batch_spec(
-    "disks", _ITEM, key="dest", defaults={"format": "qcow2", "verify": "quick", "force": False, "timeout": 0}
+    "disks",
+    _ITEM,
+    key="dest",
+    defaults={"format": "qcow2", "verify": "quick", "force": False, **JOB_DEFAULTS},
+    common=JOB_TASK_OPTIONS,
 )

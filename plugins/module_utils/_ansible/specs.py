@@ -14,6 +14,13 @@ from .._errors import InvalidOption
 FORMATS = ["raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi"]
 # YAML reads a bare 0640 as the number 416: as text it would be taken for other bits.
 FILE_OPTIONS: dict[str, Any] = {"owner": {"type": "str"}, "group": {"type": "str"}, "mode": {"type": "raw"}}
+# Of modules whose work is a job: per item, and for the whole task. Documented in doc_fragments/job.py.
+JOB_ITEM_OPTIONS: dict[str, Any] = {"bandwidth": {"type": "str"}, "timeout": {"type": "int"}}
+JOB_DEFAULTS: dict[str, Any] = {"timeout": 0}
+JOB_TASK_OPTIONS: dict[str, Any] = {
+    "on_interrupt": {"type": "str", "choices": ["detach", "cancel"], "default": "detach"},
+    "lease_timeout": {"type": "int", "default": 60},
+}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Callable
 from .. import _errors
 from .._commands import Commands
 from .._errors import Conflict, EngineError, ImageOpsError, TimedOut
+from .._faults import FAULT_VARIABLE
 from .._files import STATE_VARIABLE
 from .._locks import try_lock
 from .clock import Clock
@@ -46,7 +47,7 @@ class JobDied(EngineError):
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of long work: `kind` names the work function, `target` the object it writes, `params` what it gets.
+    """A piece of long work: `kind` names the sort of work, `target` the object it writes, `params` what it gets.
 
     `entry` is the module whose main() the helper runs. Two jobs with equal params are the same work.
     """
@@ -177,7 +178,9 @@ def _start_unit(argv: list[str], identifier: str, clock: Clock, commands: Comman
         f"--property=StandardOutput=truncate:{log}",
         f"--property=StandardError=append:{log}",
     ]
-    options += [f"--setenv={name}={os.environ[name]}" for name in (STATE_VARIABLE,) if name in os.environ]
+    options += [
+        f"--setenv={name}={os.environ[name]}" for name in (STATE_VARIABLE, FAULT_VARIABLE) if name in os.environ
+    ]
 
     def started() -> bool:
         try:

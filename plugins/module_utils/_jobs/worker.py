@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from typing import Any, Callable
 
 from .._errors import EngineError, ImageOpsError, InUse, system_error
@@ -31,10 +30,10 @@ def _stop(signum: int, frame: Any) -> None:
     raise _Stopped
 
 
-def run_job(directory: str, kinds: Mapping[str, Work]) -> int:
+def run_job(directory: str, work: Work) -> int:
     """Do the job in `directory`; the exit code.
 
-    A work function gets the params, a Progress, and the descriptor of the lock, which every engine it starts must inherit.
+    The work function gets the params, a Progress, and the descriptor of the lock, which every engine it starts must inherit.
     """
     request = read_request(directory)
     state = read_state(os.path.basename(directory))
@@ -50,7 +49,7 @@ def run_job(directory: str, kinds: Mapping[str, Work]) -> int:
         lock = _take_lock(request["lock"], clock)
         state.status, state.pid = RUNNING, os.getpid()
         write_state(state)
-        state.result = kinds[request["kind"]](request["params"], Progress(state, clock), lock)
+        state.result = work(request["params"], Progress(state, clock), lock)
         state.status, state.percent, state.eta = DONE, 100.0, 0.0
     except _Stopped:
         state.status = CANCELLED

@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from .._commands import Commands
 from .._errors import Conflict, EngineError
+from .._faults import fault_point
 from .._files import fingerprint, partial_path, remove
 from .._formats.chain import inspect_chain
 from .._formats.facts import ImageFacts
 from .._formats.safety import verdict
 from .._jobs.progress import Progress
+from .._jobs.worker import run_job
 from .._qemu.image import Image, QemuImg, convert_arguments
 from .._qemu.image_locks import kept_from_engines
 from .._qemu.options import engine_arguments, virtual_size
@@ -34,11 +37,13 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
     remove(target.path)
     try:
         _run(params, source, target, progress, lock)
+        fault_point("convert:before-verify")
         progress.phase("verify")
         facts = _verify(params, source, target)
         _require_unchanged(params, source)
         apply_to_new(target.path, owner=params["owner"], group=params["group"], mode=params["mode"])
         progress.phase("publish")
+        fault_point("convert:before-publish")
         with kept_from_engines(dest):
             _same_destination(params)
             publish_with_record(target.path, dest, _record(params, source, facts))
@@ -130,3 +135,8 @@ def _record(params: dict[str, Any], source: Inspected, facts: ImageFacts) -> Rec
         options=options,
         tool=params["tool"],
     )
+
+
+def main() -> int:
+    """Entry of the host helper: do the job whose folder is the first argument; the exit code."""
+    return run_job(sys.argv[1], convert)

@@ -16,8 +16,9 @@ from .._jobs.launch import Job
 from .._qemu.option import Switch
 from .._qemu.options import parse_options
 from .._sizes import parse_size
-from . import job_main
+from . import convert_job
 from .inspection import Inspected, inspect
+from .long_work import check_timeout
 from .operation import Tools
 
 _COMPRESS = "compress"
@@ -70,7 +71,7 @@ class ConvertRequest:
             "mode": self.params["mode"],
             "tool": f"imageops.fleet {version}",
         }
-        return Job("convert", self.dest, params, job_main.__name__)
+        return Job("convert", self.dest, params, convert_job.__name__)
 
 
 def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
@@ -85,8 +86,7 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
             raise InvalidOption(
                 f"{option}: '{params[option]}' is not an absolute path; give one that starts with a slash."
             )
-    if params["timeout"] < 0:
-        raise InvalidOption(f"timeout: {params['timeout']} seconds can't be waited; give 0 for no limit, or more.")
+    check_timeout(params)
     dest = real_path(params["dest"])
     require_folder(dest, option="dest")
     if os.path.lexists(dest) and not os.path.isfile(dest):

@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import Conflict, ImageOpsError, InvalidOption
 from .._files import fingerprint, partial_path, real_path, require_space, require_writable_folder
 from .._formats.chain import inspect_chain
-from .._jobs.launch import finish, join, start
+from .._jobs.launch import join
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
@@ -20,6 +20,7 @@ from .._qemu.options import takes_full_space, virtual_size
 from .._records import read_record
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
+from .long_work import job_step
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
@@ -128,20 +129,14 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
     job = request.job(tools.version)
     info: dict[str, Any] = {}
 
-    def run() -> None:
-        began = tools.clock.now()
-        start(job, tools.clock, tools.commands)
-        state = finish(job, tools.clock, timeout=request.params["timeout"] or None)
-        seconds = round(tools.clock.now() - began, 3)
-        info["job"] = {"id": state.id, "launcher": state.launcher, "seconds": seconds, **state.result}
-
     def observe() -> dict[str, Any]:
         return {**after, **_before(request)}
 
     leftover = os.path.exists(partial_path(request.dest))
     title = _title(request) + (" (an unfinished one is thrown away)" if leftover else "")
+    step = job_step(title, job, tools, params=request.params, info=info)
     tools.forecast[request.dest] = after
-    return Plan(request.dest, before, after, observe, steps=(Step(title, run),), info=info)
+    return Plan(request.dest, before, after, observe, steps=(step,), info=info)
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:

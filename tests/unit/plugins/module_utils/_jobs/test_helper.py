@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import helper
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import job_main
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_job
 
-ENTRY = job_main.__name__
+ENTRY = convert_job.__name__
 PACKAGE = ENTRY.rsplit("._operations", 1)[0]
 ROOT = Path(__file__).resolve().parents[5] / "plugins" / "module_utils"
 

@@ -39,6 +39,10 @@ def folder() -> str:
     return job_dir("x")
 
 
+def never(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+    raise AssertionError("this job must not begin")
+
+
 def state() -> JobState:
     found = read_state("x")
     assert found is not None
@@ -54,7 +58,7 @@ def test_work_is_done_under_its_lock(folder: str) -> None:
         os.close(lock)
         return {"b": 2}
 
-    assert worker.run_job(folder, {"k": work}) == 0
+    assert worker.run_job(folder, work) == 0
     assert (state().status, state().result) == ("done", {"b": 2})
 
 
@@ -62,7 +66,7 @@ def test_our_errors_are_kept_with_their_details(folder: str) -> None:
     def work(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
         raise Conflict("no", path=Path("/x"))
 
-    assert worker.run_job(folder, {"k": work}) == 1
+    assert worker.run_job(folder, work) == 1
     assert state().error == {"type": "Conflict", "message": "no", "details": {"path": "/x"}}
 
 
@@ -77,7 +81,7 @@ def test_a_second_stop_does_not_cut_the_tidying_short(folder: str) -> None:
             tidied.append(True)
         return {}
 
-    assert worker.run_job(folder, {"k": work}) == 1
+    assert worker.run_job(folder, work) == 1
     assert (state().status, tidied) == ("cancelled", [True])
 
 
@@ -85,7 +89,7 @@ def test_a_target_that_stays_locked(folder: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(worker, "_LOCK_SECONDS", 0.05)
     handle = try_lock("write:/target")
     assert handle is not None
-    assert worker.run_job(folder, {}) == 1
+    assert worker.run_job(folder, never) == 1
     os.close(handle)
     assert state().error["type"] == "InUse"
     assert state().error["message"].startswith("/target is being written by another job")
@@ -93,9 +97,9 @@ def test_a_target_that_stays_locked(folder: str, monkeypatch: pytest.MonkeyPatch
 
 def test_one_that_was_given_up_does_nothing(folder: str) -> None:
     write_state(JobState("x", "k", "r", status="failed"))
-    assert worker.run_job(folder, {}) == 1
+    assert worker.run_job(folder, never) == 1
 
 
 def test_no_state(folder: str) -> None:
     os.unlink(os.path.join(folder, "state.json"))
-    assert worker.run_job(folder, {}) == 2
+    assert worker.run_job(folder, never) == 2

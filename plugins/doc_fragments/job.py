@@ -1,0 +1,26 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of modules whose work is a job of the host helper."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """How a task waits for its job, and what becomes of the job when the task is interrupted."""
+
+    DOCUMENTATION = r"""
+options:
+  on_interrupt:
+    description:
+      - What becomes of the jobs of this task when the controller goes away (Ctrl-C, a cut connection, a killed playbook).
+      - With V(detach) they go on, and the next run of the task joins them. With V(cancel) they stop by themselves, and leave
+        everything as it was, once nobody has asked for them for O(lease_timeout) seconds.
+    type: str
+    choices: [detach, cancel]
+    default: detach
+  lease_timeout:
+    description: Seconds without a sign of the controller after which a job of a task with O(on_interrupt=cancel) stops; 5 at least.
+    type: int
+    default: 60
+"""
