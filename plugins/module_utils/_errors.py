@@ -45,6 +45,10 @@ class EngineError(ImageOpsError):
     """QEMU, libvirt or another program failed; details hold cmd, rc and stderr."""
 
 
+class TransferError(ImageOpsError):
+    """A server or the network between gave up, or sent what it must not."""
+
+
 class TimedOut(ImageOpsError):
     """A wait ended without what it waited for."""
 

@@ -18,14 +18,14 @@ GROUND = frozenset({"_errors", "_sizes", "_plan", "_commands", "_files", "_locks
 # From the ground up; a room imports only rooms of a lower level, or itself.
 LEVELS = (
     frozenset({"ground"}),
-    frozenset({"_formats", "_catalog", "_jobs"}),
+    frozenset({"_formats", "_catalog", "_jobs", "_transfer"}),
     frozenset({"_qemu", "_registry", "_hypervisor"}),
     frozenset({"_operations"}),
     frozenset({"_ansible"}),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # Libraries that only one file may know, and the room where that file stands.
-GUARDED = {"libvirt": "_hypervisor", "qemu": None}
+GUARDED = {"libvirt": "_hypervisor", "qemu": None, "zstandard": "_transfer"}
 UTILS = sorted(path for path in ROOT.rglob("*.py") if path.name != "__init__.py")
 MODULES = sorted(path for path in (PLUGINS / "modules").glob("*.py"))
 
