@@ -11,11 +11,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing worth knowing; severity is unsafe, error, warning or info."""
+    """One thing worth knowing; severity is unsafe, error, warning or info.
+
+    `file` is the other file that the finding is about, as the image names it: it is no finding any more when that file was
+    declared.
+    """
 
     rule: str
     severity: str
     message: str
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,15 @@ class Backing:
 
     name: str
     format: str | None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A file beside the image that holds a part of its guest data; kind is data-file or extent."""
+
+    kind: str
+    name: str
+    format: str
 
 
 @dataclass(frozen=True)
@@ -39,18 +53,20 @@ class Extent:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An internal snapshot of a qcow2 image."""
+    """An internal snapshot of a qcow2 image; icount only where it was taken with record and replay."""
 
     id: str
     name: str
     vm_state_size: int
     disk_size: int
     date: int
+    vm_clock_ns: int
+    icount: int | None
 
 
 @dataclass(frozen=True)
 class Bitmap:
-    """A persistent dirty bitmap of a qcow2 image."""
+    """A persistent dirty bitmap of a qcow2 image; an enabled one records writes from the moment that the disk is opened."""
 
     name: str
     granularity: int
@@ -77,6 +93,10 @@ class ImageFacts:
     corrupt: bool
     header: dict[str, Any]
     findings: tuple[Finding, ...]
+    # What a LUKS header says: cipher, hash, key slots.
+    cipher: dict[str, Any] = field(default_factory=dict)
+    partition_table: dict[str, Any] | None = None
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass
@@ -98,6 +118,9 @@ class Draft:
     corrupt: bool = False
     header: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    cipher: dict[str, Any] = field(default_factory=dict)
+    partition_table: dict[str, Any] | None = None
+    references: list[Reference] = field(default_factory=list)
     # Bytes at the start of the file that are the format's own, never the guest's.
     header_area: int = 0
 
@@ -119,4 +142,7 @@ class Draft:
             corrupt=self.corrupt,
             header=self.header,
             findings=tuple(dict.fromkeys(self.findings)),
+            cipher=self.cipher,
+            partition_table=self.partition_table,
+            references=tuple(dict.fromkeys(self.references)),
         )

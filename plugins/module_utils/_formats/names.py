@@ -8,6 +8,8 @@ from __future__ import annotations
 from .._errors import InvalidOption
 
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi")
+# Formats that are read only: new disks are not made in them.
+SOURCES = (*FORMATS, "qed", "luks")
 
 ALIASES = {"vpc": "vhd"}
 
@@ -17,8 +19,8 @@ QEMU_DRIVERS = {"vhd": "vpc"}
 def canonical_format(name: str, *, option: str = "format") -> str:
     """Our name of a format that a caller named: vpc and vhd are one format."""
     found = ALIASES.get(name.lower(), name.lower())
-    if found not in FORMATS:
-        raise InvalidOption(f"{option}: '{name}' is no disk format known here; use one of {', '.join(FORMATS)}.")
+    if found not in SOURCES:
+        raise InvalidOption(f"{option}: '{name}' is no disk format known here; use one of {', '.join(SOURCES)}.")
     return found
 
 

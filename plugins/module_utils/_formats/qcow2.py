@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .facts import Backing, Draft
+from .facts import Backing, Draft, Reference
 from .qcow2_extensions import Extensions, read_extensions
 from .qcow2_header import Header, read_header
 from .qcow2_snapshots import read_bitmaps, read_snapshots
@@ -119,11 +119,13 @@ def _features(header: Header, extensions: Extensions, draft: Draft) -> None:
             )
     if header.incompatible & DATA_FILE:
         draft.data_file = extensions.data_file or ""
+        draft.references.append(Reference(kind="data-file", name=draft.data_file, format="raw"))
         draft.findings.append(
             finding(
                 "data-file",
-                f"The guest data lies in another file, '{draft.data_file}'; "
-                "convert the image to one without a data file.",
+                f"The guest data lies in another file, '{draft.data_file}', which was not declared; "
+                "declare it or use an image without a data file.",
+                file=draft.data_file,
             )
         )
     if draft.corrupt:
@@ -167,6 +169,7 @@ def _backing(image: Reader, header: Header, extensions: Extensions, draft: Draft
             finding(
                 "backing-file",
                 f"The image reads the backing file '{name}', which was not declared; declare it or use a flat copy.",
+                file=name,
             )
         )
     if name and not extensions.backing_format:

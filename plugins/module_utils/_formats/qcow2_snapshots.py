@@ -17,6 +17,7 @@ SNAPSHOT = ">QIHHIIQII"
 SNAPSHOT_SIZE = 40
 MAX_SNAPSHOTS = 1024
 MAX_EXTRA = 1024
+NO_ICOUNT = (1 << 64) - 1
 # table offset, table entries, flags, type, granularity bits, name length, extra data length
 BITMAP = ">QIIBBHI"
 BITMAP_SIZE = 24
@@ -45,7 +46,7 @@ def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, clus
 
 
 def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Region, int]:
-    l1_offset, l1_entries, id_length, name_length, date, _ns, _clock, state, extra = image.unpack(
+    l1_offset, l1_entries, id_length, name_length, date, _ns, clock, state, extra = image.unpack(
         SNAPSHOT, offset, what="snapshot table"
     )
     if extra > MAX_EXTRA or l1_entries * 8 > MAX_L1_BYTES:
@@ -57,12 +58,15 @@ def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Regio
         state = struct.unpack_from(">Q", data)[0]
     if extra >= 16:
         disk_size = struct.unpack_from(">Q", data, 8)[0]
+    icount = struct.unpack_from(">Q", data, 16)[0] if extra >= 24 else NO_ICOUNT
     snapshot = Snapshot(
         id=text(data[extra : extra + id_length]),
         name=text(data[extra + id_length :]),
         vm_state_size=state,
         disk_size=disk_size,
         date=date,
+        vm_clock_ns=clock,
+        icount=None if icount == NO_ICOUNT else icount,
     )
     return snapshot, Region(f"L1 table of snapshot '{snapshot.name}'", l1_offset, l1_entries * 8), length
 

@@ -42,6 +42,7 @@ RULES: dict[str, tuple[str, str]] = {
     "unsupported-variant": (ERROR, "a variant of the format that this collection does not handle"),
     "backing-missing": (ERROR, "the backing file is not there"),
     "chain-loop": (ERROR, "the chain comes back to itself; qemu-img recurses until descriptors run out"),
+    "reference-missing": (ERROR, "a file that holds guest data of the image is not there"),
     "chain-depth": (ERROR, "the chain is longer than the limit"),
     "unclean": (WARNING, "the last writer did not close the image"),
     "unpadded-end": (WARNING, "the file ends inside the padding of its last cluster; no guest data are missing"),
@@ -50,10 +51,12 @@ RULES: dict[str, tuple[str, str]] = {
     "legacy-encryption": (WARNING, "the old AES encryption of qcow2, which QEMU has given up for guests"),
     "encrypted": (INFO, "reading needs the secret"),
     "unknown-extension": (INFO, "a header extension that readers may ignore"),
+    "unsound-partitions": (WARNING, "a partition table that contradicts itself or the disk; tools read it differently"),
+    "other-content": (INFO, "a raw file that begins like an archive, a compressed file or a program"),
     "iso-image": (INFO, "a raw disk that carries an ISO 9660 file system"),
 }
 
 
-def finding(rule: str, message: str) -> Finding:
+def finding(rule: str, message: str, *, file: str | None = None) -> Finding:
     """A finding with the severity that the table gives its rule."""
-    return Finding(rule=rule, severity=RULES[rule][0], message=message)
+    return Finding(rule=rule, severity=RULES[rule][0], message=message, file=file)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Safe is relative to what was declared: an overlay is safe when every file below it was."""
+"""Safe is relative to what was declared: an image is safe when every other file that it reads was."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .chain import Link, backing_path
+from .chain import Link, backing_path, follows
 from .facts import Finding
 
 REFUSED = ("unsafe", "error")
+# Findings that say no more than that a file is read: gone when that file was declared.
+DECLARABLE = ("backing-file", "data-file", "extent-file", "parent-file")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Verdict:
 
 
 def verdict(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) -> Verdict:
-    """Judge a chain; allowed_backing are the real paths that the caller or our record named."""
+    """Judge a chain; allowed_backing are the paths of files that the caller or our record named."""
     allowed = {os.path.realpath(path) for path in allowed_backing}
     kept = [
         (link.path, found) for link in chain for found in link.facts.findings if not _declared(link, found, allowed)
@@ -43,11 +45,10 @@ def refusals(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) ->
 
 
 def _declared(link: Link, found: Finding, allowed: Collection[str]) -> bool:
-    """A backing file that was declared is no finding any more; everything else stays."""
-    backing = link.facts.backing
+    """A file that was declared is no finding any more; everything else stays."""
     return (
-        found.rule == "backing-file"
-        and backing is not None
-        and bool(backing.name)
-        and os.path.realpath(backing_path(link.path, backing.name)) in allowed
+        found.rule in DECLARABLE
+        and bool(found.file)
+        and follows(str(found.file))
+        and os.path.realpath(backing_path(link.path, str(found.file))) in allowed
     )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""VDI (VirtualBox); every offset is little endian.
+"""VDI: VirtualBox' own header, VDIHEADER1 and VDIHEADER1PLUS of its source (src/VBox/Storage/VDICore.h); little endian.
 
 Offset  Size  Field                      Offset  Size  Field
   0x40     4  signature 0xbeda107f        0x170     8  disk size
@@ -14,6 +14,7 @@ Offset  Size  Field                      Offset  Size  Field
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 from .facts import Draft
@@ -89,7 +90,11 @@ def _describe(draft: Draft, header: Header) -> None:
         "flags": header.flags,
         "blocks": header.blocks,
         "blocks_allocated": header.allocated,
-        "image_id": header.image_id.hex(),
+        "geometry": [header.cylinders, header.heads, header.sectors],
+        "image_id": _id(header.image_id),
+        "snapshot_id": _id(header.snapshot_id),
+        "link_id": _id(header.link_id),
+        "parent_id": _id(header.parent_id),
         "tables_checked": True,
     }
     if header.kind in (3, 4) or header.link_id != NO_ID or header.parent_id != NO_ID:
@@ -99,6 +104,11 @@ def _describe(draft: Draft, header: Header) -> None:
                 "A differencing VDI needs a parent that QEMU cannot follow; merge it with VBoxManage first.",
             )
         )
+
+
+def _id(data: bytes) -> str | None:
+    """As VirtualBox shows it; nothing where there is none."""
+    return str(uuid.UUID(bytes_le=data)) if data != NO_ID else None
 
 
 def _check_fields(header: Header) -> None:
@@ -129,6 +139,10 @@ def _walk(image: Reader, draft: Draft, header: Header) -> None:
         used = set(values) - {UNUSED, DISCARDED}
         last, seen = max(used | {last}), seen + len(used)
         stored += len(values) - values.count(UNUSED) - values.count(DISCARDED)
+    if last >= header.blocks:
+        draft.findings.append(
+            finding("table-bounds", f"The block map names block {last}, and the image has {header.blocks}.")
+        )
     if stored > seen:
         draft.findings.append(finding("shared-table", "Entries of the block map share blocks, an expansion bomb."))
     if last >= 0:

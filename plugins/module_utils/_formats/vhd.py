@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """VHD, which QEMU calls vpc: fixed (footer only), dynamic and differencing disks.
 
+After Microsoft's Virtual Hard Disk Image Format Specification 1.0.
+
 Footer (512 bytes, big endian)           Dynamic header (1024 bytes, big endian)
      0     8  "conectix"                      0     8  "cxsparse"
     16     8  offset of dynamic header       16     8  block table offset
@@ -17,6 +19,7 @@ Footer (512 bytes, big endian)           Dynamic header (1024 bytes, big endian)
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 from .facts import Draft
@@ -33,11 +36,14 @@ from .reader import (
     unchecked,
 )
 from .rules import finding
+from .vhd_parent import parent_of
+from .vhd_places import check_places
 
 COOKIE, SPARSE_COOKIE = b"conectix", b"cxsparse"
 LAYOUT = ">8sIIQI4sI4sQQHBBII16sB"
-SPARSE_LAYOUT = ">8sQQIIII16sII512s"
+SPARSE_LAYOUT = ">8sQQIIII"
 SPARSE_SIZE = 1024
+VERSION = 0x00010000
 VARIANTS = {2: "fixed", 3: "dynamic", 4: "differencing"}
 UNUSED = 0xFFFFFFFF
 CHECKSUM_AT, SPARSE_CHECKSUM_AT = 64, 36
@@ -46,6 +52,8 @@ CHECKSUM_AT, SPARSE_CHECKSUM_AT = 64, 36
 GEOMETRY_CREATORS = (b"vpc ", b"qemu")
 MAX_GEOMETRY_SECTORS = 65535 * 16 * 255
 MAX_SECTORS = 0xFF000000
+# Larger blocks are in no specification; VHDX ends there too.
+MAX_BLOCK = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -73,10 +81,19 @@ class Footer:
     @property
     def virtual_size(self) -> int:
         """The size in bytes: by geometry for some creators, unless it is the largest geometry, else the size field."""
-        by_geometry = self.cylinders * self.heads * self.sectors
-        if self.creator not in GEOMETRY_CREATORS or by_geometry == MAX_GEOMETRY_SECTORS:
-            return self.current_size // SECTOR * SECTOR
-        return by_geometry * SECTOR
+        if self.by_geometry:
+            return self.geometry_sectors * SECTOR
+        return self.current_size // SECTOR * SECTOR
+
+    @property
+    def geometry_sectors(self) -> int:
+        """The sectors that the geometry reaches."""
+        return self.cylinders * self.heads * self.sectors
+
+    @property
+    def by_geometry(self) -> bool:
+        """Whether the geometry is the size."""
+        return self.creator in GEOMETRY_CREATORS and self.geometry_sectors != MAX_GEOMETRY_SECTORS
 
 
 def footer_places(image: Reader) -> list[int]:
@@ -102,6 +119,8 @@ def parse(image: Reader, draft: Draft) -> None:
     _check(draft, data, CHECKSUM_AT, footer.checksum, what="footer")
     if footer.kind not in VARIANTS or (footer.kind == 2) != (places[0] != 0):
         raise Malformed("malformed-header", f"A VHD footer of type {footer.kind} at byte {places[0]} is not allowed.")
+    if footer.version != VERSION:
+        raise Malformed("unsupported-variant", f"The VHD has format version {footer.version:#x}; only 1.0 is known.")
     if footer.kind == 2:
         check_end(image, draft, end=draft.virtual_size + SECTOR, what="fixed VHD")
         return
@@ -121,12 +140,17 @@ def _describe(draft: Draft, footer: Footer) -> None:
     draft.dirty = bool(footer.saved_state)
     draft.header = {
         "creator": footer.creator.decode("latin-1").rstrip(" \0"),
+        "creator_version": footer.creator_version,
+        "creator_os": footer.creator_os.decode("latin-1").rstrip(" \0"),
+        "timestamp": footer.timestamp,
+        "size_by_geometry": footer.by_geometry,
         "current_size": footer.current_size,
         "original_size": footer.original_size,
         "geometry": [footer.cylinders, footer.heads, footer.sectors],
         "features": footer.features,
         "version": footer.version,
-        "unique_id": footer.unique_id.hex(),
+        "unique_id": str(uuid.UUID(bytes=footer.unique_id)),
+        "saved_state": bool(footer.saved_state),
     }
     if footer.kind == 4:
         draft.findings.append(
@@ -152,13 +176,13 @@ def _check(draft: Draft, data: bytes, checksum_at: int, wanted: int, *, what: st
 
 def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
     data = image.exact(footer.data_offset, SPARSE_SIZE, what="dynamic VHD header")
-    cookie, _next, table, _version, count, block, checksum, _id, _time, _zero, name = image.unpack(
+    cookie, _next, table, _version, count, block, checksum = image.unpack(
         SPARSE_LAYOUT, footer.data_offset, what="dynamic VHD header"
     )
     if cookie != SPARSE_COOKIE:
         raise Malformed("malformed-header", f"There is no dynamic VHD header at byte {footer.data_offset}.")
     _check(draft, data, SPARSE_CHECKSUM_AT, checksum, what="dynamic header")
-    if not power_of_two(block) or block < SECTOR:
+    if not power_of_two(block) or not SECTOR <= block <= MAX_BLOCK:
         raise Malformed("malformed-header", f"The VHD gives a block size of {block} bytes.")
     draft.cluster_size = block
     if count * block < draft.virtual_size:
@@ -167,27 +191,26 @@ def _parse_dynamic(image: Reader, draft: Draft, footer: Footer) -> None:
         )
     if count * 4 > MAP_BUDGET:
         unchecked(draft, what="block table")
-    draft.header["parent"] = _parent(name) if footer.kind == 4 else None
+    draft.header.update(parent=parent_of(image, data) if footer.kind == 4 else None, table_entries=count)
     check_virtual_size(draft)
-    _walk(image, draft, table, count)
+    own = [(0, SECTOR), (footer.data_offset, SPARSE_SIZE), (table, count * 4)]
+    _walk(image, draft, own)
 
 
-def _parent(name: bytes) -> str | None:
-    return name.decode("utf-16-be", "replace").split("\0", 1)[0] or None
-
-
-def _walk(image: Reader, draft: Draft, table: int, count: int) -> None:
-    """A used entry is the sector of a block's bitmap, the block's data follow it."""
-    block = draft.cluster_size or 0
+def _walk(image: Reader, draft: Draft, own: list[tuple[int, int]]) -> None:
+    """A used entry is the sector of a block's bitmap, the block's data follow it; `own` are headers and table."""
+    block, (table, length) = draft.cluster_size or 0, own[-1]
     bitmap = -(-(block // SECTOR // 8) // SECTOR) * SECTOR
-    last, stored, seen = -1, 0, 0
-    for data in image.chunks(table, min(count * 4, MAP_BUDGET), what="block table"):
+    places, stored, seen = set[int](), 0, 0
+    for data in image.chunks(table, min(length, MAP_BUDGET), what="block table"):
         values = entries(data, code="I", big_endian=True)
         used = set(values) - {UNUSED}
-        last, seen = max(used | {last}), seen + len(used)
+        places, seen = places | used, seen + len(used)
         stored += len(values) - values.count(UNUSED)
-    if stored > seen:
+    if stored > seen or stored > len(places):
         draft.findings.append(finding("shared-table", "Entries of the block table share blocks, an expansion bomb."))
-    if last >= 0:
-        check_end(image, draft, end=last * SECTOR + bitmap + block, what="last block")
+    if places:
+        check_end(image, draft, end=max(places) * SECTOR + bitmap + block, what="last block")
         check_capacity(draft, stored=stored * block, available=image.size)
+        areas = [(at // SECTOR, -(-(at % SECTOR + size) // SECTOR)) for at, size in own]
+        check_places(draft, places, length=(bitmap + block) // SECTOR, areas=areas, what="block table")

@@ -71,6 +71,7 @@ def _check_parent(draft: Draft, settings: dict[str, str]) -> None:
                 "backing-file",
                 f"The image reads the parent '{name or 'without a name'}', which was "
                 "not declared; declare it or use a flat copy.",
+                file=name,
             )
         )
 

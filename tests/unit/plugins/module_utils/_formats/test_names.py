@@ -22,7 +22,7 @@ def test_vhd_and_vpc_are_one_format(name: str) -> None:
     assert (canonical_format(name), qemu_driver(name)) == ("vhd", "vpc")
 
 
-@pytest.mark.parametrize("name", ["", "qed", "luks", "nbd", "json:{}", "file"])
+@pytest.mark.parametrize("name", ["", "parallels", "qcow", "nbd", "json:{}", "file"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(InvalidOption, match=r"^src_format: .*raw, qcow2, vmdk, vhd, vhdx, vdi"):
         canonical_format(name, option="src_format")
