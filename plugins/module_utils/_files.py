@@ -81,6 +81,12 @@ def partial_path(path: str, *, suffix: str = "") -> str:
     return os.path.join(folder, _PARTIAL.format(name=name, suffix=suffix))
 
 
+def is_partial(path: str) -> bool:
+    """Whether `path` has a hidden name as `partial_path` gives."""
+    name = os.path.basename(path)
+    return name.startswith(".") and _PARTIAL.format(name="", suffix="")[1:] in name
+
+
 def require_folder(path: str, *, option: str) -> None:
     """Raise NotFound unless the folder that shall hold `path` exists, InvalidOption when the name leaves no room for ours."""
     folder = os.path.dirname(path) or "/"

@@ -1,61 +1,59 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starting a job, joining it, waiting for its end."""
+"""A job as who starts it sees it: starting it, joining it, waiting for its end.
+
+What only a job that really starts or ends needs is imported there: most runs find nothing to do.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
-from .. import _errors
 from .._commands import Commands
-from .._errors import Conflict, EngineError, ImageOpsError, TimedOut
-from .._faults import FAULT_VARIABLE
-from .._files import STATE_VARIABLE
+from .._errors import Conflict, EngineError, ImageOpsError
 from .._locks import try_lock
+from .attended import PATIENCE, Pending, attended
 from .clock import Clock
-from .helper import helper_program
+from .lease import CALLER, CANCEL, Lease, grant, lease_of, renew, share
 from .state import (
-    CANCELLED,
-    DONE,
     FAILED,
+    SESSION,
     STARTING,
+    UNIT,
     JobState,
     digest,
     job_dir,
     job_id,
     log_tail,
     read_state,
+    unit_name,
     write_request,
     write_state,
 )
 
-UNIT, SESSION = "systemd-run", "setsid"
 _START_SECONDS = 30.0
-_UNIT_SECONDS = 10.0
 _INTERVAL = 0.25
+_RENEW_SECONDS = 1.0
 _NO_LIMIT = 10 * 365 * 86400.0
-
-
-class JobDied(EngineError):
-    """A job ended without saying how: it was killed, or its host went down."""
 
 
 @dataclass(frozen=True)
 class Job:
     """A piece of long work: `kind` names the sort of work, `target` the object it writes, `params` what it gets.
 
-    `entry` is the module whose main() the helper runs. Two jobs with equal params are the same work.
+    `entry` is the module whose main() the helper runs. Two jobs with equal params are the same work. `secrets` reach the
+    work as `params["secrets"]`; they are never written to a file, and tell no two jobs apart.
     """
 
     kind: str
     target: str
     params: dict[str, Any]
     entry: str
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def id(self) -> str:
@@ -77,10 +75,15 @@ def running(job: Job, clock: Clock) -> JobState | None:
     One that was started a moment ago counts, though it doesn't hold its lock yet.
     """
     state = read_state(job.id)
-    if state is None or state.ended:
-        return None
+    return state if state is not None and is_running(state, job.lock, clock) else None
+
+
+def is_running(state: JobState, lock: str, clock: Clock) -> bool:
+    """Whether the job of `state`, which holds `lock` while it works, hasn't ended and hasn't died."""
+    if state.ended:
+        return False
     starting = state.status == STARTING and 0 <= clock.time() - state.started < _START_SECONDS
-    return state if starting or _is_held(job.lock) else None
+    return starting or _is_held(lock)
 
 
 def _is_held(lock: str) -> bool:
@@ -91,15 +94,18 @@ def _is_held(lock: str) -> bool:
     return False
 
 
-def join(job: Job, clock: Clock, *, timeout: float | None = None) -> bool:
+def join(job: Job, clock: Clock, *, timeout: float | None = None, lease: Lease | None = None) -> bool:
     """Wait for the end of `job` when it runs already; False when it doesn't.
 
     Raises Conflict when a job with other params writes the same target, and the job's own error when it fails.
     """
+    from .waiting import JobDied
+
     state = running(job, clock)
     if state is None:
         return False
     _require_same(job, state)
+    share(job.id, lease or Lease())
     try:
         finish(job, clock, timeout=timeout)
     except JobDied:
@@ -110,7 +116,7 @@ def join(job: Job, clock: Clock, *, timeout: float | None = None) -> bool:
 def _require_same(job: Job, state: JobState) -> None:
     if state.request == digest(job.params):
         return
-    stop = f"systemctl stop {_unit(state.id)}" if state.launcher == UNIT else f"kill {state.pid}"
+    stop = f"systemctl stop {unit_name(state.id)}" if state.launcher == UNIT else f"kill {state.pid}"
     raise Conflict(
         f"{job.target} is being written by the job {state.id} with other options ({state.percent:g} % of phase "
         f"'{state.phase}' done); run the task again when it has ended, or stop it with '{stop}'.",
@@ -118,7 +124,7 @@ def _require_same(job: Job, state: JobState) -> None:
     )
 
 
-def start(job: Job, clock: Clock, commands: Commands) -> JobState:
+def start(job: Job, clock: Clock, commands: Commands, *, lease: Lease | None = None) -> JobState:
     """Start `job`, unless it runs already, and wait until it works (it holds its lock) or has ended.
 
     Raises Conflict when a job with other params writes the same target.
@@ -126,15 +132,43 @@ def start(job: Job, clock: Clock, commands: Commands) -> JobState:
     current = running(job, clock)
     if current is not None:
         _require_same(job, current)
+        share(job.id, lease or Lease())
         return current
+    return _start_new(job, clock, commands, lease or Lease())
+
+
+def _start_new(job: Job, clock: Clock, commands: Commands, lease: Lease) -> JobState:
+    from .handover import handed_over
+    from .helper import helper_program
+    from .leaves import remove_leaves
+    from .starters import start_session, start_unit
+    from .tidying import tidy_jobs
+
+    if lease.on_interrupt == CANCEL and not CALLER.lives():
+        raise EngineError(f"Nobody waits for this task any more, so no job was started for {job.target}.")
+    dead = read_state(job.id)
+    if dead is not None:
+        remove_leaves(dead.leaves)
+    tidy_jobs(clock)
     launcher = launcher_here()
-    state = JobState(id=job.id, kind=job.kind, request=digest(job.params), launcher=launcher, started=clock.time())
+    state = JobState(
+        id=job.id,
+        kind=job.kind,
+        request=digest(job.params),
+        launcher=launcher,
+        started=clock.time(),
+        target=job.target,
+        on_interrupt=lease.on_interrupt,
+        lease_timeout=lease.timeout,
+    )
     argv = [sys.executable, "-I", helper_program(job.entry), job_dir(job.id)]
-    write_request(job.id, {"kind": job.kind, "params": job.params, "lock": job.lock})
+    write_request(job.id, {"kind": job.kind, "params": job.params, "lock": job.lock, "secrets": sorted(job.secrets)})
+    grant(job.id, lease)
     write_state(state)
     try:
-        alive = _start_unit(argv, job.id, clock, commands) if launcher == UNIT else _start_session(argv, job.id)
-        return _begun(job, clock, alive)
+        with handed_over(job.id, job.secrets):
+            alive = start_unit(argv, job.id, clock, commands) if launcher == UNIT else start_session(argv, job.id)
+            return _begun(job, clock, alive)
     except ImageOpsError:
         # A helper that comes too late sees this and goes.
         write_state(replace(state, status=FAILED))
@@ -165,77 +199,36 @@ def _status(job: Job) -> str:
     return state.status if state else STARTING
 
 
-def _unit(identifier: str) -> str:
-    return f"imageops-job-{identifier}"
-
-
-def _start_unit(argv: list[str], identifier: str, clock: Clock, commands: Commands) -> Callable[[], bool]:
-    """A transient unit: it outlives the login session, and its control group takes every engine with it."""
-    log = os.path.join(job_dir(identifier), "log")
-    options = ["--quiet", "--collect", f"--unit={_unit(identifier)}", f"--description=imageops.fleet job {identifier}"]
-    options += [
-        "--property=Type=exec",
-        f"--property=StandardOutput=truncate:{log}",
-        f"--property=StandardError=append:{log}",
-    ]
-    options += [
-        f"--setenv={name}={os.environ[name]}" for name in (STATE_VARIABLE, FAULT_VARIABLE) if name in os.environ
-    ]
-
-    def started() -> bool:
-        try:
-            commands.output(["systemd-run", *options, *argv])
-        except EngineError as error:
-            # The unit of the last job on this target goes a moment after its process.
-            if "already loaded" in str(error) or "already exists" in str(error):
-                return False
-            raise
-        return True
-
-    if not clock.wait_until(started, _UNIT_SECONDS):
-        raise EngineError(f"The unit {_unit(identifier)} of an earlier job does not end; look at it with systemctl.")
-    return lambda: True
-
-
-def _start_session(argv: list[str], identifier: str) -> Callable[[], bool]:
-    """Without systemd: a session of its own, which a hang-up of ours does not reach."""
-    with open(os.path.join(job_dir(identifier), "log"), "w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
-        )
-    return lambda: process.poll() is None
-
-
 def finish(job: Job, clock: Clock, *, timeout: float | None = None) -> JobState:
     """Wait for the end of a running job; its state.
 
-    Raises TimedOut after `timeout` seconds (the job goes on), the job's own error, or JobDied.
+    Raises TimedOut after `timeout` seconds (the job goes on), the job's own error, or JobDied. In attended mode Pending,
+    soon, when the job goes on.
     """
-    if not clock.wait_until(lambda: running(job, clock) is None, timeout or _NO_LIMIT, interval=_INTERVAL):
-        state = read_state(job.id)
-        raise TimedOut(
-            f"The job {job.id} has not ended within {timeout:g} seconds ({state.percent if state else 0:g} % done); it goes on, "
-            f"and the next run of this task joins it.",
-            job=job.id,
-        )
-    return _result(job, read_state(job.id))
+    from .waiting import ended_state, timed_out
+
+    waits = attended()
+    renewed = clock.now()
+
+    def ended() -> bool:
+        nonlocal renewed
+        if clock.now() - renewed >= _RENEW_SECONDS:
+            renewed = clock.now()
+            _ask_for(job.id)
+        return running(job, clock) is None
+
+    most = timeout or _NO_LIMIT
+    if clock.wait_until(ended, most if waits is None else min(most, PATIENCE), interval=_INTERVAL):
+        return ended_state(read_state(job.id), job.id, job.target)
+    if waits is None or most <= PATIENCE:
+        raise timed_out(job.id, most)
+    state = read_state(job.id)
+    raise Pending(job.id, pid=state.pid if state else 0, timeout=timeout)
 
 
-def _result(job: Job, state: JobState | None) -> JobState:
-    if state is not None and state.status == DONE:
-        return state
-    if state is not None and state.error:
-        raise error_of(state)
-    stopped = state is not None and state.status == CANCELLED
-    kind, how = (EngineError, "was stopped") if stopped else (JobDied, "died")
-    raise kind(
-        f"The job {job.id} {how} before {job.target} was finished; the target is as it was, and the next run starts again. "
-        f"{log_tail(job.id)}".strip(),
-        job=job.id,
-    )
-
-
-def error_of(state: JobState) -> ImageOpsError:
-    """The error that ended a job, as the class it was raised as."""
-    kind = getattr(_errors, str(state.error.get("type")), EngineError)
-    return kind(str(state.error.get("message")), **{**state.error.get("details", {}), "job": state.id})
+def _ask_for(identifier: str) -> None:
+    """Renew the lease of a job as long as our caller lives."""
+    if CALLER.lives():
+        renew(identifier)
+    elif lease_of(identifier).on_interrupt == CANCEL:
+        raise EngineError(f"Nobody waits for this task any more, so its job {identifier} stops.", job=identifier)

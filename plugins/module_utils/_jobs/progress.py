@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .clock import Clock
+from .leaves import require_ours
 from .state import JobState, write_state
 
 _INTERVAL = 0.5
@@ -22,6 +25,7 @@ class Progress:
 
     def phase(self, name: str, *, total: int = 0) -> None:
         """A new part of the work begins; `total` is its size in bytes, 0 when unknown."""
+        self.end_phase()
         self._phase_started = self._clock.now()
         self._state.phase, self._state.total = name, total
         self._state.percent, self._state.done = 0.0, 0
@@ -40,7 +44,31 @@ class Progress:
         if self._clock.now() - self._written >= _INTERVAL:
             self._write()
 
-    def _write(self) -> None:
+    def end_phase(self) -> None:
+        """Keep how the phase went, when there is one."""
+        state = self._state
+        if state.phase:
+            state.phases.append(phase_facts(state.phase, state.done, self._clock.now() - self._phase_started))
+
+    def leaves(self, *paths: str) -> None:
+        """From now on just `paths` are what to clean should the job die: call it before the first of them is made.
+
+        They are removed when the job ends in whatever way: by itself, and after a SIGKILL by the next run of the job, or when it is
+        cancelled. Only hidden partial names and what lies in the state directory can be named. So what shall stay for
+        the next run (a download to resume) isn't named here.
+        """
+        for path in paths:
+            require_ours(path)
+        self._state.leaves = list(paths)
+        self._write(durable=True)
+
+    def _write(self, *, durable: bool = False) -> None:
         self._written = self._clock.now()
         self._state.updated = self._clock.time()
-        write_state(self._state)
+        write_state(self._state, durable=durable)
+
+
+def phase_facts(name: str, done: int, seconds: float) -> dict[str, Any]:
+    """How a phase went; the rate is bytes a second, None when no bytes were counted."""
+    rate = round(done / seconds, 1) if done and seconds > 0 else None
+    return {"name": name, "bytes": done, "seconds": round(seconds, 3), "rate": rate}

@@ -4,7 +4,7 @@
 """The state file of a job: what it does, how far it is, how it ended.
 
 A job lives in `<state dir>/jobs/<id>/`: `request.json` (what to do), `state.json` (this file's subject, written
-whole each time), `log` (what the helper printed). All are 0600: a request may hold paths that others needn't see.
+whole each time), `log` (what the helper printed), `lease` (lease.py). All are 0600: a request may hold paths that others needn't see.
 """
 
 from __future__ import annotations
@@ -15,18 +15,25 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .._files import state_dir, write_bytes
+from .._files import state_dir, state_top, write_bytes
 
 STARTING = "starting"
 RUNNING = "running"
 DONE = "done"
 FAILED = "failed"
 CANCELLED = "cancelled"
+# How a job was started.
+UNIT, SESSION = "systemd-run", "setsid"
 
 
 @dataclass
 class JobState:
-    """How a job stands. Sizes are bytes, times are seconds since the epoch, rate is bytes a second, eta seconds."""
+    """How a job stands. Sizes are bytes, times are seconds since the epoch, rate is bytes a second, eta seconds.
+
+    `target` is the object that it writes; `leaves` are the paths to clean when it dies; `phases` are those that ended, each
+    with name, bytes, seconds and rate; `reason` says why it was cancelled. `on_interrupt` and `lease_timeout` say what
+    becomes of it when nobody asks for it any more.
+    """
 
     id: str
     kind: str
@@ -44,6 +51,12 @@ class JobState:
     updated: float = 0.0
     result: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] = field(default_factory=dict)
+    target: str = ""
+    leaves: list[str] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+    on_interrupt: str = "detach"
+    lease_timeout: int = 60
 
     @property
     def ended(self) -> bool:
@@ -53,6 +66,11 @@ class JobState:
 def job_id(kind: str, target: str) -> str:
     """The id of the job that writes `target`: one object, one job."""
     return f"{kind}-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}"
+
+
+def unit_name(identifier: str) -> str:
+    """The systemd unit that a job runs as."""
+    return f"imageops-job-{identifier}"
 
 
 def digest(request: dict[str, Any]) -> str:
@@ -65,28 +83,33 @@ def job_dir(identifier: str) -> str:
     return state_dir("jobs", identifier)
 
 
-def _write(path: str, data: dict[str, Any]) -> None:
-    """Replace a small JSON file; it only has to survive the process, so nothing is flushed."""
-    write_bytes(path, json.dumps(data, sort_keys=True, default=str).encode(), durable=False)
+def job_path(identifier: str, *names: str) -> str:
+    """The path of the job's folder, or of a file in it; nothing is made."""
+    return os.path.join(state_top(), "jobs", identifier, *names)
+
+
+def _write(path: str, data: dict[str, Any], *, durable: bool = False) -> None:
+    """Replace a small JSON file; most only have to survive the process, so they aren't flushed."""
+    write_bytes(path, json.dumps(data, sort_keys=True, default=str).encode(), durable=durable)
 
 
 def _read(path: str) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as stream:
             loaded = json.load(stream)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return loaded if isinstance(loaded, dict) else None
 
 
-def write_state(state: JobState) -> None:
-    """Write the state file."""
-    _write(os.path.join(job_dir(state.id), "state.json"), asdict(state))
+def write_state(state: JobState, *, durable: bool = False) -> None:
+    """Write the state file; a `durable` one survives a power cut."""
+    _write(os.path.join(job_dir(state.id), "state.json"), asdict(state), durable=durable)
 
 
 def read_state(identifier: str) -> JobState | None:
     """The state of a job, None when there never was one (or a later version wrote it)."""
-    loaded = _read(os.path.join(job_dir(identifier), "state.json"))
+    loaded = _read(job_path(identifier, "state.json"))
     known = set(JobState.__dataclass_fields__)
     if loaded is None or not {"id", "kind", "request"} <= set(loaded) <= known:
         return None
@@ -109,7 +132,7 @@ def read_request(directory: str) -> dict[str, Any]:
 def log_tail(identifier: str, *, lines: int = 5) -> str:
     """The last lines of a job's log."""
     try:
-        with open(os.path.join(job_dir(identifier), "log"), encoding="utf-8", errors="replace") as stream:
+        with open(job_path(identifier, "log"), encoding="utf-8", errors="replace") as stream:
             return "".join(stream.readlines()[-lines:]).strip()
     except FileNotFoundError:
         return ""

@@ -8,16 +8,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from typing import Any, Callable
 
 from .._errors import EngineError, ImageOpsError, InUse, system_error
 from .._locks import wait_for_lock
 from .clock import Clock
+from .handover import masked, take_over
+from .lease import expired
+from .leaves import remove_leaves
 from .progress import Progress
 from .state import CANCELLED, DONE, FAILED, RUNNING, JobState, read_request, read_state, write_state
 
 Work = Callable[[dict[str, Any], Progress, int], dict[str, Any]]
 _LOCK_SECONDS = 20.0
+_LEASE_SECONDS = 1.0
 
 
 class _Stopped(BaseException):
@@ -33,7 +38,8 @@ def _stop(signum: int, frame: Any) -> None:
 def run_job(directory: str, work: Work) -> int:
     """Do the job in `directory`; the exit code.
 
-    The work function gets the params, a Progress, and the descriptor of the lock, which every engine it starts must inherit.
+    The work function gets the params (with the job's secrets, if it has any, as `secrets`), a Progress, and the descriptor
+    of the lock, which every engine it starts must inherit.
     """
     request = read_request(directory)
     state = read_state(os.path.basename(directory))
@@ -45,11 +51,17 @@ def run_job(directory: str, work: Work) -> int:
         return 1
     signal.signal(signal.SIGTERM, _stop)
     clock = Clock()
+    secrets: dict[str, Any] = {}
+    over = threading.Event()
     try:
+        secrets = take_over(directory) if request.get("secrets") else {}
         lock = _take_lock(request["lock"], clock)
         state.status, state.pid = RUNNING, os.getpid()
         write_state(state)
-        state.result = work(request["params"], Progress(state, clock), lock)
+        _watch_lease(state, clock, over)
+        progress = Progress(state, clock)
+        state.result = work({**request["params"], **({"secrets": secrets} if secrets else {})}, progress, lock)
+        progress.end_phase()
         state.status, state.percent, state.eta = DONE, 100.0, 0.0
     except _Stopped:
         state.status = CANCELLED
@@ -58,11 +70,35 @@ def run_job(directory: str, work: Work) -> int:
     except OSError as error:
         _fail(state, system_error(error))
     finally:
+        over.set()
         if not state.ended:
             _fail(state, EngineError(f"The job {state.id} ended unexpectedly; its log is {directory}/log."))
-        state.updated = clock.time()
-        write_state(state)
+        _end(state, clock, secrets)
     return 0 if state.status == DONE else 1
+
+
+def _end(state: JobState, clock: Clock, secrets: dict[str, Any]) -> None:
+    """Clean what the work left, and write the last state."""
+    remove_leaves(state.leaves)
+    state.leaves = []
+    state.error, state.result = masked(state.error, secrets), masked(state.result, secrets)
+    state.updated = clock.time()
+    write_state(state)
+
+
+def _watch_lease(state: JobState, clock: Clock, over: threading.Event) -> None:
+    """From now on stop this process, as SIGTERM does, when nobody has asked for the job in time."""
+    main = threading.main_thread().ident
+
+    def watch() -> None:
+        while not over.wait(_LEASE_SECONDS):
+            lease = expired(state.id, clock)
+            if lease is not None and main is not None:
+                state.reason = f"nobody asked for it for {lease.timeout} seconds"
+                signal.pthread_kill(main, signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _fail(state: JobState, error: ImageOpsError) -> None:

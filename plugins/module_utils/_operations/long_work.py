@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from .._errors import InvalidOption
-from .._jobs.launch import Job, finish, start
+from .._jobs.attended import attended
+from .._jobs.launch import Job, finish, join, running, start
+from .._jobs.lease import Lease, require_lease
+from .._jobs.state import read_state
 from .._plan import Step
 from .operation import Tools
 
@@ -16,20 +19,35 @@ from .operation import Tools
 def job_step(title: str, job: Job, tools: Tools, *, params: dict[str, Any], info: dict[str, Any]) -> Step:
     """The step that does `job` and puts its facts into `info["job"]`.
 
-    `params` are the item's options: of them `timeout` (seconds, 0 for no limit) is for waiting.
+    `params` are the item's options: of them `timeout` (seconds, 0 for no limit) is for waiting, and `on_interrupt` and
+    `lease_timeout` say what becomes of the job when nobody waits any more.
     """
 
     def run() -> None:
-        began = tools.clock.now()
-        start(job, tools.clock, tools.commands)
-        state = finish(job, tools.clock, timeout=params["timeout"] or None)
-        seconds = round(tools.clock.now() - began, 3)
-        info["job"] = {"id": state.id, "launcher": state.launcher, "seconds": seconds, **state.result}
+        from .._jobs.waiting import ended_state, job_facts
+
+        if job.id in (attended() or {}) and running(job, tools.clock) is None:
+            # This task has waited for it already.
+            info["job"] = job_facts(ended_state(read_state(job.id), job.id, job.target))
+            return
+        start(job, tools.clock, tools.commands, lease=lease_of_task(params))
+        info["job"] = job_facts(finish(job, tools.clock, timeout=params["timeout"] or None))
 
     return Step(title, run)
 
 
+def join_job(job: Job, tools: Tools, *, params: dict[str, Any]) -> bool:
+    """Wait for the end of `job` when it runs already; False when it doesn't. `params` as for `job_step`."""
+    return join(job, tools.clock, timeout=params["timeout"] or None, lease=lease_of_task(params))
+
+
+def lease_of_task(params: dict[str, Any]) -> Lease:
+    """What the task wants for its jobs."""
+    return Lease(params["on_interrupt"], params["lease_timeout"])
+
+
 def check_timeout(params: dict[str, Any]) -> None:
-    """Raise InvalidOption for a time that can't be waited."""
+    """Raise InvalidOption for times that can't be waited."""
     if params["timeout"] < 0:
         raise InvalidOption(f"timeout: {params['timeout']} seconds can't be waited; give 0 for no limit, or more.")
+    require_lease(lease_of_task(params))

@@ -65,6 +65,11 @@ def nothing_to_join(item: dict[str, Any], tools: Tools) -> bool:
     return False
 
 
+def no_job(item: dict[str, Any], tools: Tools) -> str | None:
+    """For operations that aren't jobs."""
+    return None
+
+
 @dataclass(frozen=True)
 class Operation:
     """An operation for the runner.
@@ -72,13 +77,15 @@ class Operation:
     `plan` looks and decides for one item and never writes. `result` is the key of the result list. `locks` names what
     is locked before looking. `join` waits for a running job that does just this item, and says whether there was one.
     `parallel` is how many items are applied at once, unless the task's option of that name says otherwise. `expand`
-    (queries) makes of one item those that the host has.
+    (queries) makes of one item those that the host has. `job_id` names the job that the item is done by, from its options
+    alone: the source isn't read.
     """
 
     plan: Callable[[dict[str, Any], Tools], Plan]
     result: str
     locks: Callable[[dict[str, Any], Tools], Iterable[str]] = no_locks
     join: Callable[[dict[str, Any], Tools], bool] = nothing_to_join
+    job_id: Callable[[dict[str, Any], Tools], str | None] = no_job
     parallel: int = 1
     expand: Callable[[dict[str, Any], Tools], Iterable[dict[str, Any]]] = just_itself
     lock_timeout: float = field(default=60.0)

@@ -20,7 +20,8 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     NoSpace,
     TimedOut,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import helper as helper_file
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch, waiting
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, read_state, write_state
@@ -38,7 +39,7 @@ def helper(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     program.write_text(
         f"import runpy, sys\nsys.argv.insert(1, {tree!r})\nrunpy.run_path({str(UNIT / 'job_kinds.py')!r}, run_name='__main__')\n"
     )
-    monkeypatch.setattr(launch, "helper_program", lambda entry: str(program))
+    monkeypatch.setattr(helper_file, "helper_program", lambda entry: str(program))
     yield
     for path in (state_dir / "jobs").glob("*"):
         state = read_state(path.name)
@@ -141,7 +142,7 @@ def test_a_bug_points_at_the_log(tmp_path: Path) -> None:
 def test_one_that_is_killed_has_died_and_can_be_started_again(tmp_path: Path) -> None:
     wanted = job("die", tmp_path)
     launch.start(wanted, CLOCK, COMMANDS)
-    with pytest.raises(launch.JobDied, match="died before .*target was finished.*last words"):
+    with pytest.raises(waiting.JobDied, match="died before .*target was finished.*last words"):
         launch.finish(wanted, CLOCK)
     assert not launch.join(wanted, CLOCK)
 
@@ -163,12 +164,12 @@ def test_the_engine_dies_with_its_helper(tmp_path: Path) -> None:
     assert CLOCK.wait_until(lambda: trace.exists() and bool(trace.read_text().strip()), 10)
     os.kill(state.pid, signal.SIGKILL)
     assert CLOCK.wait_until(lambda: not lives(int(trace.read_text())), 10)
-    with pytest.raises(launch.JobDied):
+    with pytest.raises(waiting.JobDied):
         launch.finish(wanted, CLOCK)
 
 
 def test_a_helper_that_cannot_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "helper_program", lambda entry: str(tmp_path / "none.py"))
+    monkeypatch.setattr(helper_file, "helper_program", lambda entry: str(tmp_path / "none.py"))
     wanted = job("sleep", tmp_path, seconds=1)
     with pytest.raises(EngineError, match="did not start: .*none.py"):
         launch.start(wanted, CLOCK, COMMANDS)
@@ -181,7 +182,7 @@ def test_a_helper_that_cannot_start_is_told_at_once(tmp_path: Path, monkeypatch:
 )
 def test_errors_keep_their_class(details: dict[str, Any], kind: type[ImageOpsError]) -> None:
     state = JobState("x", "k", "r", error={"message": "m", "details": {"free": 1}, **details})
-    error = launch.error_of(state)
+    error = waiting.error_of(state)
     assert (type(error), str(error), error.details) == (kind, "m", {"free": 1, "job": "x"})
 
 

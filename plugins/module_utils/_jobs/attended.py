@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attended mode: the controller's action plugin waits for jobs, and the module only starts them and takes their ends.
+
+The plugin tells so by an environment variable: a JSON object of the jobs that the task waits for already, by id, as the
+runner described them in an earlier run of the same task; `waited` is how many seconds ago that was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+ATTENDED_VARIABLE = "IMAGEOPS_ATTENDED"
+# A job that ends within this time needs no second run of the module.
+PATIENCE = 1.0
+
+
+class Pending(Exception):
+    """A job goes on after the module's patience; the plugin waits for it. No error, so it is none of ours."""
+
+    def __init__(self, job: str, *, pid: int, timeout: float | None) -> None:
+        super().__init__(f"the job {job} goes on")
+        self.job = job
+        self.pid = pid
+        self.timeout = timeout or 0.0
+
+
+def attended() -> dict[str, dict[str, Any]] | None:
+    """The jobs that this task waits for, None when no plugin waits: then the module waits itself."""
+    text = os.environ.get(ATTENDED_VARIABLE)
+    if not text:
+        return None
+    loaded = json.loads(text)
+    return {str(key): dict(value) for key, value in loaded.items()}

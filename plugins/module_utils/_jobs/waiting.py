@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a job ended: its facts for the task's result, or its error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _errors
+from .._errors import EngineError, ImageOpsError, TimedOut
+from .state import CANCELLED, DONE, JobState, log_tail, read_state
+
+
+class JobDied(EngineError):
+    """A job ended without saying how: it was killed, or its host went down."""
+
+
+def ended_state(state: JobState | None, identifier: str, target: str) -> JobState:
+    """The state of a job that is done; raises its error when it isn't."""
+    if state is not None and state.status == DONE:
+        return state
+    if state is not None and state.error:
+        raise error_of(state)
+    stopped = state is not None and state.status == CANCELLED
+    kind, how = (EngineError, "was stopped") if stopped else (JobDied, "died")
+    why = f" ({state.reason})" if state is not None and state.reason else ""
+    raise kind(
+        f"The job {identifier} {how}{why} before {target} was finished; the target is as it was, and the next run starts "
+        f"again. {log_tail(identifier)}".strip(),
+        job=identifier,
+    )
+
+
+def error_of(state: JobState) -> ImageOpsError:
+    """The error that ended a job, as the class it was raised as."""
+    kind = getattr(_errors, str(state.error.get("type")), EngineError)
+    return kind(str(state.error.get("message")), **{**state.error.get("details", {}), "job": state.id})
+
+
+def timed_out(identifier: str, seconds: float) -> TimedOut:
+    """The error for a wait that was given up."""
+    state = read_state(identifier)
+    return TimedOut(
+        f"The job {identifier} has not ended within {seconds:g} seconds ({state.percent if state else 0:g} % done); it goes on, "
+        f"and the next run of this task joins it.",
+        job=identifier,
+    )
+
+
+def job_facts(state: JobState) -> dict[str, Any]:
+    """What a task's result tells of a job that is done: bytes and rate are those of the phase that moved most."""
+    phases = sorted(state.phases, key=lambda phase: phase["bytes"])
+    most = phases[-1] if phases else {"bytes": 0, "rate": None}
+    return {
+        "id": state.id,
+        "launcher": state.launcher,
+        "bytes": most["bytes"],
+        "seconds": round(state.updated - state.started, 3),
+        "rate": most["rate"],
+        "phases": state.phases,
+        **state.result,
+    }
