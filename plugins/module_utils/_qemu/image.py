@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._commands import Commands
-from .._errors import EngineError, InvalidOption
-from .._formats.names import qemu_driver
+from .._errors import EngineError
+from .node import Image, Opening, image_arguments, is_block_device, opening
+
+__all__ = ["Checked", "Image", "QemuImg", "convert_arguments", "takes_direct_io"]
 
 PROGRAM = "qemu-img"
 # Out of order and 16 at a time is the fastest durable way on local disks, and the only one that compresses on all cores.
@@ -26,23 +28,6 @@ class Checked:
     checkable: bool
     corrupt: bool = False
     leaks: bool = False
-
-
-@dataclass(frozen=True)
-class Image:
-    """A file and its format; the path is absolute, so QEMU takes it for neither an option nor a protocol."""
-
-    path: str
-    format: str
-
-    def __post_init__(self) -> None:
-        if not os.path.isabs(self.path):
-            raise InvalidOption(f"path: '{self.path}' is not an absolute path.")
-
-    @property
-    def driver(self) -> str:
-        """QEMU's name of the format."""
-        return qemu_driver(self.format)
 
 
 class QemuImg:
@@ -59,13 +44,24 @@ class QemuImg:
             raise EngineError(f"qemu-img does not tell its version: {said[:80]!r}.")
         return tuple(int(part) for part in found.group(1).split("."))
 
-    def create(self, image: Image, *, size: int, options: Sequence[str] = (), backing: Image | None = None) -> None:
+    def create(
+        self,
+        image: Image,
+        *,
+        size: int,
+        options: Sequence[str] = (),
+        backing: Image | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         """Make a new image; `options` come from options.engine_arguments.
 
         A backing file isn't opened (-u): our parsers have read it, and its size is known.
         """
         below = ["-u", "-b", backing.path, "-F", backing.driver] if backing else []
-        self._commands.output([PROGRAM, "create", "-q", "-f", image.driver, *options, *below, image.path, str(size)])
+        with opening(image) as opened:
+            words = [*opened.objects, "-f", image.driver, *options, *opened.key_options(image), *below]
+            argv = [PROGRAM, "create", "-q", *words, image.path, str(size)]
+            self._commands.output(argv, pass_fds=(*pass_fds, *opened.descriptors))
 
     def resize(self, image: Image, *, size: int, shrink: bool = False) -> None:
         """Give an image that nobody has open another size; shrinking cuts off what lies behind."""
@@ -75,7 +71,9 @@ class QemuImg:
     def check(self, image: Image) -> Checked:
         """What qemu-img says about the consistency of an image's tables."""
         try:
-            self._commands.output([PROGRAM, "check", "-q", "-f", image.driver, image.path])
+            with opening(image) as opened:
+                named, operands = image_arguments([image], opened, flags=["-f"])
+                self._commands.output([PROGRAM, "check", "-q", *named, *operands], pass_fds=opened.descriptors)
         except EngineError as error:
             known = {2: Checked(True, corrupt=True), 3: Checked(True, leaks=True), 63: Checked(False)}
             if error.details.get("rc") not in known:
@@ -85,9 +83,10 @@ class QemuImg:
 
     def compare(self, one: Image, other: Image) -> bool:
         """Whether guests see the same bytes; a longer one is the same when its rest is zeros."""
-        argv = [PROGRAM, "compare", "-q", "-f", one.driver, "-F", other.driver, one.path, other.path]
         try:
-            self._commands.output(argv)
+            with opening(one, other) as opened:
+                named, operands = image_arguments([one, other], opened, flags=["-f", "-F"])
+                self._commands.output([PROGRAM, "compare", "-q", *named, *operands], pass_fds=opened.descriptors)
         except EngineError as error:
             if error.details.get("rc") == 1:
                 return False
@@ -102,23 +101,38 @@ def convert_arguments(
     options: Sequence[str] = (),
     compressed: bool = False,
     rate_limit: int | None = None,
+    sparse_size: int | None = None,
     backing: Image | None = None,
     existing: bool = False,
     zeroed: bool = False,
+    opened: Opening | None = None,
 ) -> list[str]:
     """The command that copies `source` into the new file `target`, durably, and prints progress.
 
-    `rate_limit` is in bytes per second. With `existing` the target is a block device or file that keeps its size;
-    `zeroed` says that it reads as zeros, so that none are written.
+    `rate_limit` is in bytes per second; runs of `sparse_size` zero bytes become holes, 0 writes them all. With `existing`
+    the target is a block device or file that keeps its size; `zeroed` says that it reads as zeros, so that none are
+    written. `opened` comes from node.opening() for images that aren't plain.
     """
-    cache = "none" if takes_direct_io(os.path.dirname(target.path)) else "writeback"
+    cache = "none" if is_block_device(target.path) or takes_direct_io(os.path.dirname(target.path)) else "writeback"
     limit = ["-r", str(rate_limit)] if rate_limit else []
+    sparse = [] if sparse_size is None else ["-S", str(sparse_size)]
     below = ["-B", backing.path, "-F", backing.driver] if backing else []
     flags = [*(["-c"] if compressed else []), *(["-n"] if existing else []), *(["--target-is-zero"] if zeroed else [])]
+    named, operands, made = ["-f", source.driver], [source.path], ["-O", target.driver, *options, target.path]
+    if opened is not None:
+        named = [*opened.objects, "--image-opts"]
+        operands = [opened.options(source)]
+        made = _new(target, opened, options=options, existing=existing)
     return [
-        PROGRAM, "convert", "-p", "-t", cache, *_PARALLEL, *limit, *flags, *below,
-        "-f", source.driver, "-O", target.driver, *options, source.path, target.path,
+        PROGRAM, "convert", "-p", "-t", cache, *_PARALLEL, *limit, *sparse, *flags, *below,
+        *named, *made[:-1], *operands, made[-1],
     ]  # fmt: skip
+
+
+def _new(target: Image, opened: Opening, *, options: Sequence[str], existing: bool) -> list[str]:
+    if existing and not target.plain:
+        return ["--target-image-opts", opened.options(target)]
+    return ["-O", target.driver, *options, *opened.key_options(target), target.path]
 
 
 def takes_direct_io(folder: str) -> bool:
