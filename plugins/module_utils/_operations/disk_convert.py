@@ -12,7 +12,7 @@ from typing import Any
 from .._errors import Conflict, ImageOpsError, InvalidOption
 from .._files import fingerprint, partial_path, real_path, require_space, require_writable_folder
 from .._formats.chain import inspect_chain
-from .._jobs.launch import join
+from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
@@ -20,7 +20,7 @@ from .._qemu.options import takes_full_space, virtual_size
 from .._records import read_record
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
-from .long_work import job_step
+from .long_work import job_step, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
@@ -150,7 +150,12 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
         request = read_request(params, tools)
     except ImageOpsError:
         return False
-    return join(request.job(tools.version), tools.clock, timeout=params["timeout"] or None)
+    return join_job(request.job(tools.version), tools, params=params)
 
 
-OPERATION = Operation(plan=plan_convert, result="disks", locks=locks, join=join_running, parallel=2)
+def job_of(params: dict[str, Any], tools: Tools) -> str | None:
+    """The id of the job that makes this item's destination."""
+    return job_id("convert", real_path(params["dest"])) if params["dest"] else None
+
+
+OPERATION = Operation(plan=plan_convert, result="disks", locks=locks, join=join_running, job_id=job_of, parallel=2)
