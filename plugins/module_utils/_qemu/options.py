@@ -59,6 +59,8 @@ TABLES: dict[str, dict[str, Option]] = {
         "log_size": Number(_MIB, least=_MIB, most=4 * _GIB - _MIB, multiple=_MIB, size=True),
     },
     "vdi": {"static": Switch(False)},
+    # Its options are those of encryption.py.
+    "luks": {},
 }
 
 # What needs the third version of qcow2's header (docs/interop/qcow2.txt): option -> the value that version 2 can hold.
