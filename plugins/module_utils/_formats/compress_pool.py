@@ -1,0 +1,92 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compression on all cores: batches of a disk's blocks go to threads and come back in order.
+
+A batch is read, searched for zeros and compressed by one thread. Only a bounded number is under way, so memory stays small
+whatever the disk's size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Callable
+
+from .guest_content import GuestContent
+
+_BATCH = 1 << 20
+_MOST_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block that isn't zero: its number, and its bytes as the target's format stores them."""
+
+    number: int
+    data: bytes
+    compressed: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Blocks of one stretch of the disk, `end` bytes from its start; `read` bytes were read for them."""
+
+    end: int
+    read: int
+    blocks: list[Block]
+
+
+Pack = Callable[[int, bytes], Block]
+# Called with how far in the disk the work is, and how many bytes were read since the last call.
+Report = Callable[[int, int], None]
+
+
+def packed(content: GuestContent, *, block_size: int, pack: Pack, threads: int | None = None) -> Iterator[Batch]:
+    """All blocks of `content` that aren't zero, in order, each as `pack(number, bytes)` gives it."""
+    workers = threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    under_way: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for start, end in _stretches(content, block_size):
+                under_way.append(pool.submit(_batch, content, start, end, block_size, pack))
+                if len(under_way) > 2 * workers:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+def _stretches(content: GuestContent, block_size: int) -> Iterator[tuple[int, int]]:
+    """Whole blocks that hold data, at most a batch at once; none twice."""
+    step = max(block_size, _BATCH)
+    done = 0
+    for start, end in content.extents():
+        at = max(done, start // block_size * block_size)
+        done = max(done, min(-(-end // block_size) * block_size, -(-content.size // block_size) * block_size))
+        while at < done:
+            yield at, min(at + step, done)
+            at += step
+
+
+def _batch(content: GuestContent, start: int, end: int, block_size: int, pack: Pack) -> Batch:
+    data = content.read(start, end - start)
+    zeros = bytes(block_size)
+    blocks = []
+    for at in range(0, len(data), block_size):
+        piece = data[at : at + block_size]
+        if piece != zeros:
+            blocks.append(pack((start + at) // block_size, piece))
+    return Batch(min(end, content.size), end - start, blocks)
+
+
+def write_at(handle: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at `offset`, in as many calls as the kernel wants."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(handle, data[done:] if done else data, offset + done)
