@@ -6,51 +6,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._errors import ImageOpsError, system_error
+from .._jobs.attended import Pending
 from .._locks import held
 from .._operations.operation import Operation, Tools
 from .._plan import Plan
+from .attendance import Attendance, told
+from .item import Item, refusal
+from .module import QuietModule
 from .specs import ModuleSpec
 from .version import VERSION
 
 _MOST_WAITS = 64
 
 
-@dataclass
-class Item:
-    """One item on its way: options, plan, result or error."""
-
-    params: dict[str, Any]
-    plan: Plan | None = None
-    joined: bool = False
-    result: dict[str, Any] = field(default_factory=dict)
-    error: ImageOpsError | None = None
-    applied: bool = False
-    changed: bool = False
-
-
-class _Module(AnsibleModule):
-    """Keeps secrets out of the host's log: AnsibleModule masks them by their text, and the log has texts inside of
-    dictionaries and lists in another form (a line break as backslash and n), which it doesn't find.
-    """
-
-    def log(self, msg: str, log_args: dict[str, Any] | None = None) -> None:
-        if log_args and self.no_log_values:
-            msg, log_args = "Invoked with options that hold secrets, so none is logged", None
-        super().log(msg, log_args)  # type: ignore[no-untyped-call]
-
-
 def run_module(spec: ModuleSpec, operation: Operation) -> None:
     """Run `operation` for all items of a module call and end the module."""
-    module = _Module(  # type: ignore[no-untyped-call]
+    module = QuietModule(  # type: ignore[no-untyped-call]
         argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
     )
     tools = Tools(version=VERSION)
@@ -74,6 +51,10 @@ def _as_errors() -> Iterator[None]:
         raise system_error(error) from error
 
 
+class _Later(Exception):
+    """Nothing more can be done before a job that was joined has ended."""
+
+
 class _Run:
     def __init__(self, module: AnsibleModule, operation: Operation, tools: Tools, *, key: str) -> None:
         self._module = module
@@ -81,6 +62,7 @@ class _Run:
         self._items: list[Item] = []
         self._tools = tools
         self._key = key
+        self._attendance = Attendance(check_mode=module.check_mode)
 
     def all(self, items: list[dict[str, Any]]) -> None:
         """Expand, join, lock, plan; refuse, or apply and wait."""
@@ -88,22 +70,45 @@ class _Run:
         self._items = [
             Item(params) for item in self._items for params in self._operation.expand(item.params, self._tools)
         ]
+        with contextlib.suppress(_Later):
+            self._take_and_join()
+            self._plan_and_apply()
+        self._in_parallel([item for item in self._items if item.applied], self._finish_item, _MOST_WAITS)
+
+    def _take_and_join(self) -> None:
         for item in self._items:
-            self._join(item)
-        names = [name for item in self._items for name in self._operation.locks(item.params, self._tools)]
+            if not self._attendance.take(item, self._operation.job_id(item.params, self._tools), self._tools.clock):
+                self._join(item)
+        self._require_joined()
+
+    def _require_joined(self) -> None:
+        """Jobs of others end before anything is looked at."""
+        if any(item.joined and item.waits_for for item in self._items):
+            for item in self._items:
+                item.left = not item.waits_for and not item.error
+            raise _Later
+
+    def _plan_and_apply(self) -> None:
+        open_items = [item for item in self._items if not item.unfinished and not item.error]
+        names = [name for item in open_items for name in self._operation.locks(item.params, self._tools)]
         seconds = self._module.params.get("lock_timeout", self._operation.lock_timeout)
         with held(names, timeout=seconds, wait=self._wait_for_lock):
-            self._plan_all()
+            self._plan_all(open_items)
             if self._module.check_mode:
                 for item in self._items:
                     self._foretell(item)
                 return
-            self._apply_all()
-        self._in_parallel([item for item in self._items if item.applied], self._finish_item, _MOST_WAITS)
+            self._apply_all(open_items)
 
     def _join(self, item: Item) -> None:
-        if not self._module.check_mode and self._operation.join(item.params, self._tools):
-            item.joined = item.changed = True
+        if self._module.check_mode or item.error or item.unfinished:
+            return
+        try:
+            if self._operation.join(item.params, self._tools):
+                item.joined = item.changed = True
+        except Pending as pending:
+            item.joined = True
+            self._attendance.leave(item, pending)
 
     def _foretell(self, item: Item) -> None:
         if not item.plan:
@@ -120,34 +125,58 @@ class _Run:
                 return True
             for item in self._items:
                 self._join(item)
+            self._require_joined()
             return False
 
         return self._tools.clock.wait_until(look, timeout)
 
-    def _plan_all(self) -> None:
-        for item in self._items:
+    def _plan_all(self, items: list[Item]) -> None:
+        for item in items:
             with self._catching(item):
                 item.plan = self._operation.plan(item.params, self._tools)
-        refused = [item for item in self._items if item.error]
-        if refused:
-            raise _refusal(refused, len(self._items))
+        refused = [item for item in items if item.error]
+        if refused and self._attendance.begins:
+            raise refusal(refused, len(self._items))
 
-    def _apply_all(self) -> None:
-        """Apply in order; neighbours that don't rest on each other run side by side."""
+    def _apply_all(self, items: list[Item]) -> None:
+        """Apply in order; neighbours that don't rest on each other run side by side.
+
+        What rests on others, and what is refused in a later run, waits for the jobs that still run.
+        """
         group: list[Item] = []
         most = self._module.params.get("parallel") or self._operation.parallel
-        for item in self._items:
-            if item.plan and item.plan.provisional:
-                self._in_parallel(group, self._apply, most)
+        for number, item in enumerate(items):
+            if item.error or (item.plan and item.plan.provisional):
+                self._apply_group(group, most)
                 group = []
-            group.append(item)
-        self._in_parallel(group, self._apply, most)
+                if any(each.unfinished for each in self._items):
+                    self._leave(items[number:])
+                    return
+            if not item.error:
+                group.append(item)
+        self._apply_group(group, most)
+
+    def _leave(self, items: list[Item]) -> None:
+        for item in items:
+            item.left, item.error = True, None
+
+    def _apply_group(self, items: list[Item], most: int) -> None:
+        def act(item: Item) -> None:
+            with self._attendance.slot(item, self._items, most) as free:
+                if free:
+                    self._apply(item)
+                else:
+                    item.left = True
+
+        self._in_parallel(items, act, most)
 
     def _in_parallel(self, items: list[Item], act: Callable[[Item], None], most: int) -> None:
         if min(most, len(items)) <= 1:
             for item in items:
                 act(item)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max_workers=min(most, len(items))) as pool:
             list(pool.map(act, items))
 
@@ -159,7 +188,7 @@ class _Run:
                 item.plan = self._operation.plan(item.params, self._tools)
             if item.plan:
                 self._run_steps(item, item.plan)
-            item.applied = True
+            item.applied = not item.unfinished
 
     def _run_steps(self, item: Item, plan: Plan) -> None:
         for upkeep in plan.upkeep:
@@ -182,6 +211,8 @@ class _Run:
         try:
             with _as_errors():
                 yield
+        except Pending as pending:
+            self._attendance.leave(item, pending)
         except ImageOpsError as error:
             item.error = error
 
@@ -189,29 +220,28 @@ class _Run:
         """What is returned however the run ends."""
         result: dict[str, Any] = {
             "changed": any(item.changed for item in self._items),
-            self._operation.result: [self._item_result(item) for item in self._items],
+            self._operation.result: [item.told(self._key) for item in self._items],
         }
         if self._module._diff:
-            result["diff"] = [_diff(item.plan) for item in self._items if item.plan and item.plan.changed]
+            diffs = [item.diff for item in self._items]
+            # The plugin puts the runs together, item by item.
+            result["diff"] = [diff for diff in diffs if diff] if self._alone else diffs
         return result
 
-    def _item_result(self, item: Item) -> dict[str, Any]:
-        info = item.plan.info if item.plan else {}
-        result = {**info, **item.result, "changed": item.changed}
-        if item.plan:
-            result["steps"] = [step.title for step in item.plan.steps]
-        if item.joined:
-            result["joined"] = True
-        if item.error:
-            result = {**item.error.details, **result, "failed": True, "msg": str(item.error)}
-        # What failed before anything was found is told apart by what was asked for.
-        return {self._key: item.params[self._key], **result} if self._key else result
+    @property
+    def _alone(self) -> bool:
+        """Whether this is the task's only run of the module."""
+        return self._attendance.begins and not any(item.unfinished for item in self._items)
 
     def finish(self) -> None:
         """End the module: exit, or fail with what went wrong in the items."""
         failed = [item for item in self._items if item.error]
+        pending = told(self._items)
+        if pending:
+            self._warn()
+            self._module.exit_json(**self.outcome(), pending=pending, result=self._operation.result)
         if failed:
-            self.fail(_refusal(failed, len(self._items)))
+            self.fail(refusal(failed, len(self._items)))
         self._warn()
         self._module.exit_json(**self.outcome())
 
@@ -222,27 +252,5 @@ class _Run:
 
     def _warn(self) -> None:
         for item in self._items:
-            for warning in item.plan.warnings if item.plan else ():
+            for warning in item.plan.warnings if item.plan and not item.left else ():
                 self._module.warn(warning)
-
-
-def _refusal(items: list[Item], total: int) -> ImageOpsError:
-    """One error for all refused items: its own sentence for one, a list of sentences for more."""
-    errors = [item.error for item in items if item.error]
-    if total == 1 or len(errors) == 1:
-        return errors[0]
-    return ImageOpsError(f"{len(errors)} of {total} items can't be done: " + " ".join(str(error) for error in errors))
-
-
-def _diff(plan: Plan) -> dict[str, Any]:
-    """Before and after of the facts that are planned, as text that reads well."""
-    return {
-        "before_header": plan.item,
-        "after_header": plan.item,
-        "before": _text(plan.before),
-        "after": _text(plan.after),
-    }
-
-
-def _text(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, indent=2, sort_keys=True, default=str) + "\n" if facts else ""

@@ -4,7 +4,7 @@
 """Attended mode: the controller's action plugin waits for jobs, and the module only starts them and takes their ends.
 
 The plugin tells so by an environment variable: a JSON object of the jobs that the task waits for already, by id, as the
-runner described them in an earlier run of the same task; `waited` is how many seconds ago that was.
+runner described them in an earlier run of the same task (`as`, `timeout`); `waited` is how many seconds ago that was.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import os
 from typing import Any
 
 ATTENDED_VARIABLE = "IMAGEOPS_ATTENDED"
+# Why the plugin waits for a job: its item changes something, or doesn't, or somebody else had started the job.
+CHANGED, UPKEEP, JOINED = "changed", "upkeep", "joined"
 # A job that ends within this time needs no second run of the module.
 PATIENCE = 1.0
 
