@@ -15,7 +15,7 @@ from typing import Any, Callable, Protocol
 
 from ._errors import EngineError, MissingLibrary, NoSpace, TimedOut
 
-_NO_SPACE = "No space left on device"
+NO_SPACE = "No space left on device"
 
 
 class Finished(Protocol):
@@ -40,7 +40,7 @@ def failure(argv: Sequence[str], rc: int, stderr: str) -> EngineError:
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
     said = lines[-1].strip() if lines else "it said nothing"
     how = f"was ended by {_signal_name(-rc)}" if rc < 0 else f"failed with exit code {rc}"
-    kind = NoSpace if _NO_SPACE in stderr else EngineError
+    kind = NoSpace if NO_SPACE in stderr else EngineError
     text = f"{os.path.basename(argv[0])} {how}: {said}"
     return kind(text, cmd=list(argv), rc=rc, stderr=stderr)  # type: ignore[return-value]
 
@@ -102,7 +102,12 @@ class Commands:
             ) from None
 
 
-_PACKAGES = {"qemu-img": "qemu-utils", "qemu-storage-daemon": "qemu-system-common", "virsh": "libvirt-clients"}
+_PACKAGES = {
+    "qemu-img": "qemu-utils",
+    "qemu-nbd": "qemu-utils",
+    "qemu-storage-daemon": "qemu-system-common or, from Debian 13 on, qemu-utils",
+    "virsh": "libvirt-clients",
+}
 
 
 def missing_program(name: str) -> MissingLibrary:

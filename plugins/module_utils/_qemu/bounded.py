@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine whose words are kept within limits and whose life ends with ours."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Any, Callable
+
+from .._commands import environment, failure, missing_program
+
+_PR_SET_PDEATHSIG = 1
+_MOST = 64 << 10
+
+
+@dataclass(frozen=True)
+class Said:
+    """How an engine ended, and the first words of both its outputs."""
+
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str
+    stderr: str
+
+    def error(self) -> Exception:
+        """The error of an end that wasn't wanted."""
+        return failure(self.argv, self.rc, self.stderr)
+
+
+def die_with(parent: int, then: Callable[[], None] | None = None) -> None:
+    """prctl(2), in the new process: it is killed when `parent` is, so no orphan goes on writing."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    if then:
+        then()
+
+
+def run_bounded(argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> Said:
+    """Run `argv` to its end, whatever its exit code; a damaged image may make it say millions of lines, few are kept.
+
+    Raises MissingLibrary when it isn't installed.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            pass_fds=tuple(pass_fds),
+            # Nothing of ours runs in other threads when engines are started.
+            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
+        )
+    except FileNotFoundError:
+        raise missing_program(argv[0]) from None
+    with process:
+        kept: dict[str, str] = {}
+        readers = [
+            threading.Thread(target=_keep, args=(stream, name, kept))
+            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+        ]
+        try:
+            for reader in readers:
+                reader.start()
+            for reader in readers:
+                reader.join()
+        except BaseException:
+            process.kill()
+            raise
+    return Said(tuple(argv), process.returncode, kept["stdout"], kept["stderr"])
+
+
+def _keep(stream: IO[Any], name: str, kept: dict[str, str]) -> None:
+    """Read all, keep the start and the end: what is wrong is said first, why an engine gave up is said last."""
+    start, end = b"", b""
+    while piece := stream.read(_MOST):
+        room = _MOST - len(start)
+        start += piece[:room]
+        end = (end + piece[room:])[-_MOST:]
+    kept[name] = (start + end).decode(errors="replace")

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`qemu-img compare` with progress and the place of the first difference."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from io import BufferedReader
+from typing import Callable, cast
+
+from .._commands import environment, failure, missing_program
+from .._errors import EngineError
+from .bounded import die_with
+from .image import PROGRAM, Image
+from .nbd_server import served
+
+_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+_MISMATCH = re.compile(rb"mismatch at offset (\d+)")
+_EQUAL, _DIFFERENT = 0, 1
+# QEMU tells the sector, or the start of its buffer; this much is looked at once for the byte.
+_LOOK = 2 << 20
+_MOST = 64 << 10
+
+
+def first_difference(
+    one: Image, other: Image, report: Callable[[float], None], *, pass_fds: Sequence[int] = ()
+) -> int | None:
+    """Where guests see the first byte that differs, None for equal content; a longer one is equal when its rest is zeros.
+
+    `report` gets percentages. Raises EngineError for what can't be read.
+    """
+    near = _compare(one, other, report, pass_fds)
+    return near if near is None else _exactly(one, other, near)
+
+
+def _compare(one: Image, other: Image, report: Callable[[float], None], pass_fds: Sequence[int]) -> int | None:
+    argv = [PROGRAM, "compare", "-p", "-f", one.driver, "-F", other.driver, one.path, other.path]
+    with tempfile.TemporaryFile() as stderr:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment(),
+                pass_fds=tuple(pass_fds),
+                # Nothing of ours runs in other threads when engines are started.
+                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
+            )
+        except FileNotFoundError:
+            raise missing_program(argv[0]) from None
+        with process:
+            try:
+                said = _follow(cast(BufferedReader, process.stdout), report)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode not in (_EQUAL, _DIFFERENT):
+            raise failure(argv, process.returncode, os.pread(stderr.fileno(), _MOST, 0).decode(errors="replace"))
+    found = _MISMATCH.search(said)
+    if process.returncode == _DIFFERENT and not found:
+        raise EngineError(f"{PROGRAM} compare does not tell where the images differ.", cmd=argv)
+    return int(found[1]) if found else None
+
+
+def _follow(output: BufferedReader, report: Callable[[float], None]) -> bytes:
+    """Report each percentage as it comes; the last words."""
+    kept = b""
+    while piece := output.read1(512):
+        found = list(_PERCENT.finditer(kept + piece))
+        if found:
+            report(float(found[-1][1]))
+        kept = (kept + piece)[-1024:]
+    return kept
+
+
+def _exactly(one: Image, other: Image, near: int) -> int:
+    """The first byte at or after `near` that differs."""
+    with served(one) as left, served(other) as right:
+        for offset in range(near, max(left.size, right.size), _LOOK):
+            here = [_read(client.size, offset, client.ask, client.take) for client in (left, right)]
+            if here[0] != here[1]:
+                return offset + next(at for at, (a, b) in enumerate(zip(*here)) if a != b)
+    return near
+
+
+def _read(size: int, offset: int, ask: Callable[[int, int], int], take: Callable[[int], bytearray | None]) -> bytes:
+    """The bytes of a range, zeros behind the end of the disk."""
+    length = min(_LOOK, size - offset)
+    found = take(ask(offset, length)) if length > 0 else None
+    return bytes(found or b"").ljust(_LOOK, b"\0")
