@@ -10,8 +10,6 @@ from .reader import Malformed, Reader
 
 SIGNATURES = {
     "qcow": b"QFI\xfb\0\0\0\x01",
-    "qed": b"QED\0",
-    "luks": b"LUKS\xba\xbe",
     "parallels": b"WithoutFreeSpace",
     "parallels-ext": b"WithouFreSpacExt",
     "bochs": b"Bochs Virtual HD Image",
@@ -30,7 +28,6 @@ def foreign_formats(image: Reader) -> list[str]:
 def parse(image: Reader, draft: Draft) -> None:
     """Only the name is known."""
     draft.virtual_size = image.size
-    draft.encryption = "luks" if draft.format == "luks" else None
     raise Malformed(
         "unsupported-format",
         f"The file is a {draft.format} image, which is not supported; convert it to qcow2 "

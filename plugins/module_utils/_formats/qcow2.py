@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from . import luks
 from .facts import Backing, Draft, Reference
+from .qcow2_bitmaps import read_bitmaps
 from .qcow2_extensions import Extensions, read_extensions
 from .qcow2_header import Header, read_header
-from .qcow2_snapshots import read_bitmaps, read_snapshots
-from .qcow2_tables import Region, check_tables
+from .qcow2_region import ACTIVE, REFCOUNTS, Region
+from .qcow2_snapshots import read_snapshots
+from .qcow2_tables import check_tables
 from .reader import SECTOR, Malformed, Reader, check_virtual_size, text
 from .rules import finding
 
@@ -39,20 +42,21 @@ def parse(image: Reader, draft: Draft) -> None:
     check_virtual_size(draft)
     extensions = read_extensions(image, draft, start=header.length, end=_extensions_end(header))
     _features(header, extensions, draft)
-    _encryption(header, extensions, draft)
+    encrypted = _encryption(image, header, extensions, draft)
     _backing(image, header, extensions, draft)
-    regions = _regions(image, header)
-    snapshots = read_snapshots(
+    regions = _regions(image, header) + encrypted
+    regions += read_snapshots(
         image, draft, offset=header.snapshot_offset, count=header.snapshot_count, cluster_size=header.cluster_size
     )
     if extensions.bitmaps and header.autoclear & 1:
-        read_bitmaps(image, draft, directory=extensions.bitmaps)
+        regions += read_bitmaps(image, draft, directory=extensions.bitmaps)
     check_tables(
         image,
         draft,
-        regions=regions + snapshots,
+        regions=regions,
         extended=bool(header.incompatible & EXTENDED_L2),
         external=bool(header.incompatible & DATA_FILE),
+        refcount_bits=1 << min(header.refcount_order, 6),
     )
 
 
@@ -138,15 +142,23 @@ def _features(header: Header, extensions: Extensions, draft: Draft) -> None:
         )
 
 
-def _encryption(header: Header, extensions: Extensions, draft: Draft) -> None:
-    if header.crypt_method == 2 and not extensions.luks:
+def _encryption(image: Reader, header: Header, extensions: Extensions, draft: Draft) -> list[Region]:
+    """What the method is, and the place of the LUKS header in the file."""
+    found = extensions.luks if header.crypt_method == 2 else None
+    if header.crypt_method == 2 and not (found and image.upto(found[0], len(luks.MAGIC)) == luks.MAGIC):
         draft.findings.append(finding("encryption-header", "The image says LUKS but has no LUKS header; get it again."))
+        return []
     if header.crypt_method == 1:
+        draft.cipher = {"type": "aes", "cipher": "aes", "mode": "cbc-plain64"}
         draft.findings.append(
             finding("legacy-encryption", "The image uses the old AES encryption; convert it to LUKS.")
         )
     if header.crypt_method:
         draft.findings.append(finding("encrypted", f"The image is encrypted ({draft.encryption})."))
+    if not found:
+        return []
+    luks.read_luks1(image, draft, at=found[0], length=found[1])
+    return [Region("LUKS header", *found).checked(image, header.cluster_size)]
 
 
 def _backing(image: Reader, header: Header, extensions: Extensions, draft: Draft) -> None:
@@ -202,7 +214,7 @@ def _regions(image: Reader, header: Header) -> list[Region]:
     if not refcount_bytes:
         raise Malformed("malformed-header", "The image has no refcount table; QEMU refuses it.")
     tables = [
-        Region("active L1 table", header.l1_offset, l1_bytes),
-        Region("refcount table", header.refcount_offset, refcount_bytes),
+        Region("active L1 table", header.l1_offset, l1_bytes, ACTIVE, header.size),
+        Region("refcount table", header.refcount_offset, refcount_bytes, REFCOUNTS),
     ]
     return [Region("header", 0, size)] + [table.checked(image, size) for table in tables if table.length]

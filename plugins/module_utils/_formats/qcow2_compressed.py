@@ -30,16 +30,19 @@ def start_bits(cluster_size: int) -> int:
     return 62 - (cluster_size.bit_length() - 9)
 
 
-def check_compressed(image: Reader, draft: Draft, descriptors: set[int]) -> int:
-    """Where the farthest compressed cluster ends, its last sector only counted as far as it is needed."""
+def check_compressed(image: Reader, draft: Draft, descriptors: set[int], *, inflate: bool) -> tuple[int, bool]:
+    """Where the farthest compressed cluster ends, its last sector only counted as far as it is needed.
+
+    To know that the cluster is inflated, if it may be; also returned is whether it was.
+    """
     shift = start_bits(draft.cluster_size or SECTOR)
     mask = (1 << shift) - 1
     end, start = max(
         (((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR, found & mask) for found in descriptors
     )
-    if image.size < end < image.size + SECTOR and draft.compression == "zlib" and _whole(image, draft, start):
-        return image.size
-    return end
+    if not (inflate and image.size < end < image.size + SECTOR and draft.compression == "zlib"):
+        return end, False
+    return (image.size if _whole(image, draft, start) else end), True
 
 
 def _whole(image: Reader, draft: Draft, start: int) -> bool:

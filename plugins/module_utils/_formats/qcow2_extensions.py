@@ -9,13 +9,13 @@ import struct
 from dataclasses import dataclass, field
 from typing import Callable
 
+from . import luks
 from .facts import Draft
 from .reader import Malformed, Reader, text
 from .rules import finding
 
 END = 0
 MAX_EXTENSIONS = 64
-LUKS_MAGIC = b"LUKS\xba\xbe"
 FEATURE_KINDS = 3
 
 
@@ -27,7 +27,7 @@ class Extensions:
     feature_names: dict[tuple[int, int], str] = field(default_factory=dict)
     data_file: str | None = None
     bitmaps: tuple[int, int, int] | None = None
-    luks: bool = False
+    luks: tuple[int, int] | None = None
 
 
 def read_extensions(image: Reader, draft: Draft, *, start: int, end: int) -> Extensions:
@@ -86,12 +86,12 @@ def _luks(image: Reader, draft: Draft, found: Extensions, data: bytes) -> None:
     if len(data) != 16:
         raise Malformed("malformed-header", f"The encryption header extension has {len(data)} bytes instead of 16.")
     offset, length = struct.unpack(">QQ", data)
-    if not offset or offset + length > image.size or length < 592:
+    if not offset or offset + length > image.size or length < luks.HEADER_SIZE:
         draft.findings.append(
             finding("truncated", f"The LUKS header of {length} bytes at {offset} is not in the file.")
         )
         return
-    found.luks = image.upto(offset, len(LUKS_MAGIC)) == LUKS_MAGIC
+    found.luks = (offset, length)
 
 
 READERS: dict[int, Callable[[Reader, Draft, Extensions, bytes], None]] = {

@@ -1,16 +1,16 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The snapshot table and the bitmap directory of qcow2."""
+"""The snapshot table of qcow2."""
 
 from __future__ import annotations
 
 import struct
 
-from .facts import Bitmap, Draft, Snapshot
-from .qcow2_tables import Region
-from .reader import MAX_PIECE, Malformed, Reader, text
-from .rules import finding
+from .facts import Draft, Snapshot
+from .qcow2_region import SNAPSHOT as KIND
+from .qcow2_region import Region
+from .reader import Malformed, Reader, text
 
 # l1 offset, l1 entries, id length, name length, date s, date ns, vm clock, vm state size, extra data length
 SNAPSHOT = ">QIHHIIQII"
@@ -18,11 +18,6 @@ SNAPSHOT_SIZE = 40
 MAX_SNAPSHOTS = 1024
 MAX_EXTRA = 1024
 NO_ICOUNT = (1 << 64) - 1
-# table offset, table entries, flags, type, granularity bits, name length, extra data length
-BITMAP = ">QIIBBHI"
-BITMAP_SIZE = 24
-MAX_BITMAPS = 65535
-MAX_DIRECTORY = 1 << 20
 MAX_L1_BYTES = 32 << 20
 
 
@@ -68,35 +63,8 @@ def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Regio
         vm_clock_ns=clock,
         icount=None if icount == NO_ICOUNT else icount,
     )
-    return snapshot, Region(f"L1 table of snapshot '{snapshot.name}'", l1_offset, l1_entries * 8), length
+    return snapshot, _l1_table(snapshot, l1_offset, l1_entries), length
 
 
-def read_bitmaps(image: Reader, draft: Draft, *, directory: tuple[int, int, int]) -> None:
-    """List the persistent dirty bitmaps."""
-    count, size, offset = directory
-    if count > MAX_BITMAPS or size > min(MAX_DIRECTORY, MAX_PIECE):
-        raise Malformed("absurd-size", f"The bitmap directory claims {count} bitmaps in {size} bytes.")
-    data, position = image.exact(offset, size, what="bitmap directory") if size else b"", 0
-    for _turn in range(count):
-        if position + BITMAP_SIZE > len(data):
-            raise Malformed("table-bounds", f"The bitmap directory of {size} bytes cannot hold {count} bitmaps.")
-        position += _bitmap(image, draft, data, position)
-
-
-def _bitmap(image: Reader, draft: Draft, data: bytes, position: int) -> int:
-    offset, entries, flags, _type, granularity, name_length, extra = struct.unpack_from(BITMAP, data, position)
-    if granularity > 31:
-        raise Malformed("absurd-size", f"A bitmap claims a granularity of 2^{granularity} bytes.")
-    name_at = position + BITMAP_SIZE + extra
-    bitmap = Bitmap(
-        name=text(data[name_at : name_at + name_length]),
-        granularity=1 << granularity,
-        in_use=bool(flags & 1),
-        enabled=bool(flags & 2),
-    )
-    draft.bitmaps.append(bitmap)
-    if offset + entries * 8 > image.size:
-        draft.findings.append(finding("truncated", f"The table of bitmap '{bitmap.name}' is not in the file."))
-    if bitmap.in_use:
-        draft.findings.append(finding("bitmap-in-use", f"The bitmap '{bitmap.name}' was not saved cleanly."))
-    return -(-(BITMAP_SIZE + int(extra) + int(name_length)) // 8) * 8
+def _l1_table(snapshot: Snapshot, offset: int, entries: int) -> Region:
+    return Region(f"L1 table of snapshot '{snapshot.name}'", offset, entries * 8, KIND, snapshot.disk_size)

@@ -5,42 +5,30 @@
 
 from __future__ import annotations
 
+from . import content, iso9660, partitions
 from .facts import Draft
+from .mbr import MARK, MARK_AT
 from .reader import SECTOR, Reader, check_virtual_size
 from .rules import finding
-
-ISO_AT, ISO_MAGIC = 32769, b"CD001"
-BOOT_MARK_AT, BOOT_MARK = 510, b"\x55\xaa"
-PARTITIONS_AT, PARTITION = 446, 16
-GPT_MAGIC, GPT_TYPE = b"EFI PART", 0xEE
 
 
 def parse(image: Reader, draft: Draft) -> None:
     """The file is the disk; QEMU rounds its length up to a sector."""
     draft.virtual_size = -(-image.size // SECTOR) * SECTOR
-    draft.header = {"partition_table": partition_table(image), "file_system": "iso9660" if has_iso(image) else None}
+    draft.header = {"iso": iso9660.describe(image), "content": content.what(image)}
     check_virtual_size(draft)
-    if has_iso(image):
-        draft.findings.append(finding("iso-image", "The raw image carries an ISO 9660 file system."))
+    partitions.describe(image, draft)
+    if draft.header["content"]:
+        draft.findings.append(finding("other-content", f"The raw file begins as {draft.header['content']}."))
+    if draft.header["iso"]:
+        draft.findings.append(finding("iso-image", _told(image, draft.header["iso"]["volume_size"])))
 
 
-def has_iso(image: Reader) -> bool:
-    """Whether the first volume descriptor of ISO 9660 is there."""
-    return image.upto(ISO_AT, len(ISO_MAGIC)) == ISO_MAGIC
+def _told(image: Reader, size: int) -> str:
+    short = f", of which only {image.size} of {size} bytes are there" if size > image.size else ""
+    return f"The raw image carries an ISO 9660 file system{short}."
 
 
 def has_boot_mark(image: Reader) -> bool:
     """Whether a BIOS would start the first sector."""
-    return image.upto(BOOT_MARK_AT, len(BOOT_MARK)) == BOOT_MARK
-
-
-def partition_table(image: Reader) -> str | None:
-    """gpt, mbr or nothing; the boot mark alone, which file systems carry too, is no table."""
-    start = image.upto(0, 2 * SECTOR)
-    if start[BOOT_MARK_AT:SECTOR] != BOOT_MARK:
-        return None
-    rows = [start[at : at + PARTITION] for at in range(PARTITIONS_AT, BOOT_MARK_AT, PARTITION)]
-    if any(row[0] & 0x7F for row in rows) or not any(row[4] for row in rows):
-        return None
-    protective = any(row[4] == GPT_TYPE for row in rows)
-    return "gpt" if protective and image.upto(SECTOR, 8) == GPT_MAGIC else "mbr"
+    return image.upto(MARK_AT, len(MARK)) == MARK

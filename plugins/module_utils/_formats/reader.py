@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, TypeVar
 
 from .._errors import UnsafeImage
 from .facts import Draft
 from .rules import finding
+
+T = TypeVar("T")
 
 SECTOR = 512
 MAX_PIECE = 4 << 20
@@ -22,6 +24,8 @@ TABLE_BUDGET = 32 << 20
 MAP_BUDGET = 8 << 20
 TABLE_COUNT = 8192
 CHUNK = 256 << 10
+# Read once, since every format's signature is looked for there.
+HEAD = 4096
 # The largest disk of any vendor's own limits (VHDX); nothing lawful is larger.
 MAX_VIRTUAL_SIZE = 64 << 40
 
@@ -40,11 +44,17 @@ class Reader:
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream = stream
         self.size = size
+        self._head = self._read(0, HEAD) if size > 0 else b""
 
     def upto(self, offset: int, length: int) -> bytes:
         """At most length bytes; fewer where the file ends."""
         if offset < 0 or offset >= self.size or not 0 < length <= MAX_PIECE:
             return b""
+        if offset + length <= HEAD:
+            return self._head[offset : offset + length]
+        return self._read(offset, length)
+
+    def _read(self, offset: int, length: int) -> bytes:
         self.stream.seek(offset)
         pieces, wanted = [], min(length, self.size - offset)
         while wanted > 0:
@@ -82,6 +92,15 @@ def entries(data: bytes, *, code: str, big_endian: bool) -> array[int]:
     if big_endian == (struct.pack("=H", 1) == b"\x01\x00"):
         values.byteswap()
     return values
+
+
+def spaced(values: Sequence[T], most: int) -> Sequence[T]:
+    """At most that many of the values, evenly spaced, the first and the last among them."""
+    if len(values) <= most:
+        return values
+    if most < 2:
+        return values[-1:]
+    return [values[turn * (len(values) - 1) // (most - 1)] for turn in range(most)]
 
 
 def not_empty(table: bytes) -> bool:

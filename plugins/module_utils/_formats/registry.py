@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from . import foreign, qcow2, qcow2_header, raw, vdi, vhd, vhdx, vmdk
+from . import foreign, luks, qcow2, qcow2_header, qed, raw, vdi, vhd, vhdx, vmdk
 from .facts import Draft
 from .reader import Reader
 
@@ -20,6 +20,8 @@ PARSERS: dict[str, Parser] = {
     "vhd": vhd.parse,
     "vhdx": vhdx.parse,
     "vdi": vdi.parse,
+    "qed": qed.parse,
+    "luks": luks.parse,
 }
 
 
@@ -35,7 +37,11 @@ def signatures(image: Reader) -> list[str]:
         "vmdk": vmdk.is_vmdk(image),
         "vhdx": image.upto(0, 8) == vhdx.MAGIC,
         "vdi": image.upto(vdi.SIGNATURE_AT, 4) == vdi.SIGNATURE,
+        "qed": image.upto(0, 4) == qed.MAGIC,
+        "luks": luks.is_luks(image),
         "vhd": bool(vhd.footer_places(image)),
     }
-    found = [name for name in ("qcow2", "vmdk", "vhdx", "vdi") if tests[name]] + foreign.foreign_formats(image)
+    found = [name for name in ("qcow2", "vmdk", "vhdx", "vdi", "qed", "luks") if tests[name]] + foreign.foreign_formats(
+        image
+    )
     return ["vhd"] + found if tests["vhd"] and image.upto(0, 8) == vhd.COOKIE else found + ["vhd"] * tests["vhd"]

@@ -20,8 +20,6 @@ from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats
 CONTAINERS = ["qcow2", "vmdk", "vhd", "vhdx", "vdi"]
 FOREIGN = {
     "qcow": b"QFI\xfb\0\0\0\1",
-    "qed": b"QED\0",
-    "luks": b"LUKS\xba\xbe\0\1",
     "parallels": b"WithouFreSpacExt",
     "bochs": b"Bochs Virtual HD Image",
     "cloop": b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop",
@@ -29,11 +27,9 @@ FOREIGN = {
 MBR_ROW = bytes([0x80, 0, 0, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little") + (4096).to_bytes(4, "little")
 
 
-def with_mbr(path: Path, *, kind: int = 0x83, gpt: bool = False) -> Path:
-    patch(path, 446, "16s", MBR_ROW[:4] + bytes([kind]) + MBR_ROW[5:])
+def with_mbr(path: Path) -> Path:
+    patch(path, 446, "16s", MBR_ROW)
     patch(path, 510, "2s", b"\x55\xaa")
-    if gpt:
-        patch(path, 512, "8s", b"EFI PART")
     return path
 
 
@@ -62,16 +58,16 @@ def test_a_contradiction_is_an_error_that_names_both(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize("declared", [None, "raw"])
-@pytest.mark.parametrize("kind", ["plain", "mbr", "gpt", "random", "empty"])
+@pytest.mark.parametrize("kind", ["plain", "mbr", "empty"])
 def test_ordinary_raw_disks_have_no_findings(tmp_path: Path, kind: str, declared: str | None) -> None:
     path = disk(tmp_path / "a.raw", 3 * MIB)
-    if kind in ("mbr", "gpt"):
-        with_mbr(path, kind=0xEE if kind == "gpt" else 0x83, gpt=kind == "gpt")
+    if kind == "mbr":
+        with_mbr(path)
     elif kind == "empty":
         path.write_bytes(b"")
     facts = look(path, declared)
     assert (facts.format, facts.virtual_size, facts.findings) == ("raw", path.stat().st_size, ())
-    assert facts.header["partition_table"] == (kind if kind in ("mbr", "gpt") else None)
+    assert (facts.partition_table is not None) == (kind == "mbr")
 
 
 @pytest.mark.parametrize("declared", [None, "raw"])

@@ -250,9 +250,21 @@ def test_a_compressed_image_may_end_inside_a_sector(tmp_path: Path) -> None:
     assert refused(look(path)) == {"truncated"}
 
 
-def test_tables_beyond_the_limit_are_said_to_be_unchecked(tmp_path: Path) -> None:
-    facts = look(create(tmp_path / "a.qcow2", "qcow2", "300G", "preallocation=metadata"))
-    assert (rules(facts), facts.header["tables_checked"]) == ({"tables-unchecked"}, False)
+def test_tables_beyond_the_limit_are_judged_by_the_refcounts(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.qcow2", "qcow2", "300G", "preallocation=metadata")
+    facts = look(path)
+    assert (facts.findings, facts.header["tables_checked"]) == ((), True)
+    assert facts.header["l2_tables"] == {"total": 600, "read": 512}
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size - 65536 * 100)
+    assert rules(look(path)) & {"truncated", "tables-unchecked"}
+
+
+def test_without_trustworthy_refcounts_they_are_said_to_be_unchecked(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.qcow2", "qcow2", "300G", "preallocation=metadata")
+    patch(path, 72, ">Q", 1)
+    facts = look(path)
+    assert (rules(facts), facts.header["tables_checked"]) == ({"unclean", "tables-unchecked"}, False)
 
 
 def test_names_end_at_nul_as_they_do_for_qemu(tmp_path: Path) -> None:
