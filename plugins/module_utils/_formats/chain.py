@@ -20,6 +20,7 @@ from .facts import Finding, ImageFacts, Reference
 from .known import Known
 from .names import canonical_format
 from .rules import finding
+from .vmdk_extents import extent_problem, leaves_folder
 
 MAX_DEPTH = 200
 IMAGE, BACKING = "image", "backing"
@@ -158,7 +159,7 @@ class _Walk:
             link = _obstacle(one.name, one.format) or self.reach(
                 backing_path(here.path, one.name), one.format, one.kind
             )
-            stop = link if isinstance(link, Finding) else _too_short(here, one, link)
+            stop = link if isinstance(link, Finding) else _unfit(here, one, link)
             if stop:
                 links[index] = replace(here, facts=with_findings(here.facts, stop))
             if isinstance(link, Link):
@@ -183,6 +184,14 @@ def _too_deep(links: list[Link]) -> Finding | None:
     if len(links) >= MAX_DEPTH:
         return finding("chain-depth", f"The backing chain has more than {MAX_DEPTH} layers; flatten it.")
     return None
+
+
+def _unfit(image: Link, reference: Reference, link: Link) -> Finding | None:
+    """Why a file beside the image can't be what the image says that it is."""
+    if reference.kind == "extent":
+        problem = extent_problem(image.facts, reference.name, link.facts, link.file_size)
+        return problem or leaves_folder(image.real_path, link.real_path)
+    return _too_short(image, reference, link)
 
 
 def _too_short(image: Link, reference: Reference, link: Link) -> Finding | None:

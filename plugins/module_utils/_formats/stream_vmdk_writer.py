@@ -26,7 +26,8 @@ from .compress_pool import Block, Report, packed, write_at
 from .deflate import Encoder
 from .guest_content import GuestContent
 from .reader import SECTOR, entries
-from .vmdk import AT_END, COMPRESSED, FOOTER_MARKER, LAYOUT, LINE_ENDS, MARKERS, SPARSE_MAGIC
+from .vmdk_sparse import AT_END, COMPRESSED, FOOTER_MARKER, LAYOUT, LINE_ENDS, MARKERS
+from .vmdk_sparse import MAGIC as SPARSE_MAGIC
 from .vmdk_text import stream_descriptor
 
 GRAIN = 64 << 10

@@ -201,16 +201,17 @@ def _walk(image: Reader, draft: Draft, own: list[tuple[int, int]]) -> None:
     """A used entry is the sector of a block's bitmap, the block's data follow it; `own` are headers and table."""
     block, (table, length) = draft.cluster_size or 0, own[-1]
     bitmap = -(-(block // SECTOR // 8) // SECTOR) * SECTOR
-    places, stored, seen = set[int](), 0, 0
+    areas = [(at // SECTOR, -(-(at % SECTOR + size) // SECTOR)) for at, size in own]
+    last, stored, seen = -1, 0, 0
+    # Piece by piece, so that the largest table needs little memory; blocks shared between pieces exceed the capacity.
     for data in image.chunks(table, min(length, MAP_BUDGET), what="block table"):
         values = entries(data, code="I", big_endian=True)
         used = set(values) - {UNUSED}
-        places, seen = places | used, seen + len(used)
+        last, seen = max(used | {last}), seen + len(used)
         stored += len(values) - values.count(UNUSED)
-    if stored > seen or stored > len(places):
+        check_places(draft, used, length=(bitmap + block) // SECTOR, areas=areas, what="block table")
+    if stored > seen:
         draft.findings.append(finding("shared-table", "Entries of the block table share blocks, an expansion bomb."))
-    if places:
-        check_end(image, draft, end=max(places) * SECTOR + bitmap + block, what="last block")
+    if last >= 0:
+        check_end(image, draft, end=last * SECTOR + bitmap + block, what="last block")
         check_capacity(draft, stored=stored * block, available=image.size)
-        areas = [(at // SECTOR, -(-(at % SECTOR + size) // SECTOR)) for at, size in own]
-        check_places(draft, places, length=(bitmap + block) // SECTOR, areas=areas, what="block table")

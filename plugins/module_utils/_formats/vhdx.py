@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 from .crc32c import crc32c
 from .facts import Draft
-from .reader import Malformed, Reader, check_virtual_size, power_of_two
+from .reader import SECTOR, Malformed, Reader, check_virtual_size, power_of_two
 from .rules import finding
+from .vhd_places import check_areas
 from .vhdx_blocks import check_blocks
+from .vhdx_log import waiting_entries
+from .vhdx_parent import parent_of
 
 MAGIC = b"vhdxfile"
 KIB, MIB = 1 << 10, 1 << 20
@@ -55,19 +58,20 @@ class Header:
 def parse(image: Reader, draft: Draft) -> None:
     """Fill the draft from the newest header, the regions and the metadata."""
     draft.header_area = min(MIB, image.size)
-    header = _current_header(image)
-    draft.header = {"version": header.version, "sequence": header.sequence, "log_length": header.log_length}
+    header = _current_header(image, draft)
     _check_log(image, draft, header)
     regions = _regions(image, draft)
     if BAT not in regions or METADATA not in regions:
         raise Malformed("malformed-header", "The VHDX has no block allocation table or no metadata region.")
+    own = [(0, MIB), (header.log_offset, header.log_length), *regions.values()]
+    check_areas(draft, own, what="log and regions of the VHDX")
     _describe(draft, _metadata(image, draft, *regions[METADATA]))
     check_virtual_size(draft)
-    check_blocks(image, draft, *regions[BAT])
+    check_blocks(image, draft, regions[BAT], own)
 
 
-def _current_header(image: Reader) -> Header:
-    """The valid header with the higher sequence number."""
+def _current_header(image: Reader, draft: Draft) -> Header:
+    """The valid header with the higher sequence number; two valid ones of one number must be the same."""
     valid = []
     for at in HEADERS:
         data = image.upto(at, HEADER_SIZE)
@@ -75,7 +79,19 @@ def _current_header(image: Reader) -> Header:
             valid.append(Header(*struct.unpack_from(HEADER_LAYOUT, data)))
     if not valid:
         raise Malformed("checksum", "The VHDX has no valid header; get the file again.")
-    return max(valid, key=lambda header: header.sequence)
+    if len(valid) == 2 and valid[0].sequence == valid[1].sequence and valid[0] != valid[1]:
+        raise Malformed("header-mismatch", "The two headers of the VHDX claim to be the newest; get the file again.")
+    newest = max(valid, key=lambda header: header.sequence)
+    draft.header = {
+        "version": newest.version,
+        "sequence": newest.sequence,
+        "valid_headers": len(valid),
+        "log_length": newest.log_length,
+        "file_write_id": str(uuid.UUID(bytes_le=newest.file_id)),
+        "data_write_id": str(uuid.UUID(bytes_le=newest.data_id)),
+        "creator": image.upto(8, 512).decode("utf-16-le", "replace").split("\0", 1)[0],
+    }
+    return newest
 
 
 def _checksum_holds(data: bytes) -> bool:
@@ -91,7 +107,9 @@ def _check_log(image: Reader, draft: Draft, header: Header) -> None:
         )
     if header.log_offset + header.log_length > image.size:
         raise Malformed("truncated", "The log of the VHDX is not in the file; get the file again.")
-    draft.dirty = header.log_id != NO_ID
+    waiting = header.log_id != NO_ID and waiting_entries(image, header.log_offset, header.log_length, header.log_id)
+    draft.dirty = bool(waiting)
+    draft.header["log_entries"] = int(waiting)
     if draft.dirty:
         draft.findings.append(
             finding(
@@ -103,12 +121,14 @@ def _check_log(image: Reader, draft: Draft, header: Header) -> None:
 
 
 def _regions(image: Reader, draft: Draft) -> dict[uuid.UUID, tuple[int, int]]:
-    """The first valid region table; a required region that is not known here is refused."""
-    for at in REGIONS:
-        data = image.upto(at, REGION_SIZE)
-        if len(data) == REGION_SIZE and data[:4] == b"regi" and _checksum_holds(data):
-            return _region_entries(image, draft, data)
-    raise Malformed("checksum", "The VHDX has no valid region table; get the file again.")
+    """The first region table, the only one that QEMU reads; a valid second one must say the same."""
+    tables = [image.upto(at, REGION_SIZE) for at in REGIONS]
+    valid = [len(data) == REGION_SIZE and data[:4] == b"regi" and _checksum_holds(data) for data in tables]
+    if not valid[0]:
+        raise Malformed("checksum", "The first region table of the VHDX is damaged; get the file again.")
+    if valid[1] and tables[0] != tables[1]:
+        draft.findings.append(finding("header-mismatch", "The two region tables of the VHDX disagree."))
+    return _region_entries(image, draft, tables[0])
 
 
 def _region_entries(image: Reader, draft: Draft, data: bytes) -> dict[uuid.UUID, tuple[int, int]]:
@@ -162,6 +182,7 @@ def _describe(draft: Draft, items: dict[uuid.UUID, bytes]) -> None:
         physical_sector_size=_number(items, PHYSICAL, 4),
         disk_id=_disk_id(items),
         tables_checked=True,
+        parent=parent_of(items[PARENT]) if PARENT in items else None,
     )
     if flags & HAS_PARENT or PARENT in items:
         draft.findings.append(
@@ -169,6 +190,10 @@ def _describe(draft: Draft, items: dict[uuid.UUID, bytes]) -> None:
                 "parent-file",
                 "A differencing VHDX, which QEMU refuses; merge it into its parent on the host that made it.",
             )
+        )
+    if sector != SECTOR:
+        draft.findings.append(
+            finding("unsupported-variant", f"A VHDX with logical sectors of {sector} bytes, which QEMU can't open.")
         )
     if draft.virtual_size % sector or not draft.virtual_size:
         raise Malformed("malformed-header", f"The virtual size {draft.virtual_size} is no multiple of a sector.")

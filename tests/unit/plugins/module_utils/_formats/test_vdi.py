@@ -74,3 +74,26 @@ def test_a_shared_block_is_a_bomb(image: Path) -> None:
     (table,) = fetch(image, 0x154, "<I")
     patch(image, table, "<3I", 0, 0, 0)
     assert "shared-table" in refused(look(image))
+
+
+def test_a_block_beyond_the_number_of_blocks_is_refused(image: Path) -> None:
+    (table,) = fetch(image, 0x154, "<I")
+    patch(image, table, "<I", 6)
+    assert "table-bounds" in refused(look(image))
+
+
+@pytest.mark.parametrize(("kind", "variant"), [(3, "undo"), (4, "differencing")])
+def test_the_parent_is_told_by_its_id(image: Path, kind: int, variant: str) -> None:
+    patch(image, 0x4C, "<I", kind)
+    patch(image, 0x188 + 32, "<16s16s", b"\x33\x22\x11\x00" + bytes(range(12)), b"\x44\x33\x22\x11" + bytes(range(12)))
+    facts = look(image)
+    assert (facts.variant, refused(facts)) == (variant, {"parent-file"})
+    assert facts.header["parent_id"] == "11223344-0100-0302-0405-060708090a0b"
+    assert facts.header["link_id"] == "00112233-0100-0302-0405-060708090a0b"
+
+
+@pytest.mark.parametrize("block", [64 << 10, 2 << 20])
+def test_blocks_that_qemu_does_not_read_are_told(image: Path, block: int) -> None:
+    patch(image, 0x178, "<I", block)
+    facts = look(image)
+    assert (facts.cluster_size, refused(facts)) == (block, {"malformed-header"})

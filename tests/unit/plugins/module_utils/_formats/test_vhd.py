@@ -127,3 +127,65 @@ def test_another_header_in_a_fixed_disk_is_seen(tmp_path: Path) -> None:
     path = create(tmp_path / "a.vhd", "vhd", "3M", "subformat=fixed")
     patch(path, 0, ">4sI", b"QFI\xfb", 3)
     assert refused(look(path, "vhd")) == {"second-signature"}
+
+
+def test_another_version_of_the_format_is_refused(image: Path) -> None:
+    for start in (0, -512):
+        patch(image, start + 12, ">I", 0x00020000)
+    sign_vhd(image)
+    assert refused(look(image)) == {"unsupported-variant"}
+
+
+@pytest.mark.parametrize(("entry", "rule"), [(0, "table-overlap"), (2, "table-overlap"), (3, "table-overlap")])
+def test_a_block_on_headers_or_table_is_refused(image: Path, entry: int, rule: str) -> None:
+    (table,) = fetch(image, 512 + 16, ">Q")
+    patch(image, table, ">I", entry)
+    assert rule in refused(look(image))
+
+
+def test_blocks_that_lie_on_each_other_are_refused(image: Path) -> None:
+    (table,) = fetch(image, 512 + 16, ">Q")
+    first = min(fetch(image, table, ">3I"))
+    patch(image, table, ">2I", first, first + 8)
+    assert "table-overlap" in refused(look(image))
+
+
+def test_the_parent_of_a_differencing_disk_is_told(image: Path) -> None:
+    for start in (0, -512):
+        patch(image, start + 60, ">I", 4)
+    path = "..\\p\u00e4rent.vhd".encode("utf-16-le")
+    name = "p\u00e4rent.vhd".encode("utf-16-be")
+    identity = bytes(range(16))
+    patch(image, 512 + 40, f">16sII{len(name)}s", identity, 1234, 0, name)
+    with image.open("r+b") as stream:
+        footer = image.read_bytes()[-512:]
+        stream.seek(-512, 2)
+        at = stream.tell()
+        stream.write(path.ljust(512, b"\0") + footer)
+    patch(image, 512 + 576, ">4sIIIQ", b"W2ru", 1, len(path), 0, at)
+    sign_vhd(image)
+    facts = look(image)
+    assert (facts.variant, refused(facts)) == ("differencing", {"parent-file"})
+    assert facts.header["parent"] == {
+        "name": "p\u00e4rent.vhd",
+        "id": "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "timestamp": 1234,
+        "locators": [{"kind": "relative", "path": "..\\p\u00e4rent.vhd"}],
+    }
+
+
+def test_a_huge_parent_locator_is_refused(image: Path) -> None:
+    for start in (0, -512):
+        patch(image, start + 60, ">I", 4)
+    patch(image, 512 + 576, ">4sIIIQ", b"W2ku", 1, 1 << 30, 0, 0)
+    sign_vhd(image)
+    assert "absurd-size" in refused(look(image))
+
+
+def test_disks_of_azure_and_hyper_v_have_their_size_field(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.vhd", "vhd", "32M", "subformat=fixed,force_size=on")
+    patch(path, -512 + 28, ">4sI4s", b"wa\0\0", 0x000A0000, b"Wi2k")
+    sign_vhd(path)
+    facts = look(path)
+    assert (facts.virtual_size, facts.findings, facts.header["creator_os"]) == (32 * MIB, (), "Wi2k")
+    assert facts.header["size_by_geometry"] is False

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import struct
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats
     fetch,
     look,
     patch,
+    qemu_img,
     qemu_info,
     refused,
     sign_vhdx,
@@ -125,13 +128,102 @@ def test_an_unknown_required_item_is_refused(image: Path) -> None:
     assert "unknown-feature" in refused(look(image))
 
 
-def test_a_dirty_log_is_refused_with_a_way_out(image: Path) -> None:
+LOG_ID = b"0123456789abcdef"
+
+
+def with_log(path: Path, *, entry: bytes) -> Path:
+    """A file of a session that was not closed; its log holds one entry."""
     for header in (65536, 131072):
-        patch(image, header + 48, "<16s", b"0123456789abcdef")
-    sign_vhdx(image)
-    facts = look(image)
-    assert (facts.dirty, refused(facts)) == (True, {"dirty-log"})
+        patch(path, header + 48, "<16s", LOG_ID)
+    sign_vhdx(path)
+    size = path.stat().st_size
+    data = bytearray(struct.pack("<4sIIIQII16sQQ", b"loge", 0, 4096, 0, 7, 0, 0, entry, size, size).ljust(4096, b"\0"))
+    data[4:8] = crc32c(bytes(data)).to_bytes(4, "little")
+    patch(path, fetch(path, 65536 + 72, "<Q")[0], "4096s", bytes(data))
+    return path
+
+
+def test_a_log_with_entries_is_refused_with_a_way_out(image: Path) -> None:
+    facts = look(with_log(image, entry=LOG_ID))
+    assert (facts.dirty, facts.header["log_entries"], refused(facts)) == (True, 1, {"dirty-log"})
     assert "qemu-img check" in facts.findings[0].message
+    with pytest.raises(subprocess.CalledProcessError):
+        qemu_info(image, "vhdx")
+    qemu_img("check", "-q", "-f", "vhdx", "-r", "all", str(image))
+    assert look(image).findings == ()
+
+
+def test_a_log_without_entries_of_its_session_is_nothing(image: Path) -> None:
+    facts = look(with_log(image, entry=b"another session!"))
+    assert (facts.dirty, facts.findings) == (False, ())
+    assert qemu_info(image, "vhdx")["virtual-size"] == facts.virtual_size
+
+
+def test_sectors_of_4096_bytes_are_told_and_refused_as_by_qemu(image: Path) -> None:
+    patch(image, item(image, SECTOR), "<I", 4096)
+    facts = look(image)
+    assert (facts.header["logical_sector_size"], refused(facts)) == (4096, {"unsupported-variant"})
+    with pytest.raises(subprocess.CalledProcessError):
+        qemu_info(image, "vhdx")
+
+
+def test_two_newest_headers_are_refused(image: Path) -> None:
+    (sequence,) = fetch(image, 65536 + 8, "<Q")
+    for header, name in ((65536, bytes(16)), (131072, bytes(range(16)))):
+        patch(image, header + 8, "<Q16s", sequence, name)
+    sign_vhdx(image)
+    assert refused(look(image)) == {"header-mismatch"}
+
+
+def test_region_tables_that_disagree_are_refused(image: Path) -> None:
+    patch(image, REGION + 65536 + 16 + 28, "<I", 1)
+    sign_vhdx(image)
+    assert "header-mismatch" in refused(look(image))
+
+
+@pytest.mark.parametrize("state", [4, 7])
+def test_states_that_a_block_cannot_have_are_refused(image: Path, state: int) -> None:
+    (bat,) = fetch(image, region(image, BAT) + 16, "<Q")
+    (entry,) = fetch(image, bat, "<Q")
+    patch(image, bat, "<Q", entry & ~7 | state)
+    assert "table-bounds" in refused(look(image))
+
+
+def test_a_block_on_the_log_is_refused(image: Path) -> None:
+    (bat,) = fetch(image, region(image, BAT) + 16, "<Q")
+    patch(image, bat, "<Q", fetch(image, 65536 + 72, "<Q")[0] | 6)
+    assert "table-overlap" in refused(look(image))
+
+
+def with_parent(path: Path, told: dict[str, str], *, count: int | None = None) -> Path:
+    """A differencing disk: its parameters say so, and the physical sector size gives its place to a parent locator."""
+    rows, texts = b"", b""
+    base = 20 + 12 * len(told)
+    for key, value in told.items():
+        key_text, value_text = key.encode("utf-16-le"), value.encode("utf-16-le")
+        at = base + len(texts)
+        rows += struct.pack("<IIHH", at, at + len(key_text), len(key_text), len(value_text))
+        texts += key_text + value_text
+    kind = uuid.UUID("b04aefb7-d19e-4a81-b789-25b8e9445913").bytes_le
+    locator = kind + struct.pack("<HH", 0, len(told) if count is None else count) + rows + texts
+    table = path.read_bytes()[METADATA : METADATA + 65536]
+    entry = METADATA + 32 + 32 * int.from_bytes(table[10:12], "little")
+    patch(path, METADATA + 10, "<H", int.from_bytes(table[10:12], "little") + 1)
+    patch(path, entry, "<16sIII", uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le, 0x18000, len(locator), 4)
+    patch(path, METADATA + 0x18000, f"{len(locator)}s", locator)
+    patch(path, item(path, PARAMETERS) + 4, "<I", 2)
+    return path
+
+
+def test_the_parent_of_a_differencing_disk_is_told(image: Path) -> None:
+    told = {"parent_linkage": "{83ed7da9-11b7-4f6c-a1d6-b4b2c7e6c0a1}", "relative_path": ".\\p\u00e4rent.vhdx"}
+    facts = look(with_parent(image, told))
+    assert (facts.variant, refused(facts)) == ("differencing", {"parent-file"})
+    assert {key: value for key, value in facts.header["parent"].items() if value} == told
+
+
+def test_a_locator_of_many_entries_is_refused(image: Path) -> None:
+    assert "table-bounds" in refused(look(with_parent(image, {"relative_path": "x"}, count=9999)))
 
 
 def test_one_damaged_header_is_enough_and_two_are_too_many(image: Path) -> None:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,45 @@ def test_extents_in_other_files_are_listed_and_unsafe(tmp_path: Path, subformat:
         'RW 2048 SPARSE "/etc/shadow"',
         'RW 2048 VMFS "/etc/shadow"',
         'RW 2048 FLAT "json:{}" 0',
-        "RW 2048 ZERO",
-        'RDONLY 2048 FLAT "/etc/shadow" 0',
+        'RW 2048 FLAT "../shadow" 0',
+        'RW 2048 FLAT ".." 0',
+        'RW 2048 FLAT "nbd:unix:x" 0',
     ],
 )
-def test_a_descriptor_that_names_a_file_is_unsafe(tmp_path: Path, extents: str) -> None:
-    assert refused(look(descriptor(tmp_path / "a.vmdk", extents))) == {"extent-file"}
+def test_a_descriptor_that_names_a_file_elsewhere_is_unsafe(tmp_path: Path, extents: str) -> None:
+    facts = look(descriptor(tmp_path / "a.vmdk", extents))
+    assert (refused(facts), facts.references, facts.findings[0].file) == ({"extent-file"}, (), None)
+
+
+@pytest.mark.parametrize(
+    ("extents", "rule"),
+    [
+        ("RW 2048 ZERO", "unsupported-variant"),
+        ('RDONLY 2048 FLAT "x" 0', "unsupported-variant"),
+        ('NOACCESS 2048 SPARSE "x"', "unsupported-variant"),
+        ('RW 2048 SESPARSE "x"', "unsupported-variant"),
+        ('RW 2048 VMFSRDM "x"', "unsupported-variant"),
+        ('RW 2048 SPARSE "x" 4', "malformed-header"),
+        ('RW 0 FLAT "x" 0', "malformed-header"),
+        ('RW\n2048\nFLAT\n"/etc/shadow"\n0', "malformed-header"),
+        ('RW 2048 SPARSE "x', "malformed-header"),
+        (f'RW 2048 SPARSE "{"x" * 600}"', "malformed-header"),
+        ('\nRW 2048 FLAT "x" 0', "malformed-header"),
+    ],
+)
+def test_extent_lines_that_readers_read_in_different_ways_are_refused(tmp_path: Path, extents: str, rule: str) -> None:
+    facts = look(descriptor(tmp_path / "a.vmdk", extents))
+    assert rule in refused(facts)
+    assert not [one for one in facts.references if "/" in one.name]
+
+
+@pytest.mark.parametrize(
+    "kind", ["fullDevice", "partitionedDevice", "vmfsRaw", "custom", "seSparse", "monolithicSparse"]
+)
+def test_types_that_are_not_read_are_named(tmp_path: Path, kind: str) -> None:
+    facts = look(descriptor(tmp_path / "a.vmdk", 'RW 2048 FLAT "x" 0', kind=kind))
+    assert "unsupported-variant" in refused(facts)
+    assert any(kind in found.message for found in facts.findings)
 
 
 def test_a_descriptor_without_extents_is_malformed(tmp_path: Path) -> None:
@@ -99,23 +133,86 @@ def test_a_descriptor_with_many_extents_is_absurd(tmp_path: Path) -> None:
 def test_every_text_that_qemu_takes_for_vmdk_is_seen(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "a.raw"
     path.write_bytes((head + b'RW 2048 FLAT "/etc/shadow" 0\n').ljust(4096, b"\0"))
-    assert refused(look(path)) == {"extent-file"}
+    assert refused(look(path)) == {"extent-file", "unsupported-variant"}
     assert refused(look(path, "raw")) == {"second-signature"}
 
 
 def test_a_parent_is_a_backing_file(tmp_path: Path) -> None:
-    extents = 'RW 2048 SPARSE "x.vmdk"\nparentFileNameHint="/etc/shadow"'
+    extents = 'parentFileNameHint="/etc/shadow"\nRW 2048 SPARSE "x.vmdk"'
     facts = look(descriptor(tmp_path / "a.vmdk", extents, parent="12345678"))
     assert facts.backing is not None and (facts.backing.name, facts.backing.format) == ("/etc/shadow", "vmdk")
     assert refused(facts) == {"backing-file", "extent-file"}
 
 
-@pytest.mark.parametrize("magic", [b"COWD", b"\xbe\xba\xfe\xca\0\0\0\0"])
-def test_extents_of_esx_are_recognised(tmp_path: Path, magic: bytes) -> None:
+@pytest.mark.parametrize(
+    ("magic", "rule"), [(b"COWD", "malformed-header"), (b"\xbe\xba\xfe\xca\0\0\0\0", "unsupported-variant")]
+)
+def test_extents_of_esx_are_recognised(tmp_path: Path, magic: bytes, rule: str) -> None:
     path = tmp_path / "a.vmdk"
     path.write_bytes(magic.ljust(4096, b"\1"))
     facts = look(path)
-    assert (facts.format, refused(facts)) == ("vmdk", {"unsupported-variant"})
+    assert (facts.format, refused(facts)) == ("vmdk", {rule})
+
+
+def test_a_parent_in_a_comment_is_seen_as_qemu_sees_it(image: Path) -> None:
+    rewrite_descriptor(image, b"# Extent description", b'#parentFileNameHint="s"')
+    data = image.read_bytes()
+    image.write_bytes(data.replace(b'#parentFileNameHint="s"', b'#parentFileNameHint="s"\n', 1)[: len(data)])
+    assert "backing-protocol" in refused(look(image))
+
+
+def test_a_parent_outside_the_descriptor_is_seen_as_qemu_sees_it(image: Path) -> None:
+    text = image.read_bytes()[512 : 512 + 20 * 512]
+    with image.open("ab") as stream:
+        stream.truncate(-(-image.stat().st_size // 512) * 512)
+    at = image.stat().st_size
+    with image.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(text)
+        stream.seek(512)
+        stream.write(b'CID=1\nparentCID=2\nparentFileNameHint="/etc/shadow"\n'.ljust(len(text), b"\0"))
+    patch(image, 28, "<Q", at // 512)
+    assert qemu_backing(image) == "/etc/shadow"
+    assert "backing-protocol" in refused(look(image))
+
+
+def qemu_backing(path: Path) -> str:
+    """The parent that QEMU found, opened or not."""
+    done = subprocess.run(["qemu-img", "info", "-f", "vmdk", str(path)], capture_output=True, text=True, check=False)
+    return next(line.split(": ", 1)[1] for line in done.stdout.splitlines() if line.startswith("backing file:"))
+
+
+def test_a_type_in_a_comment_decides_for_qemu(tmp_path: Path) -> None:
+    path = descriptor(tmp_path / "a.vmdk", 'RW 2048 FLAT "x" 0')
+    path.write_bytes(path.read_bytes().replace(b"version=1\n", b'version=1\n#createType="vmfsSparse"\n', 1))
+    assert "header-mismatch" in refused(look(path))
+
+
+def test_guest_data_on_the_tables_are_refused(image: Path) -> None:
+    (sector,) = fetch(image, 56, "<Q")
+    (table,) = fetch(image, sector * 512, "<I")
+    patch(image, table * 512, "<I", 1)
+    assert "table-overlap" not in refused(look(image)), "1 is a grain of zeros"
+    patch(image, table * 512, "<I", 2)
+    assert "table-overlap" in refused(look(image))
+
+
+def test_redundant_tables_that_differ_are_a_warning(image: Path) -> None:
+    (spare,) = fetch(image, 48, "<Q")
+    (table,) = fetch(image, spare * 512, "<I")
+    patch(image, table * 512 + 4, "<I", 999)
+    assert (rules(look(image)), refused(look(image))) == ({"unclean"}, set())
+
+
+OPTIONS = ["zeroed_grain=on", "compat6=on", "toolsversion=12345", "hwversion=21", "adapter_type=legacyESX"]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_of_qemu_is_lawful(tmp_path: Path, option: str) -> None:
+    path = convert(disk(tmp_path / "a.raw", 3 * MIB), tmp_path / "a.vmdk", "vmdk", option)
+    facts = look(path)
+    assert (facts.findings, facts.virtual_size) == ((), qemu_info(path, "vmdk")["virtual-size"])
+    assert facts.header["zeroed_grain"] is (option == "zeroed_grain=on")
 
 
 def rewrite_descriptor(path: Path, old: bytes, new: bytes) -> None:
