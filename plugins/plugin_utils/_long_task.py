@@ -152,7 +152,8 @@ class _Wait:
             waited = self._seen - self._since[job]
             late = 0 < entry["timeout"] <= waited
             ended = ended or late or state.get("status") in _ENDED or alive.strip() == "gone"
-            line = self._lines.line(state, waited=waited) if state and self._task.may_tell else None
+            goes_on = bool(state) and state.get("status") not in _ENDED
+            line = self._lines.line(state, waited=waited) if goes_on and self._task.may_tell else None
             if line:
                 Display().display(line, stderr=True)
         return ended
