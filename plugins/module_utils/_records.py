@@ -57,17 +57,20 @@ def _sidecar(path: str, inode: int) -> str:
     return partial_path(path, suffix=f"-record-{inode}.json")
 
 
-def publish_with_record(partial: str, path: str, record: Record) -> None:
+def publish_with_record(partial: str, path: str, record: Record, *, written: bool = False) -> None:
     """Put `record` on the finished file `partial`, then make `path` point at it; old or new at every moment."""
-    write_record(partial, record, final=path)
+    write_record(partial, record, final=path, written=written)
     publish(partial, path)
     tidy_sidecars(path)
 
 
-def write_record(path: str, record: Record, *, final: str = "") -> None:
-    """Put `record` on the file `path`, which has or will have the name `final` (default: `path` itself)."""
+def write_record(path: str, record: Record, *, final: str = "", written: bool = False) -> None:
+    """Put `record` on the file `path`, which has or will have the name `final` (default: `path` itself).
+
+    One that was `written` to since it was made goes on counting as that.
+    """
     found = os.stat(path)
-    made = Fingerprint(found.st_ino, found.st_size, found.st_mtime_ns).as_dict()
+    made = Fingerprint(found.st_ino, found.st_size, 0 if written else found.st_mtime_ns).as_dict()
     data = {**record.as_dict(), "made": made}
     try:
         os.setxattr(path, ATTRIBUTE, json.dumps(data, sort_keys=True).encode())

@@ -25,7 +25,7 @@ _MOST_STDERR = 64 << 10
 _LONGEST = 32
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """prctl(2): the engine is killed when the helper is, so no orphan goes on writing."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -47,7 +47,7 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
                 env=environment(),
                 pass_fds=tuple(pass_fds),
                 # The helper has one thread, so this is safe here.
-                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509
+                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
             )
         except FileNotFoundError:
             raise missing_program(argv[0]) from None

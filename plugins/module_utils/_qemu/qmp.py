@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one file that imports qemu.qmp: a QMP connection that is used call by call, and its errors as ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from .._commands import NO_SPACE
+from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace
+from .._files import STATE_DIR
+
+_Answer = TypeVar("_Answer")
+# The role hypervisor installs it there, since the distributions don't package it.
+_LIBRARY_DIR = os.path.join(STATE_DIR, "python")
+
+
+@functools.cache
+def library() -> Any:
+    """The module `qemu.qmp`; raises MissingLibrary."""
+    if _LIBRARY_DIR not in sys.path:
+        sys.path.append(_LIBRARY_DIR)
+    try:
+        found = importlib.import_module("qemu.qmp")
+    except ImportError:
+        raise MissingLibrary(
+            "The Python library qemu.qmp (PyPI's name) is not installed on this host, and block jobs need it; run the role "
+            f"imageops.fleet.hypervisor, which puts it into {_LIBRARY_DIR}."
+        ) from None
+    # A daemon that is killed is told of by our own sentence.
+    logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+    return found
+
+
+class Qmp:
+    """A QMP session over a connected socket; every call waits for its answer."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._qmp = library()
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._client = self._wait(self._open(connected))
+        except BaseException:
+            self._loop.close()
+            connected.close()
+            raise
+
+    async def _open(self, connected: socket.socket) -> Any:
+        client = self._qmp.QMPClient("imageops")
+        await client.connect(connected)
+        return client
+
+    def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """What QEMU answers; raises NoSpace, InUse or EngineError with its own words."""
+        return self._wait(self._client.execute(command, arguments or {}), command)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait while the session lives; raises EngineError as soon as it ends."""
+        self._wait(asyncio.sleep(seconds))
+        if not self._client.runstate == self._qmp.Runstate.RUNNING:
+            raise lost()
+
+    def close(self) -> None:
+        """End the session, whatever state it is in."""
+        with contextlib.suppress(ImageOpsError):
+            self._wait(self._client.disconnect())
+        self._loop.close()
+
+    def _wait(self, work: Coroutine[Any, Any, _Answer], command: str = "connect") -> _Answer:
+        try:
+            return self._loop.run_until_complete(work)
+        except self._qmp.ExecuteError as error:
+            raise refusal(command, str(error)) from None
+        except (self._qmp.QMPError, OSError, EOFError):
+            raise lost() from None
+
+
+def lost() -> EngineError:
+    """The daemon is gone: it was killed, or it crashed."""
+    return EngineError("qemu-storage-daemon ended in the middle of the work; run the task again.")
+
+
+def refusal(doing: str, said: str) -> ImageOpsError:
+    """QEMU's words as an error of ours."""
+    kind: type[ImageOpsError] = EngineError
+    if NO_SPACE in said:
+        kind = NoSpace
+    elif "Failed to get" in said and "lock" in said:
+        kind = InUse
+    return kind(f"qemu-storage-daemon failed at {doing}: {said.strip().rstrip('.')}.")
