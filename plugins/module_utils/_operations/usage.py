@@ -120,6 +120,12 @@ def domains_using(path: str, tools: Tools, *, layers: Layers | None = None) -> l
     return [user for user in found if user]
 
 
+def keeps_snapshots(name: str, tools: Tools) -> bool:
+    """Whether libvirt keeps snapshots of the domain `name`."""
+    found = (connection.domain(name) for connection in _connections(tools))
+    return any(snapshots(domain) for domain in found if domain is not None)
+
+
 def has_libvirt() -> bool:
     """Whether VMs of libvirt may be on this host."""
     return any(os.path.exists(sign) for sign in LIBVIRT_SIGNS)
