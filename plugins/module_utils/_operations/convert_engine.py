@@ -5,25 +5,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import convert_qemu
+from . import convert_copy, convert_qemu
 from .convert_work import Work
 from .inspection import Inspected
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to write the image: `method` is its name in results, `write` fills the empty target durably or raises."""
+    """A way to write the image: `method` is its name in results.
+
+    `write` fills the empty target durably or raises; False says that this engine can't here, and nothing was written.
+    """
 
     method: str
-    write: Callable[[Work], None]
+    write: Callable[[Work], bool | None]
+
+
+def _reflink(work: Work) -> bool:
+    return convert_copy.shares_blocks(work.target.path, work.source.pinned[work.source.path])
+
+
+def _copy(work: Work) -> bool:
+    if not convert_copy.copies_by_itself(work.source.path):
+        return False
+    convert_copy.copy_extents(work.target.path, work.source.pinned[work.source.path], work)
+    return True
 
 
 QEMU_IMG = Engine("qemu-img", convert_qemu.write)
+OVERLAY = Engine("overlay", convert_qemu.overlay)
+REFLINK = Engine("reflink", _reflink)
+COPY = Engine("copy", _copy)
 
 
-def choose(params: dict[str, Any], source: Inspected) -> Engine:
-    """The fastest engine that can make what the job's `params` describe; each gives the same content."""
-    return QEMU_IMG
+def choose(params: dict[str, Any], source: Inspected) -> Iterator[Engine]:
+    """The engines that can make what the job's `params` describe, the fastest first; each gives the same content."""
+    if params["method"] == OVERLAY.method:
+        yield OVERLAY
+        return
+    if params["method"] != QEMU_IMG.method and source.pinned and convert_copy.suits(params, source):
+        yield REFLINK
+        yield COPY
+    yield QEMU_IMG
+
+
+def write(work: Work) -> str:
+    """Let the first engine that can write the image; its method."""
+    for engine in choose(work.params, work.source):
+        if engine.write(work) is not False:
+            return engine.method
+    raise AssertionError("the last engine can write every image")

@@ -12,9 +12,8 @@ from .._faults import fault_point
 from .._formats.facts import ImageFacts
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
-from .._qemu.image import Image
 from .._records import Record
-from .convert_engine import choose
+from . import convert_engine
 from .convert_place import place_of
 from .convert_source import obtained, require_unchanged
 from .convert_verify import verify
@@ -24,16 +23,16 @@ from .convert_work import Work
 def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
     """Make the image that `params` (ConvertRequest.job) describes; facts for the task's result.
 
-    Whatever happens, `dest` is the old content or the new, and no partial file stays.
+    Whatever happens, `dest` is the old content or the new, and no partial file stays. A block device is marked as
+    unfinished until it is whole.
     """
     with obtained(params, progress, lock) as source:
         place = place_of(params)
         try:
-            place.prepare()
-            work = Work(params, source, Image(place.path, params["format"]), progress, lock)
-            engine = choose(params, source)
+            place.prepare(progress)
+            work = Work(params, source, place, progress, lock)
             fault_point("convert:before-write")
-            engine.write(work)
+            method = convert_engine.write(work)
             fault_point("convert:before-verify")
             progress.phase("verify")
             facts = verify(work)
@@ -42,19 +41,18 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
             place.publish(_record(work, facts))
         finally:
             place.discard()
-    return {"verify": params["verify"], "method": engine.method}
+    return {"verify": params["verify"], "method": method}
 
 
 def _record(work: Work, facts: ImageFacts) -> Record:
     """The record of the conversion."""
     params = work.params
-    options = {**params["options"], **({"compress": True} if params["compress"] else {})}
     return Record(
         operation="convert",
         format=facts.format,
-        virtual_size=facts.virtual_size,
+        virtual_size=work.virtual_size,
         source={"path": work.source.path, "files": params["source"]},
-        options=options,
+        options=params["declared"],
         tool=params["tool"],
     )
 

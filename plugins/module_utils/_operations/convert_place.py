@@ -6,40 +6,63 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from .._errors import Conflict
 from .._faults import fault_point
 from .._files import fingerprint, partial_path, remove
+from .._jobs.progress import Progress
 from .._qemu.image_locks import kept_from_engines
+from .._qemu.node import is_block_device
 from .._records import Record, publish_with_record
+from .convert_device import open_exclusively
+from .device_mark import identity, mark_finished, mark_unfinished
 from .ownership import apply_to_new
 
 
+class Place(Protocol):
+    """Where the new image is written: `path` is what the engine writes, `existing` when that keeps its size."""
+
+    path: str
+    existing: bool
+
+    def prepare(self, progress: Progress) -> None:
+        """Make the place ready for an engine."""
+
+    def publish(self, record: Record) -> None:
+        """Let the finished image be what `dest` names, with its record."""
+
+    def discard(self) -> None:
+        """Leave nothing unfinished that isn't marked as such; after `publish` nothing is left to do."""
+
+
 class FilePlace:
-    """A file: written under its hidden name, then renamed. `path` is what the engine writes."""
+    """A file: written under its hidden name, then renamed."""
+
+    existing = False
 
     def __init__(self, params: dict[str, Any]) -> None:
         self._params = params
         self._dest: str = params["dest"]
         self.path = partial_path(self._dest)
 
-    def prepare(self) -> None:
+    def prepare(self, progress: Progress) -> None:
         """Throw away what an earlier run left, and make an empty file that nobody else reads."""
+        progress.leaves(self.path)
         remove(self.path)
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
     def publish(self, record: Record) -> None:
-        """Give the finished image owner, mode, record and name; raises Conflict when somebody else changed `dest`."""
+        """Give the image owner, mode, record and name; raises Conflict when somebody else changed `dest`."""
         params = self._params
         apply_to_new(self.path, owner=params["owner"], group=params["group"], mode=params["mode"])
         fault_point("convert:before-publish")
         with kept_from_engines(self._dest):
             self._require_same_destination()
             publish_with_record(self.path, self._dest, record)
+        fault_point("convert:after-publish")
 
     def discard(self) -> None:
-        """Remove what is unfinished; nothing is there after `publish`."""
         remove(self.path)
 
     def _require_same_destination(self) -> None:
@@ -50,6 +73,39 @@ class FilePlace:
             )
 
 
-def place_of(params: dict[str, Any]) -> FilePlace:
+class DevicePlace:
+    """A block device: written in place, so its mark says "unfinished" before the first byte is written."""
+
+    existing = True
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self._expected = params["dest_before"]
+        self.path: str = params["dest"]
+        self._handle = -1
+
+    def prepare(self, progress: Progress) -> None:
+        """Hold the device for us alone; raises Conflict when it isn't the one that the task looked at."""
+        self._handle = open_exclusively(self.path)
+        if identity(self.path) != self._expected:
+            raise Conflict(f"dest: {self.path} is another device than a moment ago; it was left as it is.")
+        fault_point("convert:before-mark")
+        mark_unfinished(self.path)
+
+    def publish(self, record: Record) -> None:
+        """Flush the device and let its mark tell what is on it."""
+        fault_point("convert:before-publish")
+        os.fsync(self._handle)
+        self.discard()
+        mark_finished(self.path, record)
+        fault_point("convert:after-publish")
+
+    def discard(self) -> None:
+        """Let go of the device; unless it was published its mark stays "unfinished"."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def place_of(params: dict[str, Any]) -> Place:
     """Where the image that the job's `params` describe is written."""
-    return FilePlace(params)
+    return DevicePlace(params) if is_block_device(params["dest"]) else FilePlace(params)

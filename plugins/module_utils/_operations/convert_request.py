@@ -13,15 +13,20 @@ from .._errors import Conflict, InvalidOption
 from .._files import fingerprint, real_path, require_folder
 from .._formats.names import canonical_format
 from .._jobs.launch import Job
-from .._qemu.option import Switch
-from .._qemu.options import parse_options
+from .._qemu.node import is_block_device
+from .._qemu.options import takes_full_space
 from .._sizes import parse_size
 from . import convert_job
+from .convert_device import check_device_options
+from .convert_images import needs_passphrase
+from .convert_options import Target, read_target
+from .device_mark import identity
 from .inspection import Inspected, inspect
 from .long_work import check_timeout
 from .operation import Tools
 
-_COMPRESS = "compress"
+OVERLAY = "overlay"
+_MOST_PASSPHRASE = 4096
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,36 @@ class ConvertRequest:
 
     source: Inspected
     dest: str
-    format: str
-    options: dict[str, Any]
-    compress: bool
+    target: Target
     bandwidth: int | None
+    sparse_size: int | None
     params: dict[str, Any]
+
+    @property
+    def format(self) -> str:
+        """Format of the new image."""
+        return self.target.format
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Creation options of its format."""
+        return self.target.options
 
     @property
     def foreseen(self) -> bool:
         """Whether an earlier item of the list makes the source, so that it can't be read yet."""
         return not self.source.files
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the image is written onto a block device."""
+        return is_block_device(self.dest)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The passphrases of source and target, as far as they are needed."""
+        given = {"source": self.params["src_passphrase"], "target": self.params["passphrase"]}
+        return {name: text for name, text in given.items() if text is not None}
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -49,21 +74,25 @@ class ConvertRequest:
     @property
     def declared(self) -> dict[str, Any]:
         """The options as the record keeps them."""
-        return {**self.options, **({_COMPRESS: True} if self.compress else {})}
+        below = {"backing": self.source.path, "backing_format": self.source.format}
+        return {**self.target.declared, **(below if self.params["method"] == OVERLAY else {})}
 
     def job(self, version: str) -> Job:
         """The job that does it; equal requests give equal jobs."""
-        found = fingerprint(self.dest)
         params = {
             "src": self.source.path,
             "src_format": self.source.format,
             "src_backing": sorted(self.source.files[1:]),
             "source": self.source.identity(),
             "dest": self.dest,
-            "dest_before": found.as_dict() if found else None,
+            "dest_before": _destination(self.dest),
             "format": self.format,
             "options": self.options,
-            "compress": self.compress,
+            "encryption": self.target.encryption,
+            "compress": self.target.compress,
+            "declared": self.declared,
+            "method": self.params["method"],
+            "sparse_size": self.sparse_size,
             "bandwidth": self.bandwidth,
             "verify": self.params["verify"],
             "owner": self.params["owner"],
@@ -71,7 +100,15 @@ class ConvertRequest:
             "mode": self.params["mode"],
             "tool": f"imageops.fleet {version}",
         }
-        return Job("convert", self.dest, params, convert_job.__name__)
+        return Job("convert", self.dest, params, convert_job.__name__, secrets=self.secrets)
+
+
+def _destination(dest: str) -> dict[str, Any] | None:
+    """What tells whether somebody else changes the destination meanwhile."""
+    if is_block_device(dest):
+        return identity(dest)
+    found = fingerprint(dest)
+    return found.as_dict() if found else None
 
 
 def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
@@ -87,25 +124,48 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
                 f"{option}: '{params[option]}' is not an absolute path; give one that starts with a slash."
             )
     check_timeout(params)
+    _check_passphrases(params)
     dest = real_path(params["dest"])
-    require_folder(dest, option="dest")
-    if os.path.lexists(dest) and not os.path.isfile(dest):
-        raise Conflict(f"dest: {dest} is not a regular file, and only those are replaced; give another path.")
+    target = read_target(params["format"], params["options"] or {}, passphrase=params["passphrase"])
+    _check_destination(dest, target, params)
+    _check_method(dest, target, params)
     source = _source(params, tools)
     if dest in (source.path, *source.files):
         raise InvalidOption(f"dest: {dest} is the source itself or a part of its chain; give another path.")
-    name = canonical_format(params["format"])
-    given = dict(params["options"] or {})
-    compress = _compress(name, given)
+    _require_passphrase(source, params)
     return ConvertRequest(
         source=source,
         dest=dest,
-        format=name,
-        options=parse_options(name, given),
-        compress=compress,
+        target=target,
         bandwidth=parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
+        sparse_size=_sparse_size(params["sparse_size"]),
         params=params,
     )
+
+
+def _check_destination(dest: str, target: Target, params: dict[str, Any]) -> None:
+    if is_block_device(dest):
+        check_device_options(dest, target, params)
+        return
+    require_folder(dest, option="dest")
+    if os.path.lexists(dest) and not os.path.isfile(dest):
+        raise Conflict(
+            f"dest: {dest} is neither a regular file nor a block device, and only those are written; give another path."
+        )
+
+
+def _check_method(dest: str, target: Target, params: dict[str, Any]) -> None:
+    """An overlay is a new qcow2 file that holds nothing by itself."""
+    if params["method"] != OVERLAY:
+        return
+    if target.format != "qcow2" or is_block_device(dest):
+        raise InvalidOption(
+            f"method: only a qcow2 file can be an overlay, and {dest} shall be none; use 'method: auto'."
+        )
+    if target.compress or target.encryption is not None or takes_full_space(target.options):
+        raise InvalidOption(
+            "method: an overlay holds no data that could be compressed, encrypted or given space; use 'auto'."
+        )
 
 
 def _source(params: dict[str, Any], tools: Tools) -> Inspected:
@@ -122,11 +182,24 @@ def _check_foreseen(path: str, declared: str | None, format: str) -> None:
         raise Conflict(f"src_format: {path} will be a {format} image, declared is {declared}; declare what it is.")
 
 
-def _compress(name: str, given: dict[str, Any]) -> bool:
-    """Whether clusters are compressed: asked for, or implied by a compression type. Only qcow2 has the choice."""
-    if name != "qcow2":
-        return False
-    value = given.pop(_COMPRESS, None)
+def _check_passphrases(params: dict[str, Any]) -> None:
+    for option in ("passphrase", "src_passphrase"):
+        if len(params[option] or "") > _MOST_PASSPHRASE:
+            raise InvalidOption(f"{option}: it is longer than {_MOST_PASSPHRASE} characters; give a shorter one.")
+
+
+def _require_passphrase(source: Inspected, params: dict[str, Any]) -> None:
+    if needs_passphrase(source) and not params["src_passphrase"]:
+        raise InvalidOption(
+            f"src_passphrase: {source.path} is encrypted, and none is given; give the one it was made with."
+        )
+
+
+def _sparse_size(value: str | None) -> int | None:
+    """The least run of zeros that becomes a hole, in bytes; None leaves it to QEMU (4 KiB)."""
     if value is None:
-        return given.get("compression_type") is not None
-    return Switch(False).parse(value, name="options.compress")
+        return None
+    size = 0 if str(value) == "0" else parse_size(value, option="sparse_size")
+    if size % 512 or size > 1 << 30:
+        raise InvalidOption(f"sparse_size: '{value}' is not allowed; use 0 or a multiple of 512 bytes up to 1 GiB.")
+    return size

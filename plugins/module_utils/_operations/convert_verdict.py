@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._errors import Conflict, InUse
-from .._formats.chain import inspect_chain
-from .._qemu.image import Image, QemuImg
+from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
+from .._qemu.node import Image
 from .._qemu.options import virtual_size
-from .._records import Record, read_record, untouched, write_record
+from .._records import Record
+from .convert_found import Found, find, keep_record, top_link
+from .convert_images import is_encrypted, source_image, told_clearly
 from .convert_request import ConvertRequest
 
 # Nothing to do; the content is right and only the record is out of date; convert.
@@ -21,17 +23,16 @@ KEEP, REFRESH, CONVERT = "keep", "refresh", "convert"
 
 def judge(request: ConvertRequest, engine: QemuImg) -> str:
     """KEEP, REFRESH or CONVERT; raises Conflict for content that would be lost and was not made by a conversion."""
-    record = read_record(request.dest)
-    clean = untouched(request.dest, record)
-    made = _tells(request, record)
+    found = find(request.dest)
+    made = _tells(request, found.record)
     if request.params["force"]:
-        return KEEP if made and clean else CONVERT
+        return KEEP if made and found.clean else CONVERT
     deep = request.params["verify"] == "deep"
     # "Made from this source" stays true when a VM writes to the image later.
     if made and not deep:
         return KEEP
     # A copy that is as it was made and has the options is compared, anything else only when asked.
-    comparable = deep or (clean and _alike(request, record))
+    comparable = (deep and not found.unfinished) or (found.clean and _alike(request, found.record))
     if comparable and _equal(request, engine):
         return KEEP if made else REFRESH
     require_replaceable(request)
@@ -40,16 +41,8 @@ def judge(request: ConvertRequest, engine: QemuImg) -> str:
 
 def require_replaceable(request: ConvertRequest) -> None:
     """Raise Conflict unless what is at `dest` is an untouched conversion of ours, or `force` is given."""
-    record = read_record(request.dest)
-    if request.params["force"]:
-        return
-    if record is None:
-        why = "was not made by imageops.fleet (it has no record)"
-    elif not untouched(request.dest, record):
-        why = "was written to since it was made"
-    elif record.operation != "convert":
-        why = f"was made by another operation ({record.operation})"
-    else:
+    why = _why_not(find(request.dest))
+    if request.params["force"] or not why:
         return
     raise Conflict(
         f"dest: {request.dest} exists and {why}, so it is not replaced; give another dest, 'force: true' to replace it, or "
@@ -57,20 +50,32 @@ def require_replaceable(request: ConvertRequest) -> None:
     )
 
 
+def _why_not(found: Found) -> str:
+    """Why what is there must not be replaced, an empty string when it may be."""
+    if found.unfinished:
+        return ""
+    if found.record is None:
+        return "was not made by imageops.fleet (it has no record)"
+    if not found.clean:
+        return "was written to since it was made"
+    if found.record.operation != "convert":
+        return f"was made by another operation ({found.record.operation})"
+    return ""
+
+
 def refresh_record(request: ConvertRequest, version: str) -> None:
     """Let the record name the source as it was when it was compared; the image's bytes stay."""
-    record = read_record(request.dest) or Record(operation="convert", format=request.format, virtual_size=0)
-    facts = inspect_chain(request.dest, declared=request.format)[0].facts
+    record = find(request.dest).record or Record(operation="convert", format=request.format, virtual_size=0)
     now = replace(
         record,
         operation="convert",
         format=request.format,
-        virtual_size=facts.virtual_size,
+        virtual_size=_wanted_size(request),
         source=request.made_from,
         options=request.declared,
         tool=f"imageops.fleet {version}",
     )
-    write_record(request.dest, now)
+    keep_record(request.dest, now)
 
 
 def _tells(request: ConvertRequest, record: Record | None) -> bool:
@@ -86,15 +91,25 @@ def _alike(request: ConvertRequest, record: Record | None) -> bool:
     return record is not None and (record.operation, record.format, record.options) == wanted
 
 
+def _wanted_size(request: ConvertRequest) -> int:
+    return virtual_size(request.format, request.source.virtual_size, request.options)
+
+
 def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
     """Whether `dest` has the wanted format and holds what the source holds."""
-    facts = inspect_chain(request.dest)[0].facts
-    wanted = virtual_size(request.format, request.source.virtual_size, request.options)
-    if (facts.format, facts.virtual_size, facts.backing) != (request.format, wanted, None):
+    link, wanted = top_link(request.dest, request.format), _wanted_size(request)
+    facts, window = link.facts, request.on_device and request.format == "raw"
+    fits = facts.virtual_size >= wanted if window else facts.virtual_size == wanted
+    encrypted = request.target.encryption is not None
+    if (facts.format, facts.backing, fits, is_encrypted(link)) != (request.format, None, True, encrypted):
         return False
     found = holders(request.dest)
     if found is not None and found.writing:
         raise InUse(
             f"dest: {request.dest} is {found.sentence()}, so it can't be compared; stop that, then run the task again."
         )
-    return engine.compare(Image(request.source.path, request.source.format), Image(request.dest, request.format))
+    source = source_image(request.source, passphrase=request.params["src_passphrase"])
+    passphrase = request.params["passphrase"] if encrypted else None
+    target = Image(request.dest, request.format, passphrase=passphrase, length=wanted if window else None)
+    with told_clearly(source, target.path):
+        return engine.compare(source, target)

@@ -5,38 +5,54 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .._commands import Commands
 from .._errors import EngineError
-from .._formats.chain import inspect_chain
+from .._formats.chain import Link, inspect_chain
 from .._formats.facts import ImageFacts
 from .._formats.safety import verdict
-from .._qemu.image import Image, QemuImg
+from .._qemu.image import QemuImg
+from .convert_images import is_encrypted, told_clearly
 from .convert_work import Work
 
 
 def verify(work: Work) -> ImageFacts:
     """Format, size and tables by our parser; deep: QEMU's check and every guest byte. Raises EngineError."""
     chain = inspect_chain(work.target.path, declared=work.target.format)
-    facts = chain[0].facts
-    wrong = [found.message for _where, found in verdict(chain).refusals]
-    if facts.format != work.target.format:
-        wrong.append(f"its format is {facts.format}.")
-    if facts.virtual_size != work.virtual_size:
-        wrong.append(f"its virtual size is {facts.virtual_size} bytes, not {work.virtual_size}.")
+    below = work.source.files if work.params["method"] == "overlay" else ()
+    wrong = [found.message for _where, found in verdict(chain, allowed_backing=below).refusals]
+    wrong += _differences(work, chain[0])
     if not wrong and work.params["verify"] == "deep":
         wrong = _deep(work)
     if wrong:
+        kept = "must not be used" if work.place.existing else "was thrown away"
         raise EngineError(
-            f"The image converted from {work.source.path} is not what was asked for, and was thrown away: "
-            + " ".join(wrong)
+            f"The image converted from {work.source.path} is not what was asked for, and {kept}: " + " ".join(wrong)
         )
-    return facts
+    return chain[0].facts
+
+
+def _differences(work: Work, link: Link) -> list[str]:
+    facts, size, wrong = link.facts, work.virtual_size, []
+    if facts.format != work.target.format:
+        wrong.append(f"its format is {facts.format}.")
+    # A raw disk on a device has the device's size.
+    larger = work.place.existing and facts.format == "raw" and facts.virtual_size > size
+    if facts.virtual_size != size and not larger:
+        wrong.append(f"its virtual size is {facts.virtual_size} bytes, not {size}.")
+    if is_encrypted(link) != (work.params["encryption"] is not None):
+        wrong.append(f"it is {'' if is_encrypted(link) else 'not '}encrypted.")
+    return wrong
 
 
 def _deep(work: Work) -> list[str]:
-    engine = QemuImg(Commands())
-    if engine.check(work.target).corrupt:
+    engine, target = QemuImg(Commands()), work.target
+    if work.place.existing and target.format == "raw":
+        target = replace(target, length=work.virtual_size)
+    if engine.check(target).corrupt:
         return ["qemu-img check calls it corrupt."]
-    if not engine.compare(Image(work.source.path, work.source.format), work.target):
-        return ["its content differs from the source's."]
-    return []
+    source = work.source_image
+    with told_clearly(source, target.path):
+        equal = engine.compare(source, target)
+    return [] if equal else ["its content differs from the source's."]

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError, InvalidOption
-from .._files import fingerprint, partial_path, real_path, require_space, require_writable_folder
-from .._formats.chain import inspect_chain
+from .._files import partial_path, real_path, require_space, require_writable_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.options import takes_full_space, virtual_size
-from .._records import read_record
+from .convert_device import open_exclusively, require_room
+from .convert_found import facts_of, find
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
 from .long_work import job_step, join_job
@@ -32,7 +32,7 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
     request = read_request(params, tools)
     if request.dest in tools.forecast:
         raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
-    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
+    owned = _owned(request)
     after = {**_after(request), **owned}
     before = _before(request)
     if request.foreseen:
@@ -45,8 +45,17 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
     return _unchanged(request, before, upkeep if verdict == REFRESH else (), tools)
 
 
+def _owned(request: ConvertRequest) -> dict[str, Any]:
+    """Owner, group and mode that the new image gets; a device keeps its own."""
+    params = request.params
+    if request.on_device:
+        return ownership_of(request.dest)
+    return check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
+
+
 def _provisional(request: ConvertRequest, before: dict[str, Any], after: dict[str, Any], tools: Tools) -> Plan:
     """What can be said before an earlier item has made the source: all but the comparison with it."""
+    _require_room(request, after)
     if before:
         require_replaceable(request)
     tools.forecast[request.dest] = after
@@ -76,21 +85,12 @@ def _after(request: ConvertRequest) -> dict[str, Any]:
 
 def _before(request: ConvertRequest) -> dict[str, Any]:
     """What `dest` is now; nothing when it isn't there."""
-    if fingerprint(request.dest) is None:
+    found = facts_of(request.dest, request.format)
+    if not found:
         return {}
-    facts = inspect_chain(request.dest)[0].facts
-    record = read_record(request.dest)
+    record = find(request.dest).record
     made_from = record.source.get("path", "") if record else ""
-    return {
-        "src": made_from,
-        "src_format": request.source.format if made_from == request.source.path else "",
-        "dest": request.dest,
-        "format": facts.format,
-        "virtual_size": facts.virtual_size,
-        "allocated_size": os.stat(request.dest).st_blocks * 512,
-        "options": record.options if record else {},
-        **ownership_of(request.dest),
-    }
+    return {**found, "src": made_from, "src_format": request.source.format if made_from == request.source.path else ""}
 
 
 def _require_idle_source(request: ConvertRequest) -> None:
@@ -121,11 +121,9 @@ def _unchanged(request: ConvertRequest, before: dict[str, Any], upkeep: tuple[St
 
 def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str, Any], tools: Tools) -> Plan:
     """The plan that converts by a job."""
-    require_writable_folder(request.dest, option="dest")
-    if before:
+    _require_room(request, after)
+    if before or request.on_device:
         require_unused(request.dest, tools, search_paths=request.params["search_paths"] or ())
-    if takes_full_space(request.options):
-        require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")
     job = request.job(tools.version)
     info: dict[str, Any] = {}
 
@@ -137,6 +135,17 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
     step = job_step(title, job, tools, params=request.params, info=info)
     tools.forecast[request.dest] = after
     return Plan(request.dest, before, after, observe, steps=(step,), info=info)
+
+
+def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:
+    """Raise Conflict, InUse or NoSpace when the image can't be written where it shall be."""
+    if request.on_device:
+        require_room(request.dest, after["virtual_size"])
+        os.close(open_exclusively(request.dest))
+        return
+    require_writable_folder(request.dest, option="dest")
+    if takes_full_space(request.options):
+        require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:

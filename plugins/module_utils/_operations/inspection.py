@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import Conflict, UnsafeImage
-from .._files import fingerprint, real_path, require_regular
-from .._formats.chain import Link, inspect_chain
+from .._files import Fingerprint, fingerprint, real_path, require_regular
+from .._formats.chain import Link, Opener, OpenImage, inspect_chain, open_image
 from .._formats.names import canonical_format
 from .._formats.safety import verdict
 from .._records import read_record
@@ -27,7 +28,8 @@ _QEMU_ACCOUNTS = ("libvirt-qemu", "qemu")
 class Inspected:
     """A safe image: its format, virtual size in bytes, and the real paths of its chain, itself first.
 
-    `fingerprints` tell what the chain's files were when they were read.
+    `fingerprints` tell what the chain's files were when they were read. `pinned` are descriptors of the very files that
+    were inspected, where they are held.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Inspected:
     files: tuple[str, ...]
     chain: tuple[Link, ...] = ()
     fingerprints: tuple[dict[str, Any], ...] = ()
+    pinned: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def foreseen(cls, path: str, facts: dict[str, Any]) -> Inspected:
@@ -52,7 +55,30 @@ class Inspected:
         return all(os.path.isfile(path) for path in self.files)
 
 
-def inspect(path: str, *, declared: str | None, backing: Sequence[str] = (), option: str = "path") -> Inspected:
+class Pins:
+    """Holds every file that an inspection opens, so that an engine can be given what was inspected."""
+
+    def __init__(self) -> None:
+        self.handles: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[OpenImage]:
+        """Open as open_image does, and keep the file."""
+        with open_image(path) as image:
+            real = os.path.realpath(path)
+            if real not in self.handles:
+                self.handles[real] = os.dup(image.stream.fileno())
+            yield image
+
+    def close(self) -> None:
+        """Let go of the files."""
+        while self.handles:
+            os.close(self.handles.popitem()[1])
+
+
+def inspect(
+    path: str, *, declared: str | None, backing: Sequence[str] = (), option: str = "path", opener: Opener = open_image
+) -> Inspected:
     """Inspect `path` and all below it; `backing` are files that its chain may use.
 
     What our own valid record names as backing is allowed too. Raises NotFound, Conflict (format contradicted) or
@@ -61,7 +87,7 @@ def inspect(path: str, *, declared: str | None, backing: Sequence[str] = (), opt
     real = real_path(path)
     require_regular(real, option=option)
     wanted = canonical_format(declared, option=f"{option}_format") if declared else None
-    chain = inspect_chain(real, declared=wanted)
+    chain = inspect_chain(real, declared=wanted, opener=opener)
     allowed = {real_path(name) for name in backing} | recorded_backing([link.real_path for link in chain])
     refused = [found for _where, found in verdict(chain, allowed_backing=allowed).refusals]
     contradiction = [finding for finding in refused if finding.rule == "format-contradiction"]
@@ -83,6 +109,16 @@ def identity_of(files: Sequence[str]) -> list[dict[str, Any]]:
     """Path and fingerprint of every file as it is now."""
     found = ((path, fingerprint(path)) for path in files)
     return [{"path": path, **(status.as_dict() if status else {})} for path, status in found]
+
+
+def pinned_identity(pinned: Mapping[str, int], files: Sequence[str]) -> list[dict[str, Any]]:
+    """Path and fingerprint of every file that is held."""
+    found = []
+    for path in files:
+        status = os.fstat(pinned[path])
+        mark = Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns)
+        found.append({"path": path, **mark.as_dict()})
+    return found
 
 
 def recorded_backing(paths: Sequence[str]) -> set[str]:

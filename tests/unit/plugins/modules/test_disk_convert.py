@@ -258,7 +258,7 @@ def test_one_destination_for_two_items_is_refused(source: Path, dest: Path) -> N
         ({"src": "/nowhere/x"}, "src: /nowhere/x does not exist"),
         ({"src": None}, "src: nothing is given"),
         ({"dest": "/nowhere/x"}, "dest: the folder /nowhere does not exist"),
-        ({"dest": "/dev/null"}, "dest: /dev/null is not a regular file"),
+        ({"dest": "/dev/null"}, "dest: /dev/null is neither a regular file nor a block device"),
         ({"owner": "nobody-at-all"}, "owner: "),
         ({"mode": "rw"}, "mode: 'rw'"),
     ],

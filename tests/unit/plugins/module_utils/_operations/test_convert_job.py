@@ -55,7 +55,11 @@ def test_a_finished_image_has_record_and_mode(folder: Path) -> None:
     assert stat.S_IMODE(dest.stat().st_mode) == 0o604
     found = read_record(str(dest))
     assert found is not None
-    assert (found.operation, found.options, found.virtual_size) == ("convert", {"compress": True}, 65536)
+    assert (found.operation, found.options, found.virtual_size) == (
+        "convert",
+        {"compress": True, "compression_type": "zstd"},
+        65536,
+    )
     assert names(folder) == ["dest", "src"]
     assert state.phase == "publish"
 

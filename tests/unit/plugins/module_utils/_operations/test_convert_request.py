@@ -34,8 +34,9 @@ def test_values_are_typed_and_canonical(source: Path, tmp_path: Path) -> None:
     ("options", "compress", "declared"),
     [
         ({}, False, {}),
-        ({"compress": True}, True, {"compress": True}),
-        ({"compress": "yes"}, True, {"compress": True}),
+        ({"compress": True}, True, {"compression_type": "zstd", "compress": True}),
+        ({"compress": "yes", "compression_type": "zlib"}, True, {"compression_type": "zlib", "compress": True}),
+        ({"compress": True, "compat": 0.10}, True, {"compat": "0.10", "compress": True}),
         ({"compress": False, "compression_type": "zstd"}, False, {"compression_type": "zstd"}),
         ({"compression_type": "zstd"}, True, {"compression_type": "zstd", "compress": True}),
         ({"cluster_size": "64K"}, False, {"cluster_size": 65536}),
@@ -46,7 +47,7 @@ def test_compression(
 ) -> None:
     given = dict(options)
     request = read_request(params_of(source, tmp_path / "d", options=given), Tools())
-    assert (request.compress, request.declared) == (compress, declared)
+    assert (request.target.compress, request.declared) == (compress, declared)
     assert given == options
 
 
@@ -86,7 +87,7 @@ def test_what_is_no_destination(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=r"^dest: .* is the source itself"):
         read_request(params_of(source, tmp_path / "loop"), Tools())
     for name in ("pipe", "."):
-        with pytest.raises(Conflict, match=r"^dest: .* is not a regular file"):
+        with pytest.raises(Conflict, match=r"^dest: .* is neither a regular file nor"):
             read_request(params_of(source, tmp_path / name), Tools())
 
 
