@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._formats.names import READ_ONLY
 from .specs import FORMATS, ModuleSpec
 
 
@@ -22,7 +23,9 @@ INFO = PathsSpec(
     {
         "path": {"type": "path"},
         "paths": {"type": "list", "elements": "path"},
-        "format": {"type": "str", "choices": FORMATS},
+        "recurse": {"type": "bool", "default": False},
+        "limit": {"type": "int", "default": 10000},
+        "format": {"type": "str", "choices": [*FORMATS, *(name for name in READ_ONLY if name not in FORMATS)]},
         "backing": {"type": "list", "elements": "path"},
         "require_safe": {"type": "bool", "default": False},
     },

@@ -9,7 +9,8 @@ from .._errors import InvalidOption
 
 FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi")
 # Formats that are read only: new disks are not made in them.
-SOURCES = (*FORMATS, "qed", "luks")
+READ_ONLY = ("qed", "luks")
+SOURCES = (*FORMATS, *READ_ONLY)
 
 ALIASES = {"vpc": "vhd"}
 

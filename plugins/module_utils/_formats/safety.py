@@ -30,9 +30,14 @@ class Verdict:
         return tuple((path, found) for path, found in self.findings if found.severity in REFUSED)
 
 
-def verdict(chain: Sequence[Link], *, allowed_backing: Collection[str] = ()) -> Verdict:
-    """Judge a chain; allowed_backing are the paths of files that the caller or our record named."""
-    allowed = {os.path.realpath(path) for path in allowed_backing}
+def verdict(
+    chain: Sequence[Link], *, allowed_backing: Collection[str] = (), allowed_real: frozenset[str] = frozenset()
+) -> Verdict:
+    """Judge a chain; allowed_backing are the paths of files that the caller or our record named.
+
+    allowed_real are such paths that are real ones already: who judges thousands of chains resolves them once.
+    """
+    allowed = allowed_real.union(map(os.path.realpath, allowed_backing)) if allowed_backing else allowed_real
     kept = [
         (link.path, found) for link in chain for found in link.facts.findings if not _declared(link, found, allowed)
     ]

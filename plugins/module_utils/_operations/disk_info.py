@@ -1,66 +1,98 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Facts of one image: our own parsers look at it and at every file below it; no engine is started."""
+"""Facts of disk images: our own parsers look at each and at every file that it reads; no engine is started."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
-from .._errors import Conflict, InvalidOption, UnsafeImage
+from .._errors import Conflict, ImageOpsError, UnsafeImage
 from .._files import real_path
 from .._formats.chain import Link, backing_path, follows, inspect_chain
 from .._formats.facts import ImageFacts
+from .._formats.known import Known
 from .._formats.names import canonical_format
-from .._formats.safety import Verdict, verdict
+from .._formats.rules import finding
+from .._formats.safety import REFUSED, Verdict, verdict
 from .._plan import Plan
 from .._records import read_record
+from .disk_listing import LISTED, absolute, files_of
 from .inspection import recorded_backing
 from .operation import Operation, Tools
 
 CONTRADICTIONS = ("format-contradiction", "second-signature")
+# Facts that the result shows in another form.
+_TOLD_OTHERWISE = ("backing", "cipher", "encryption", "references")
+_KNOWN = Known()
 
 
 def plan_disk_info(params: dict[str, Any], tools: Tools) -> Plan:
     """Look at one image; refuse a contradicted format and, when asked, an unsafe image."""
-    path = _absolute(params["path"])
+    path = absolute(params["path"])
     declared = canonical_format(params["format"]) if params.get("format") else None
-    chain = inspect_chain(path, declared=declared)
-    allowed = {*map(real_path, params.get("backing") or ()), *recorded_backing([link.path for link in chain])}
-    judged = verdict(chain, allowed_backing=allowed)
-    found = describe(chain, judged)
+    found = _look(path, declared, tuple(params.get("backing") or ()), listed=bool(params.get(LISTED)))
     _refuse_contradiction(path, declared, found)
-    if params.get("require_safe") and not judged.safe:
-        reasons = " ".join(f"{one.message} ({one.rule})" for _where, one in judged.refusals)
-        raise UnsafeImage(printable(f"{path} is not safe to use: {reasons}"), **_kept(found))
+    if params.get("require_safe") and not found["safe"]:
+        reasons = [f"{one['message']} ({one['rule']})" for one in found["findings"] if one["severity"] in REFUSED]
+        raise UnsafeImage(f"{printable(path)} is not safe to use: {' '.join(reasons)}", **_kept(found))
     return Plan(item=path, before={}, after=found, observe=lambda: found)
 
 
-def _absolute(path: str | None) -> str:
-    """The path without dots; links stay, because backing names are relative to the name that is used."""
-    if not path or "\0" in path or not os.path.isabs(path):
-        raise InvalidOption(f"path: '{path or ''}' is not an absolute path; give one that starts with a slash.")
-    return os.path.abspath(path)
+def _look(path: str, declared: str | None, backing: tuple[str, ...], *, listed: bool) -> dict[str, Any]:
+    """The facts of one image; of a file that a folder was found to hold also that it can't be read, or is gone by now."""
+    try:
+        chain = inspect_chain(path, declared=declared, known=_KNOWN)
+    except ImageOpsError as error:
+        if not listed:
+            raise
+        found = {"path": path, "safe": False, "findings": [{"path": path, **asdict(finding("not-a-file", str(error)))}]}
+        return dict(printable(found))
+    recorded = recorded_backing([link.path for link in chain])
+    return describe(chain, verdict(chain, allowed_backing=recorded, allowed_real=_real_paths(backing)))
+
+
+@lru_cache(maxsize=1)
+def _real_paths(paths: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(real_path, paths))
 
 
 def describe(chain: Sequence[Link], judged: Verdict) -> dict[str, Any]:
     """The result of one image, as plain values."""
     top, record = chain[0], read_record(chain[0].path)
-    facts = asdict(top.facts)
+    facts = {key: value for key, value in asdict(top.facts).items() if key not in _TOLD_OTHERWISE}
     facts.update(
         path=top.path,
         file_size=top.file_size,
         allocated_size=top.allocated_size,
         backing=_backing(top.path, top.facts),
-        chain=[{"path": link.path, "format": link.facts.format} for link in chain],
+        chain=[_link(link) for link in chain],
+        encryption=_encryption(top.facts),
         safe=judged.safe,
         findings=[{"path": path, **asdict(found)} for path, found in judged.findings],
         record=record.as_dict() if record else None,
     )
     return dict(printable(facts))
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "path": link.path,
+        "real_path": link.real_path,
+        "role": link.role,
+        "format": link.facts.format,
+        "virtual_size": link.facts.virtual_size,
+        "file_size": link.file_size,
+        "allocated_size": link.allocated_size,
+    }
+
+
+def _encryption(facts: ImageFacts) -> dict[str, Any] | None:
+    method = facts.encryption or facts.cipher.get("type")
+    return {"type": method, **facts.cipher} if method else None
 
 
 def _backing(path: str, facts: ImageFacts) -> dict[str, str | None] | None:
@@ -79,8 +111,8 @@ def _refuse_contradiction(path: str, declared: str | None, found: dict[str, Any]
 
 
 def _kept(found: dict[str, Any]) -> dict[str, Any]:
-    """What a failed result still tells."""
-    return {key: found[key] for key in ("path", "format", "virtual_size", "safe", "findings")}
+    """What a failed result still tells. Not the path: Ansible adds owner and mode of a file that a failed result names."""
+    return {key: found[key] for key in ("format", "virtual_size", "safe", "findings") if key in found}
 
 
 def printable(value: Any) -> Any:
@@ -94,4 +126,4 @@ def printable(value: Any) -> Any:
     return value
 
 
-OPERATION = Operation(plan=plan_disk_info, result="disks")
+OPERATION = Operation(plan=plan_disk_info, result="disks", expand=files_of)

@@ -63,10 +63,15 @@ def test_the_result_holds_everything(overlay: Path, base: Path) -> None:
         "record",
         "data_file",
         "extents",
+        "partition_table",
     }
     assert (found["format"], found["virtual_size"], found["file_size"]) == ("qcow2", 1 << 20, overlay.stat().st_size)
     assert found["backing"] == {"path": str(base), "format": "qcow2"}
-    assert found["chain"] == [{"path": str(path), "format": "qcow2"} for path in (overlay, base)]
+    assert [(one["path"], one["real_path"], one["format"], one["role"]) for one in found["chain"]] == [
+        (str(overlay), str(overlay), "qcow2", "image"),
+        (str(base), str(base), "qcow2", "backing"),
+    ]
+    assert found["chain"][1]["virtual_size"] == 1 << 20 and found["chain"][1]["file_size"] == base.stat().st_size
     assert (found["safe"], [one["rule"] for one in found["findings"]]) == (False, ["backing-file"])
     json.dumps(found)
 
