@@ -18,8 +18,7 @@ class Room:
     """The bounds of what is written: a small file may hold an endless one."""
 
     def __init__(self, path: str, shown: str, most: int) -> None:
-        status = os.statvfs(os.path.dirname(path) or "/")
-        free = status.f_bavail * status.f_frsize
+        free = _free(path)
         # Others write to this file system too.
         self._free = free - min(_RESERVE, free // 20)
         self._shown, self._most = shown, most
@@ -36,3 +35,8 @@ class Room:
                 f"{self._shown} holds more than the {format_size(self._free)} that may be written there; free some space or "
                 f"choose another folder."
             )
+
+
+def _free(path: str) -> int:
+    status = os.statvfs(os.path.dirname(path) or "/")
+    return status.f_bavail * status.f_frsize

@@ -52,13 +52,21 @@ class _Connection(http.client.HTTPConnection):
         watch.start()
         try:
             response = super().getresponse()
-            if not watch.is_alive():
-                response.close()
-                raise TimeoutError("the head of the answer did not come in time")
-            return response
+        except (http.client.HTTPException, OSError):
+            if watch.is_alive():
+                raise
+            raise self._late() from None
         finally:
+            late = not watch.is_alive()
             watch.cancel()
             watch.join()
+        if late:
+            response.close()
+            raise self._late()
+        return response
+
+    def _late(self) -> TimeoutError:
+        return TimeoutError("the head of the answer did not come in time")
 
 
 class _TlsConnection(_Connection, http.client.HTTPSConnection):

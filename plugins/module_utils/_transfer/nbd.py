@@ -14,6 +14,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Callable
 
 from .._errors import NotFound, TransferError, Unsupported
@@ -66,7 +67,7 @@ class NbdConnection:
             return self._reply(offset, count)
 
     @contextlib.contextmanager
-    def _failures(self):  # type: ignore[no-untyped-def]
+    def _failures(self) -> Iterator[None]:
         """Say what goes wrong on the line as one sentence."""
         shown = self._url.shown
         try:

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import random
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError, MissingLibrary, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer.decompress import (
+    compression_of,
+    decompressed,
+    joined,
+)
+
+CONTENT = random.Random(7).randbytes(300_000) + bytes(2 << 20) + random.Random(8).randbytes(300_000)
+
+
+def zst(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": zst,
+}
+
+
+def dribbling(data: bytes, most: int) -> Callable[[int], bytes]:
+    stream = io.BytesIO(data)
+    return lambda count: stream.read(min(count, most))
+
+
+def unpacked(kind: str, data: bytes, *, most: int = 1 << 20) -> bytes:
+    return b"".join(decompressed(kind, dribbling(data, most), where="http://h/x"))
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("most", [777, 1 << 20])
+def test_content_comes_back(kind: str, most: int) -> None:
+    packed = PACKERS[kind](CONTENT)
+    assert compression_of(packed[:64]) == kind
+    assert unpacked(kind, packed, most=most) == CONTENT
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_streams_one_after_the_other(kind: str) -> None:
+    pack = PACKERS[kind]
+    assert unpacked(kind, pack(b"one") + pack(b"") + pack(b"two"), most=5) == b"onetwo"
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_zeros_after_the_end_are_padding(kind: str) -> None:
+    assert unpacked(kind, PACKERS[kind](b"one") + bytes(4096)) == b"one"
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("cut", [1, 5, 100, 100_000])
+def test_a_cut_off_stream(kind: str, cut: int) -> None:
+    with pytest.raises(UnsafeImage, match=f"http://h/x is not a sound {kind} file"):
+        unpacked(kind, PACKERS[kind](CONTENT)[:-cut])
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("tail", [b"garbage", b"garbage" * 100, b"\0\0garbage"])
+def test_something_else_after_the_end(kind: str, tail: bytes) -> None:
+    with pytest.raises(UnsafeImage, match=f"not a sound {kind} file"):
+        unpacked(kind, PACKERS[kind](b"one") + tail)
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_damaged_data(kind: str) -> None:
+    packed = bytearray(PACKERS[kind](CONTENT))
+    packed[len(packed) // 2] ^= 0xFF
+    with pytest.raises(UnsafeImage, match=f"not a sound {kind} file"):
+        unpacked(kind, bytes(packed))
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_pieces_of_a_bomb_are_small(kind: str) -> None:
+    packed = PACKERS[kind](bytes(128 << 20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert all(len(piece) <= 1 << 20 for piece in decompressed(kind, dribbling(packed, 1 << 20), where="x"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
+
+
+def test_xz_that_wants_too_much_memory() -> None:
+    big = lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30, "mode": lzma.MODE_FAST}])
+    with pytest.raises(UnsafeImage, match="not a sound xz file"):
+        unpacked("xz", big)
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_what_the_reader_raises_comes_through(kind: str) -> None:
+    packed = PACKERS[kind](CONTENT)
+
+    def read(count: int) -> Iterator[bytes]:
+        yield packed[:1000]
+        raise ImageOpsError("the network is gone")
+
+    pieces = read(0)
+    with pytest.raises(ImageOpsError, match="the network is gone"):
+        list(decompressed(kind, lambda count: next(pieces), where="x"))
+
+
+def test_without_the_program_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = zst(b"one")
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(MissingLibrary, match="package zstd"):
+        unpacked("zst", packed)
+
+
+@pytest.mark.parametrize("start", [b"", b"QFI\xfb", b"\x1f\x8b\x00", b"BZh9xxxxxxxx", b"conectix", bytes(64)])
+def test_other_files_are_not_compressed(start: bytes) -> None:
+    assert compression_of(start) == ""
+
+
+def test_joined_reads_the_start_first() -> None:
+    read = joined(b"abcdef", dribbling(b"gh", 9))
+    assert [read(4), read(4), read(4), read(4)] == [b"abcd", b"ef", b"gh", b""]
