@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who must not use what when a chain is changed, and which of its files nobody needs afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._files import fingerprint
+from .._records import read_record
+from .disk_chain_act import COMMIT, HEADER, NOTHING, TIDY, Act, is_still
+from .disk_chain_commit import remove_layers
+from .disk_chain_request import ChainRequest
+from .operation import Tools
+from .usage import DOMAIN, refuse, users_of
+
+
+def require_free(request: ChainRequest, act: Act, tools: Tools, *, search_paths: Sequence[str]) -> None:
+    """Raise InUse when the act would take something from a VM or another image.
+
+    Where the image's content stays what it is, only what has it open now is in the way.
+    """
+    if act.kind in (COMMIT, TIDY):
+        _require_free_layers(act, tools, search_paths)
+    elif act.kind != NOTHING:
+        users = users_of(request.path, tools, search_paths=search_paths)
+        other = act.kind == HEADER and act.new_base is not None
+        refuse(
+            request.path,
+            [user for user in users if user.running or (other and not (user.kind == DOMAIN and user.top))],
+        )
+
+
+def _require_free_layers(act: Act, tools: Tools, search_paths: Sequence[str]) -> None:
+    """A commit changes the content of its base and removes what is above: nobody else may rest on any of them."""
+    files = [layer.real_path for layer in act.layers][: (act.base or 0) + 1] if act.kind == COMMIT else []
+    wanted = files or list(act.leftover)
+    for path in wanted:
+        refuse(path, users_of(path, tools, search_paths=search_paths, gone=wanted))
+
+
+def droppable(path: str) -> list[str]:
+    """Files that our record on `path` says it rested on once, and that are what they were then."""
+    record = read_record(path) if fingerprint(path) else None
+    found = record.options.get("dropped", []) if record else []
+    return [one["path"] for one in found if is_still(one)]
+
+
+def unused_of(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str]) -> list[str]:
+    """Those of `paths` that are there and that nothing uses; each may be used by the ones before it."""
+    found: list[str] = []
+    for path in paths:
+        if fingerprint(path) and not users_of(path, tools, search_paths=search_paths, gone=found):
+            found.append(path)
+    return found
+
+
+def removable(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str]) -> list[str]:
+    """Those of the unused files that are ours: they carry a record."""
+    return [path for path in unused_of(paths, tools, search_paths=search_paths) if read_record(path) is not None]
+
+
+def remove_unused(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str], removed: list[str]) -> None:
+    """Remove what is ours and nobody uses now; `removed` gets the paths."""
+    for path in removable(paths, tools, search_paths=search_paths):
+        remove_layers([path])
+        removed.append(path)
