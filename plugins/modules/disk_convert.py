@@ -219,7 +219,10 @@ disks:
       type: bool
       returned: when joined
     job:
-      description: The job that made the image, with C(id), C(launcher) (V(systemd-run) or V(setsid)), C(seconds) and C(verify).
+      description:
+        - The job that made the image, with C(id), C(launcher) (V(systemd-run) or V(setsid)), C(seconds) from start to end, C(bytes)
+          and C(rate) (bytes a second, null when nothing was counted) of the phase that moved most, C(verify), and C(phases), a list
+          of C(name), C(bytes), C(seconds) and C(rate).
       type: dict
       returned: when the image was converted in this run
     steps:

@@ -55,7 +55,8 @@ class Attendance:
                     raise timed_out(job, entry["timeout"])
                 item.waits_for = {**entry, "job": job, "pid": state.pid}
                 return True
-            item.job = job_facts(ended_state(state, job, target))
+            done = job_facts(ended_state(state, job, target))
+            item.job = {} if item.joined else done
             item.changed = entry["as"] != UPKEEP
         except JobDied as error:
             if item.joined:
