@@ -45,15 +45,20 @@ Pack = Callable[[int, bytes], Block]
 Report = Callable[[int, int], None]
 
 
-def packed(content: GuestContent, *, block_size: int, pack: Pack, threads: int | None = None) -> Iterator[Batch]:
+def workers() -> int:
+    """How many batches are worked on at once."""
+    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
+def packed(content: GuestContent, *, block_size: int, pack: Pack) -> Iterator[Batch]:
     """All blocks of `content` that aren't zero, in order, each as `pack(number, bytes)` gives it."""
-    workers = threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    threads = workers()
     under_way: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for start, end in _stretches(content, block_size):
                 under_way.append(pool.submit(_batch, content, start, end, block_size, pack))
-                if len(under_way) > 2 * workers:
+                if len(under_way) > 2 * threads:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()

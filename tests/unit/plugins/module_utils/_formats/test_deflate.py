@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import ctypes
+import zlib
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._formats import deflate
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.deflate import Encoder
+
+from .written import KIB, NOISE, TEXT
+
+BLOCKS = [b"\1", TEXT[: 64 * KIB], NOISE[: 64 * KIB], bytes(64 * KIB), TEXT[: 1 << 20], NOISE[:512] * 128]
+QCOW2 = [deflate.standard_qcow2_encoder(), deflate.qcow2_encoder()]
+VMDK = [deflate.standard_vmdk_encoder(), deflate.vmdk_encoder()]
+
+
+@pytest.mark.parametrize("encoder", QCOW2, ids=lambda encoder: encoder.name)
+@pytest.mark.parametrize("data", BLOCKS)
+def test_qcow2_needs_a_window_of_4_kib_only(encoder: Encoder, data: bytes) -> None:
+    """Given out in small pieces, no decoder can look back further than its window."""
+    found = encoder.compress(data, 2 << 20)
+    assert found is not None
+    engine, out = zlib.decompressobj(-12), b""
+    while not engine.eof:
+        out += engine.decompress(engine.unconsumed_tail or found[: 0 if out else None], 1000)
+    assert out == data
+
+
+@pytest.mark.parametrize("encoder", VMDK, ids=lambda encoder: encoder.name)
+@pytest.mark.parametrize("data", BLOCKS)
+def test_vmdk_gets_zlib_streams(encoder: Encoder, data: bytes) -> None:
+    found = encoder.compress(data, 2 << 20)
+    assert found is not None
+    assert zlib.decompress(found) == data
+    assert found[-4:] == zlib.adler32(data).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("encoder", [*QCOW2, *VMDK], ids=lambda encoder: encoder.name)
+def test_what_takes_more_than_allowed_is_not_given(encoder: Encoder) -> None:
+    assert encoder.compress(NOISE[: 64 * KIB], 64 * KIB - 1) is None
+    assert encoder.compress(TEXT[: 64 * KIB], 64 * KIB - 1) is not None
+
+
+def test_without_libraries_the_standard_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> ctypes.CDLL:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert (deflate.qcow2_encoder().name, deflate.vmdk_encoder().name) == ("zlib", "zlib")
