@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, job_id, read_state
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
 from ansible_collections.imageops.fleet.tests.unit import run_module
 
@@ -29,7 +29,7 @@ CLOCK = Clock()
 @pytest.fixture(autouse=True)
 def host(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host without libvirt, and a state directory of the test's own."""
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ())
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ())
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk, usage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk import locks, plan_disk
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.usage import User
@@ -41,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def no_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ("/no/such/sign",))
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/no/such/sign",))
 
 
 def item(path: Path | str, **given: Any) -> dict[str, Any]:

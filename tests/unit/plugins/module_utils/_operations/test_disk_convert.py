@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, NoSpace
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk_convert, usage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk_convert, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.tests.unit.convert_params import params_of
 
 
 @pytest.fixture(autouse=True)
 def no_libvirt(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ())
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InUse, MissingLibrary, NotFound
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 
 # libvirt's test driver reads a whole host from a file; run state 1 is running, 5 is stopped.
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def tools(folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Tools]:
     """A host whose domain `web` has the disk disk.qcow2; the parameter is its run state."""
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ("/",))
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/",))
     node = folder / "node.xml"
     node.write_text(NODE.format(state=getattr(request, "param", 5), disk=folder / "disk.qcow2", pool=folder / "pool"))
     found = Tools(connect=lambda uri: Connection.open(f"test://{node}"))
@@ -103,7 +103,7 @@ def test_a_running_engine(tools: Tools, folder: Path) -> None:
 
 
 def test_without_libvirt_only_files_are_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", (str(folder / "nothing"),))
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", (str(folder / "nothing"),))
     assert [user.kind for user in usage.users_of(str(folder / "base.qcow2"), Tools())] == ["overlay"]
 
 
@@ -111,7 +111,7 @@ def test_without_the_library_nothing_is_known(folder: Path, monkeypatch: pytest.
     def missing(uri: str) -> Connection:
         raise MissingLibrary("libvirt is missing.")
 
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ("/",))
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/",))
     with pytest.raises(MissingLibrary, match="can't be known whether a VM uses an image"):
         usage.users_of(str(folder / "alone.qcow2"), Tools(connect=missing))
 
@@ -132,3 +132,54 @@ def test_a_loop_of_backing_files_ends(folder: Path) -> None:
     make(two, over=one)
     subprocess.run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", str(two), "-F", "qcow2", str(one)], check=True)
     assert list(usage.Layers().chain(str(one))) == [str(one), str(two)]
+
+
+def count_xml(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the domains whose descriptions are read from now on."""
+    asked, read = [], Domain.xml
+
+    def counted(self: Domain, *, inactive: bool = True, secure: bool = False) -> object:
+        asked.append(self.name)
+        return read(self, inactive=inactive, secure=secure)
+
+    monkeypatch.setattr(Domain, "xml", counted)
+    return asked
+
+
+def test_the_domains_are_read_once_for_many_files(tools: Tools, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = count_xml(monkeypatch)
+    for _turn in range(20):
+        assert usage.users_of(str(folder / "disk.qcow2"), tools)
+        assert not usage.users_of(str(folder / "alone.qcow2"), tools)
+    assert asked == ["web"]
+
+
+def test_a_domain_that_came_meanwhile_is_seen_at_once(tools: Tools, folder: Path) -> None:
+    alone = str(folder / "alone.qcow2")
+    assert not usage.users_of(alone, tools)
+    connection = tools.hypervisor("qemu:///system")
+    connection.define(
+        "<domain type='test'><name>new</name><memory>1024</memory><os><type>hvm</type></os><devices><disk type='file' "
+        f"device='disk'><source file='{alone}'/><target dev='vda'/></disk></devices></domain>"
+    )
+    assert [user.name for user in usage.users_of(alone, tools)] == ["new"]
+
+
+def test_a_change_of_a_domain_is_seen_a_moment_later(
+    tools: Tools, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = count_xml(monkeypatch)
+    usage.domains_using(str(folder / "disk.qcow2"), tools)
+    now = tools.clock.now()
+    monkeypatch.setattr(tools.clock, "now", lambda: now + 2)
+    usage.domains_using(str(folder / "disk.qcow2"), tools)
+    assert asked == ["web", "web"]
+
+
+def test_an_overlay_that_was_rewritten_is_read_again(tools: Tools, folder: Path) -> None:
+    overlay = folder / "over.qcow2"
+    make(overlay, over=folder / "alone.qcow2")
+    assert usage.users_of(str(folder / "alone.qcow2"), tools)
+    overlay.unlink()
+    make(overlay)
+    assert not usage.users_of(str(folder / "alone.qcow2"), tools)

@@ -21,7 +21,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse, put, serialise
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, vm_wait
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains, vm_wait
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm import OPERATION, locks, plan_vm
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER, Plan
@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Tools]:
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ("/no/such/sign",))
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/no/such/sign",))
     monkeypatch.setenv(_files.STATE_VARIABLE, str(tmp_path / "state"))
     found = Tools(version="1")
     # libvirt's test driver tells one size for all disks.

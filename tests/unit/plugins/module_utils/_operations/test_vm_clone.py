@@ -22,7 +22,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
-    usage,
+    usage_domains,
     vm_clone,
     vm_clone_disks,
     vm_clone_source,
@@ -101,7 +101,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    monkeypatch.setattr(usage, "LIBVIRT_SIGNS", ("/",))
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/",))
     vm_clone_source._inspected.cache_clear()
     found = Host(tmp_path)
     yield found
