@@ -47,20 +47,20 @@ class _Connection(http.client.HTTPConnection):
     """A socket's own time limit is for one byte; this one is for a whole answer's head."""
 
     def getresponse(self) -> http.client.HTTPResponse:
-        watch = threading.Timer(float(self.timeout or 60.0), _shut, [self.sock])
+        late = threading.Event()
+        watch = threading.Timer(float(self.timeout or 60.0), _shut, [self.sock, late])
         watch.daemon = True
         watch.start()
         try:
             response = super().getresponse()
         except (http.client.HTTPException, OSError):
-            if watch.is_alive():
+            if not late.is_set():
                 raise
             raise self._late() from None
         finally:
-            late = not watch.is_alive()
             watch.cancel()
             watch.join()
-        if late:
+        if late.is_set():
             response.close()
             raise self._late()
         return response
@@ -73,7 +73,8 @@ class _TlsConnection(_Connection, http.client.HTTPSConnection):
     """The same over TLS."""
 
 
-def _shut(connection: socket.socket) -> None:
+def _shut(connection: socket.socket, late: threading.Event) -> None:
+    late.set()
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 

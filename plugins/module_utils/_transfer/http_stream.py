@@ -57,6 +57,27 @@ def read_small(client: HttpClient, url: RemoteUrl, *, most: int) -> bytes:
     return data
 
 
+class _Pace:
+    """Tells a slow server from one that holds us with a byte from time to time, which no socket's time limit sees."""
+
+    def __init__(self, clock: Clock, seconds: float, shown: str) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._shown = shown
+        self._since = clock.now()
+        self._came = 0
+        self.lively = False
+
+    def passed(self, count: int) -> None:
+        """`count` bytes came; raises Broken when that was too little for too long."""
+        self._came += count
+        now = self._clock.now()
+        if self._came >= _LEAST_BYTES:
+            self._since, self._came, self.lively = now, 0, True
+        elif now - self._since > self._seconds:
+            raise Broken(f"{self._shown}: almost nothing came for {self._seconds:g} seconds (idle_timeout).")
+
+
 class HttpStream:
     """Reads `url`. With `proven` the caller compares a checksum in the end, so that parts need no validator to be joined."""
 
@@ -91,26 +112,25 @@ class HttpStream:
 
     def read(self, count: int) -> bytes:
         pieces, wanted = [], count
-        window, came = self._clock.now(), 0
+        pace = self._pace()
         while wanted > 0:
             try:
                 piece = self._piece(wanted)
-                if came >= _LEAST_BYTES:
-                    window, came = self._clock.now(), 0
-                elif self._clock.now() - window > self._client.access.idle_timeout:
-                    raise self._idle()
+                pace.passed(len(piece))
             except Broken as error:
                 self._again(error)
-                window, came = self._clock.now(), 0
+                pace = self._pace()
                 continue
             if not piece:
                 break
             pieces.append(piece)
             wanted -= len(piece)
-            came += len(piece)
             self.position += len(piece)
-            self._failures = 0 if came >= _LEAST_BYTES else self._failures
+            self._failures = 0 if pace.lively else self._failures
         return b"".join(pieces)
+
+    def _pace(self) -> _Pace:
+        return _Pace(self._clock, self._client.access.idle_timeout, self._url.shown)
 
     def _piece(self, wanted: int) -> bytes:
         """Some bytes, none at the end; raises Broken when the connection ended too early."""
@@ -125,10 +145,6 @@ class HttpStream:
         if 0 <= size < self.position + len(piece):
             raise TransferError(f"{self._url.shown}: the server sent more than the {size} bytes that it promised.")
         return piece
-
-    def _idle(self) -> Broken:
-        seconds = self._client.access.idle_timeout
-        return Broken(f"{self._url.shown}: almost nothing came for {seconds:g} seconds (idle_timeout).")
 
     def _again(self, error: Broken) -> None:
         """Connect anew after a failure; raises it when there were too many."""
@@ -197,10 +213,11 @@ class HttpStream:
             return
         if response.status != 200:
             raise ContentChanged(f"{self._url.shown}: the server does not give the rest from byte {self.position}.")
-        left = self.position
+        left, pace = self.position, self._pace()
         while left:
             with failures(self._url, self._client.access.idle_timeout):
-                piece = response.read(min(left, BLOCK))
+                piece = response.read1(min(left, BLOCK))
             if not piece:
                 raise Broken(f"{self._url.shown}: the server ended the connection in the middle.")
+            pace.passed(len(piece))
             left -= len(piece)
