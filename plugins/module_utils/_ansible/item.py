@@ -62,7 +62,7 @@ class Item:
         if self.error:
             result = {**self.error.details, **result, "failed": True, "msg": str(self.error)}
         # What failed before anything was found is told apart by what was asked for.
-        return {key: self.params[key], **result} if key else result
+        return {key: self.params[key], **result} if key in self.params else result
 
 
 def refusal(items: Sequence[Item], total: int) -> ImageOpsError:
