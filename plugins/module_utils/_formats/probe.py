@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from . import iso9660, raw, vhd
+from . import iso9660, mbr, raw, vhd
 from .facts import Draft, ImageFacts
 from .names import canonical_format
 from .reader import SECTOR, Malformed, Reader
@@ -64,7 +64,12 @@ def _second_signatures(image: Reader, draft: Draft, found: list[str]) -> None:
         name for name in others if name != "vhd" or vhd.valid_footer_at_end(image) or image.upto(0, 8) == vhd.COOKIE
     ]
     others += ["iso9660"] if draft.header_area > iso9660.MAGIC_AT and iso9660.has_iso(image) else []
-    others += ["boot sector"] if draft.header_area >= SECTOR and raw.has_boot_mark(image) else []
+    others += ["boot sector"] if draft.header_area >= SECTOR and _boots(image, draft) else []
     draft.findings += [
         finding("polyglot", f"The file is {draft.format} and {name} at once; do not use it.") for name in others
     ]
+
+
+def _boots(image: Reader, draft: Draft) -> bool:
+    """Whether a BIOS would start the file; in a LUKS header the two bytes of its mark are random salt."""
+    return bool(mbr.read_rows(image)) if draft.format == "luks" else raw.has_boot_mark(image)

@@ -13,6 +13,7 @@ import zlib
 
 from .facts import Draft
 from .reader import SECTOR, Reader
+from .zstd_frame import frame_end
 
 # A zstd frame has at least its header and one block; deflate shrinks at most 1032 times.
 SMALLEST_ZSTD = 10
@@ -40,16 +41,17 @@ def check_compressed(image: Reader, draft: Draft, descriptors: set[int], *, infl
     end, start = max(
         (((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR, found & mask) for found in descriptors
     )
-    if not (inflate and image.size < end < image.size + SECTOR and draft.compression == "zlib"):
+    if not (inflate and image.size < end < image.size + SECTOR):
         return end, False
     return (image.size if _whole(image, draft, start) else end), True
 
 
 def _whole(image: Reader, draft: Draft, start: int) -> bool:
-    """Whether the rest of the file from start inflates to one whole cluster."""
-    length = draft.cluster_size or 0
+    """Whether the rest of the file from start holds one whole cluster."""
+    data, length = image.upto(start, image.size - start), draft.cluster_size or 0
+    if draft.compression == "zstd":
+        return frame_end(data) is not None
     try:
-        data = zlib.decompressobj(RAW_DEFLATE).decompress(image.upto(start, image.size - start), length)
+        return len(zlib.decompressobj(RAW_DEFLATE).decompress(data, length)) == length
     except zlib.error:
         return False
-    return len(data) == length

@@ -26,7 +26,7 @@ LAYOUT = "<4sIIIQQQQQII"
 BACKING, NEED_CHECK, RAW_BACKING = 1, 2, 4
 FEATURES = {BACKING: "backing file", NEED_CHECK: "need check", RAW_BACKING: "raw backing file"}
 MIN_CLUSTER, MAX_CLUSTER = 4 << 10, 64 << 20
-MAX_TABLE_CLUSTERS = 16
+MIN_TABLE_CLUSTERS, MAX_TABLE_CLUSTERS = 2, 16
 MAX_BACKING_NAME = 1023
 # QEMU keeps a table in memory: 16 clusters of 64 MiB are more than it ever makes or this collection reads.
 MAX_TABLE_BYTES = 32 << 20
@@ -61,9 +61,9 @@ def parse(image: Reader, draft: Draft) -> None:
     _magic, *fields = image.unpack(LAYOUT, 0, what="QED header")
     header = Header(*fields)
     draft.virtual_size = header.size
+    check_virtual_size(draft)
     _check_fields(header)
     _describe(header, draft)
-    check_virtual_size(draft)
     _features(header, draft)
     if header.features & BACKING:
         _backing(image, header, draft)
@@ -76,7 +76,7 @@ def _check_fields(header: Header) -> None:
         f"clusters of {header.cluster_size} bytes": not power_of_two(header.cluster_size)
         or not MIN_CLUSTER <= header.cluster_size <= MAX_CLUSTER,
         f"tables of {header.table_clusters} clusters": not power_of_two(header.table_clusters)
-        or header.table_clusters > MAX_TABLE_CLUSTERS,
+        or not MIN_TABLE_CLUSTERS <= header.table_clusters <= MAX_TABLE_CLUSTERS,
         f"a header of {header.header_clusters} clusters": not 0 < header.header_clusters <= 1 << 20,
         f"the virtual size {header.size}, no multiple of {SECTOR}": header.size % SECTOR != 0,
     }
