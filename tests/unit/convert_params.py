@@ -10,6 +10,13 @@ from typing import Any
 DEFAULTS: dict[str, Any] = {
     "src": None,
     "src_format": None,
+    "checksum": None,
+    "idle_timeout": 60,
+    "url_username": None,
+    "url_password": None,
+    "headers": None,
+    "validate_certs": True,
+    "ca_path": None,
     "src_backing": None,
     "src_passphrase": None,
     "dest": None,

@@ -9,9 +9,23 @@ from typing import Any
 
 from .specs import FILE_OPTIONS, FORMATS, JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
 
+# Of sources that are URLs.
+REMOTE_OPTIONS: dict[str, Any] = {
+    "checksum": {"type": "str", "no_log": False},
+    "idle_timeout": {"type": "int"},
+    "url_username": {"type": "str"},
+    "url_password": {"type": "str", "no_log": True},
+    "headers": {"type": "dict", "no_log": True},
+    "validate_certs": {"type": "bool"},
+    "ca_path": {"type": "path"},
+}
+
+REMOTE_DEFAULTS: dict[str, Any] = {"idle_timeout": 60, "validate_certs": True}
+
 _ITEM: dict[str, Any] = {
     "dest": {"type": "path"},
     "src": {"type": "path"},
+    **REMOTE_OPTIONS,
     "src_format": {"type": "str", "choices": [*FORMATS, "qed", "luks"]},
     "src_backing": {"type": "list", "elements": "path"},
     "src_passphrase": {"type": "str", "no_log": True},
@@ -31,6 +45,13 @@ CONVERT = batch_spec(
     "disks",
     _ITEM,
     key="dest",
-    defaults={"format": "qcow2", "method": "auto", "verify": "quick", "force": False, **JOB_DEFAULTS},
+    defaults={
+        "format": "qcow2",
+        "method": "auto",
+        "verify": "quick",
+        "force": False,
+        **REMOTE_DEFAULTS,
+        **JOB_DEFAULTS,
+    },
     common=JOB_TASK_OPTIONS,
 )

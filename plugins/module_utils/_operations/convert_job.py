@@ -51,7 +51,7 @@ def _record(work: Work, facts: ImageFacts) -> Record:
         operation="convert",
         format=facts.format,
         virtual_size=work.virtual_size,
-        source={"path": work.source.path, "files": params["source"]},
+        source=params.get("made_from", {"path": work.source.path, "files": params["source"]}),
         options=params["declared"],
         tool=params["tool"],
     )

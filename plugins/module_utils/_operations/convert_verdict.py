@@ -39,14 +39,21 @@ def judge(request: ConvertRequest, engine: QemuImg) -> str:
     return CONVERT
 
 
-def require_replaceable(request: ConvertRequest) -> None:
-    """Raise Conflict unless what is at `dest` is an untouched conversion of ours, or `force` is given."""
+def require_replaceable(request: ConvertRequest, *, comparable: bool = True) -> None:
+    """Raise Conflict unless what is at `dest` is an untouched conversion of ours, or `force` is given.
+
+    `comparable` says that the source's content can be compared with it.
+    """
     why = _why_not(find(request.dest))
     if request.params["force"] or not why:
         return
     raise Conflict(
-        f"dest: {request.dest} exists and {why}, so it is not replaced; give another dest, 'force: true' to replace it, or "
-        f"'verify: deep' to keep it when its content equals the source's."
+        f"dest: {request.dest} exists and {why}, so it is not replaced; give another dest"
+        + (
+            ", 'force: true' to replace it, or 'verify: deep' to keep it when its content equals the source's."
+            if comparable
+            else ", or 'force: true' to replace it."
+        )
     )
 
 

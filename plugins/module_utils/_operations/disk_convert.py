@@ -20,6 +20,8 @@ from .convert_device import open_exclusively, require_room
 from .convert_found import facts_of, find
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
+from .fetch import join_fetch, plan_fetch
+from .fetch_request import is_remote
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
@@ -29,6 +31,8 @@ from .usage import require_unused
 
 def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one conversion; raises what speaks against it."""
+    if is_remote(params):
+        return plan_fetch(params, tools)
     request = read_request(params, tools)
     if request.dest in tools.forecast:
         raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
@@ -58,7 +62,10 @@ def _provisional(request: ConvertRequest, before: dict[str, Any], after: dict[st
     _require_room(request, after)
     if before:
         require_replaceable(request)
-    tools.forecast[request.dest] = after
+    tools.forecast[request.dest] = {
+        **after,
+        "virtual_size": after["virtual_size"] if request.source.virtual_size else 0,
+    }
     return Plan(request.dest, before, after, lambda: after, steps=(Step(_title(request), _never),), provisional=True)
 
 
@@ -77,10 +84,17 @@ def _after(request: ConvertRequest) -> dict[str, Any]:
         "src_format": request.source.format,
         "dest": request.dest,
         "format": request.format,
-        "virtual_size": virtual_size(request.format, request.source.virtual_size, request.options, option="src"),
+        "virtual_size": _size(request),
         "allocated_size": KNOWN_AFTER,
         "options": request.declared,
     }
+
+
+def _size(request: ConvertRequest) -> int | str:
+    """Bytes of the new image; a source that an earlier item downloads has a size that nobody knows yet."""
+    if request.foreseen and not request.source.virtual_size:
+        return KNOWN_AFTER
+    return virtual_size(request.format, request.source.virtual_size, request.options, option="src")
 
 
 def _before(request: ConvertRequest) -> dict[str, Any]:
@@ -139,12 +153,14 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
 
 def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:
     """Raise Conflict, InUse or NoSpace when the image can't be written where it shall be."""
+    known = isinstance(after["virtual_size"], int)
     if request.on_device:
-        require_room(request.dest, after["virtual_size"])
+        if known:
+            require_room(request.dest, after["virtual_size"])
         os.close(open_exclusively(request.dest))
         return
     require_writable_folder(request.dest, option="dest")
-    if takes_full_space(request.options):
+    if known and takes_full_space(request.options):
         require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")
 
 
@@ -155,6 +171,8 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
 
 def join_running(params: dict[str, Any], tools: Tools) -> bool:
     """Wait for a job that does just this conversion already."""
+    if is_remote(params):
+        return join_fetch(params, tools)
     try:
         request = read_request(params, tools)
     except ImageOpsError:
