@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import ImageOpsError
+from .._errors import ImageOpsError, system_error
 from .._plan import Plan
 
 
@@ -71,6 +72,15 @@ def refusal(items: Sequence[Item], total: int) -> ImageOpsError:
     if total == 1 or len(errors) == 1:
         return errors[0]
     return ImageOpsError(f"{len(errors)} of {total} items can't be done: " + " ".join(str(error) for error in errors))
+
+
+@contextlib.contextmanager
+def as_errors() -> Iterator[None]:
+    """Say an operating system's error as one sentence of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise system_error(error) from error
 
 
 def _text(facts: dict[str, Any]) -> str:

@@ -11,13 +11,14 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._errors import ImageOpsError, system_error
+from .._errors import ImageOpsError
 from .._jobs.attended import Pending
+from .._jobs.state import has_ended
 from .._locks import held
 from .._operations.operation import Operation, Tools
 from .._plan import Plan
 from .attendance import Attendance, told
-from .item import Item, refusal
+from .item import Item, as_errors, refusal
 from .module import QuietModule
 from .specs import ModuleSpec
 from .version import VERSION
@@ -33,22 +34,13 @@ def run_module(spec: ModuleSpec, operation: Operation) -> None:
     tools = Tools(version=VERSION)
     run = _Run(module, operation, tools, key=spec.key)
     try:
-        with _as_errors():
+        with as_errors():
             run.all(spec.items(module.params))
     except ImageOpsError as error:
         run.fail(error)
     finally:
         tools.close()
     run.finish()
-
-
-@contextlib.contextmanager
-def _as_errors() -> Iterator[None]:
-    """Say an operating system's error as one sentence of ours."""
-    try:
-        yield
-    except OSError as error:
-        raise system_error(error) from error
 
 
 class _Later(Exception):
@@ -77,7 +69,8 @@ class _Run:
 
     def _take_and_join(self) -> None:
         for item in self._items:
-            if not self._attendance.take(item, self._operation.job_id(item.params, self._tools), self._tools.clock):
+            job = self._operation.job_id(item.params, self._tools)
+            if not self._attendance.take(item, job, self._tools.clock) and not (job and has_ended(job)):
                 self._join(item)
         self._require_joined()
 
@@ -209,7 +202,7 @@ class _Run:
     @contextlib.contextmanager
     def _catching(self, item: Item) -> Iterator[None]:
         try:
-            with _as_errors():
+            with as_errors():
                 yield
         except Pending as pending:
             self._attendance.leave(item, pending)

@@ -116,6 +116,12 @@ def read_state(identifier: str) -> JobState | None:
     return JobState(**loaded)
 
 
+def has_ended(identifier: str) -> bool:
+    """Whether there is no such job, or it has said how it ended."""
+    state = read_state(identifier)
+    return state is None or state.ended
+
+
 def write_request(identifier: str, request: dict[str, Any]) -> None:
     """Write what the job shall do."""
     _write(os.path.join(job_dir(identifier), "request.json"), request)

@@ -16,7 +16,6 @@ from .._jobs.launch import Job
 from .._qemu.node import is_block_device
 from .._qemu.options import takes_full_space
 from .._sizes import parse_size
-from . import convert_job
 from .convert_device import check_device_options
 from .convert_images import needs_passphrase
 from .convert_options import Target, read_target
@@ -100,6 +99,8 @@ class ConvertRequest:
             "mode": self.params["mode"],
             "tool": f"imageops.fleet {version}",
         }
+        from . import convert_job
+
         return Job("convert", self.dest, params, convert_job.__name__, secrets=self.secrets)
 
 

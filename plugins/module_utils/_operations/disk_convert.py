@@ -15,7 +15,7 @@ from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
-from .._qemu.options import takes_full_space, virtual_size
+from .._qemu.options import require_version, takes_full_space, virtual_size
 from .convert_device import open_exclusively, require_room
 from .convert_found import facts_of, find
 from .convert_request import ConvertRequest, read_request
@@ -26,7 +26,6 @@ from .long_work import job_step, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
-from .usage import require_unused
 
 
 def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
@@ -137,6 +136,8 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
     """The plan that converts by a job."""
     _require_room(request, after)
     if before or request.on_device:
+        from .usage import require_unused
+
         require_unused(request.dest, tools, search_paths=request.params["search_paths"] or ())
     job = request.job(tools.version)
     info: dict[str, Any] = {}
@@ -159,6 +160,7 @@ def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:
             require_room(request.dest, after["virtual_size"])
         os.close(open_exclusively(request.dest))
         return
+    require_version(request.options, QemuImg(tools.commands).version)
     require_writable_folder(request.dest, option="dest")
     if known and takes_full_space(request.options):
         require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")

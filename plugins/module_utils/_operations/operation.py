@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._commands import Commands
-from .._hypervisor.connection import Connection
 from .._jobs.clock import Clock
 from .._plan import Plan
+
+if TYPE_CHECKING:
+    from .._hypervisor.connection import Connection
 
 
 class Tools:
@@ -34,13 +36,16 @@ class Tools:
         self.clock = clock or Clock()
         self.version = version
         self.forecast: dict[str, dict[str, Any]] = {}
-        self._connect = connect or Connection.open
+        self._connect = connect
         self._connections: dict[str, Connection] = {}
 
     def hypervisor(self, uri: str) -> Connection:
         """The one connection of this run to `uri`; raises MissingLibrary or EngineError."""
         if uri not in self._connections:
-            self._connections[uri] = self._connect(uri)
+            # Most disk tasks find nothing to do, and need no libvirt for that.
+            from .._hypervisor.connection import Connection
+
+            self._connections[uri] = (self._connect or Connection.open)(uri)
         return self._connections[uri]
 
     def close(self) -> None:

@@ -16,7 +16,6 @@ from .._errors import MissingLibrary
 from .._plan import Step
 from .operation import Tools
 from .ownership import shown, wanted_ids
-from .usage import domains_using
 
 
 def plan_ownership(
@@ -44,6 +43,8 @@ def plan_ownership(
 
 def _reason_to_keep(path: str, tools: Tools) -> str:
     try:
+        from .usage import domains_using
+
         users = domains_using(path, tools)
     except MissingLibrary as error:
         return f"whether a VM uses it can't be known: {str(error).rstrip('.')}"
