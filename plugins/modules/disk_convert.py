@@ -42,7 +42,50 @@ options:
         type: path
         required: true
       src: &src
-        description: Absolute path of the source, a regular file or a block device. It must not be in use by a running VM.
+        description:
+          - Absolute path of the source, a regular file or a block device. It must not be in use by a running VM.
+          - Or a URL, V(http://...), V(https://...), V(nbd://HOST[:PORT]/EXPORT) or V(nbd+unix:///EXPORT?socket=PATH). What
+            comes is hashed and decompressed (gz, bz2, xz, zst, known by its first bytes) on its way into one hidden file beside
+            O(dest), compared with O(checksum), inspected, and converted. When it is already what is asked for, that very
+            file becomes O(dest). QEMU never reads from the network.
+          - A broken connection goes on where it was. After a kill or too many failures the next run of the same task goes
+            on with an uncompressed file, provided that the server's ETag or modification time is the same or O(checksum) is
+            given; of a compressed one the download starts again.
+          - With O(checksum) a second run asks no server (only for a list of checksums) and keeps an O(dest) that was made from
+            a file with this checksum, whatever its URL. Without it, one HEAD request tells whether ETag, modification time and size
+            are the same; a server that tells neither of the first two is asked for the file again. An NBD export doesn't tell
+            whether it changed, so without O(checksum) it is read again only with O(force=true).
+          - A user's name or password in the URL is refused. The query of a URL is left out of results and records.
+          - Proxies are those of the environment (C(http_proxy), C(https_proxy), C(no_proxy)).
+        type: path
+      checksum: &checksum
+        description:
+          - What the published file must be, before decompression, as C(ALGORITHM:DIGEST), or C(ALGORITHM:LIST), where the list is a URL
+            or an absolute path on the host. It may be the output of C(sha256sum) or of BSD's C(sha256), or one digest alone.
+          - Of an NBD export it is the checksum of all its bytes.
+          - "Algorithms: sha256, sha512, sha384, sha224, and the weak sha1 and md5."
+          - Without it nothing proves that what came is what was published, and the task warns. A source that has no signature of a
+            disk format then needs O(src_format=raw).
+        type: str
+      idle_timeout: &idle_timeout
+        description:
+          - Seconds of silence after which a connection to the server counts as broken; at least 1. A broken one is tried again, six
+            times without a byte between.
+        type: int
+      url_username: &url_username
+        description: User's name for HTTP's basic authentication. It is sent to the URL's own server only, not to where that redirects.
+        type: str
+      url_password: &url_password
+        description: Password of O(url_username).
+        type: str
+      headers: &headers
+        description: More request headers, such as a token. They are sent to the URL's own server only, and never logged.
+        type: dict
+      validate_certs: &validate_certs
+        description: Whether the server's certificate must be valid and its own.
+        type: bool
+      ca_path: &ca_path
+        description: Absolute path of a file on the host with certificates (PEM) to trust besides the system's.
         type: path
       src_format: &src_format
         description:
@@ -67,10 +110,16 @@ options:
           - "qcow2: C(cluster_size) (bytes or a size such as 64K; default 64K), C(compression_type) (V(zlib), V(zstd);
             needs C(compress)), C(compress) (boolean), C(compat), C(lazy_refcounts), C(preallocation), C(refcount_bits),
             C(extended_l2)."
-          - "vmdk: C(subformat) (V(monolithicSparse), V(streamOptimized)), C(adapter_type), C(hwversion)."
-          - "vhd: C(subformat) (V(dynamic), V(fixed)), C(size_rule) (V(exact), V(mib) rounds the virtual size up to whole MiB
-            as Azure and Hyper-V want it, V(chs) rounds up as QEMU's geometry does)."
-          - "vhdx: C(subformat) (V(dynamic), V(fixed)), C(block_size), C(log_size)."
+          - "vmdk: C(subformat) (V(monolithicSparse), V(streamOptimized), V(monolithicFlat), V(twoGbMaxExtentSparse),
+            V(twoGbMaxExtentFlat)), C(adapter_type) (V(ide), V(lsilogic), V(buslogic), V(legacyESX)), C(hwversion) (V(3) to
+            V(22); default 4), C(compat6) (boolean, hardware version 6), C(toolsversion) (a whole number), C(zeroed_grain)
+            (boolean). Variants of several files have extents beside O(dest), with names that are new for each conversion,
+            such as C(disk-1a2b3c4d-s001.vmdk); those of the image that is replaced are removed."
+          - "vhd: C(subformat) (V(dynamic), V(fixed)), C(size_rule) (V(exact) keeps the virtual size, V(mib) rounds it up to
+            whole MiB, V(chs) rounds it up as QEMU's geometry does). Azure takes V(fixed) with V(mib), Hyper-V takes both
+            with V(exact) or V(mib); V(chs) is for Virtual PC, which reads the size from the geometry."
+          - "vhdx: C(subformat) (V(dynamic), V(fixed)), C(block_size) (V(1M) to V(256M), a power of two, or V(0) to let QEMU
+            choose), C(log_size) (whole MiB), C(block_state_zero) (boolean, default true)."
           - "vdi: C(static) (boolean)."
         type: dict
       verify: &verify
@@ -108,6 +157,17 @@ options:
     description: Absolute path of the image to make. Its folder must exist.
     type: path
   src: *src
+  checksum: *checksum
+  idle_timeout:
+    <<: *idle_timeout
+    default: 60
+  url_username: *url_username
+  url_password: *url_password
+  headers: *headers
+  validate_certs:
+    <<: *validate_certs
+    default: true
+  ca_path: *ca_path
   src_format: *src_format
   src_backing: *src_backing
   format:
@@ -144,6 +204,20 @@ EXAMPLES = r"""
       compress: true
       compression_type: zstd
 
+- name: A cloud image, checked against the list that its maker publishes
+  imageops.fleet.disk_convert:
+    src: https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2
+    checksum: sha512:https://cloud.debian.org/images/cloud/bookworm/latest/SHA512SUMS
+    dest: /var/lib/libvirt/images/debian-12-cloud.qcow2
+
+- name: A compressed raw image, unpacked and converted while it comes
+  imageops.fleet.disk_convert:
+    src: https://images.example.org/appliance.raw.xz
+    checksum: sha256:https://images.example.org/appliance.raw.xz.sha256
+    src_format: raw
+    dest: /srv/images/appliance.vhdx
+    format: vhdx
+
 - name: The same image for three other platforms, compared with the source byte by byte
   imageops.fleet.disk_convert:
     src: /srv/images/debian-12.raw
@@ -170,7 +244,7 @@ disks:
   elements: dict
   contains:
     src:
-      description: Resolved path of the source.
+      description: Resolved path of the source, or its URL without the query.
       type: str
       returned: success
     src_format:
@@ -218,11 +292,18 @@ disks:
       description: Whether a conversion that ran already was waited for.
       type: bool
       returned: when joined
+    checksum:
+      description: Checksum of the published file, given or computed (SHA-256).
+      type: str
+      returned: when the source is a URL
+      sample: "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     job:
       description:
         - The job that made the image, with C(id), C(launcher) (V(systemd-run) or V(setsid)), C(seconds) from start to end, C(bytes)
           and C(rate) (bytes a second, null when nothing was counted) of the phase that moved most, C(verify), and C(phases), a list
           of C(name), C(bytes), C(seconds) and C(rate).
+        - "From a URL also C(download): C(size), the published bytes; C(resumed), how many of them an earlier run had brought;
+          C(compression), such as V(xz), empty when there was none."
       type: dict
       returned: when the image was converted in this run
     steps:

@@ -44,7 +44,7 @@ def fetch(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, An
     os.environ.update({f"{name}_proxy": where for name, where in json.loads(secrets.get("proxies", "{}")).items()})
     url = parse_url(params["url"], option="src")
     download = _download(params, url, secrets, progress)
-    progress.phase("download")
+    progress.phase("connect")
     done = download.run()
     try:
         with _named(params["staging"], url.shown):
@@ -76,7 +76,8 @@ def _named(staging: str, shown: str) -> Iterator[None]:
     try:
         yield
     except ImageOpsError as error:
-        raise type(error)(str(error).replace(staging, shown), **error.details) from None
+        error.args = (str(error).replace(staging, shown),)
+        raise
 
 
 def _require_same_destination(params: dict[str, Any]) -> None:
