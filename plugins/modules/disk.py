@@ -70,12 +70,13 @@ options:
             V(falloc), V(full)), C(refcount_bits) (V(1) to V(64), a power of two; default 16), C(extended_l2)
             (boolean)."
           - "vmdk: C(subformat) (V(monolithicSparse)), C(adapter_type) (V(ide), V(lsilogic), V(buslogic),
-            V(legacyESX)), C(hwversion) (V(3) to V(22); default 4). V(streamOptimized) images are made by
-            M(imageops.fleet.disk_convert); variants that consist of several files are refused."
+            V(legacyESX)), C(hwversion) (V(3) to V(22); default 4), C(compat6) (boolean, hardware version 6),
+            C(toolsversion) (a whole number), C(zeroed_grain) (boolean). V(streamOptimized) images and variants that
+            consist of several files are made by M(imageops.fleet.disk_convert)."
           - "vhd: C(subformat) (V(dynamic), V(fixed)), C(size_rule) (V(exact), the default; V(mib) rounds the size up
             to whole MiB as Azure and Hyper-V want it; V(chs) rounds up as QEMU's geometry does)."
           - "vhdx: C(subformat) (V(dynamic), V(fixed)), C(block_size) (V(1M) to V(256M), a power of two, or V(0) to
-            let QEMU choose), C(log_size) (whole MiB)."
+            let QEMU choose), C(log_size) (whole MiB), C(block_state_zero) (boolean, default true)."
           - "vdi: C(static) (boolean)."
           - C(preallocation) says how an image is made. It is not in the image's header, so it is compared only for
             images that this module made.

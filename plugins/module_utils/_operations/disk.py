@@ -23,7 +23,8 @@ from .._files import (
 )
 from .._jobs.launch import write_lock
 from .._plan import KNOWN_AFTER, Plan, Step
-from .._qemu.options import takes_full_space
+from .._qemu.image import QemuImg
+from .._qemu.options import require_version, takes_full_space
 from .._sizes import format_size
 from .disk_facts import absent, differences, foreseen, inspect_existing, observed
 from .disk_request import DiskRequest, check_creation, item_path, read_request
@@ -84,6 +85,7 @@ def _tidying(path: str) -> tuple[Step, ...]:
 def _creation(request: DiskRequest, tools: Tools, tidy: tuple[Step, ...]) -> Plan:
     require_writable_folder(request.path, option="path")
     size = check_creation(request)
+    require_version(request.options, QemuImg(tools.commands).version)
     if takes_full_space(request.options):
         require_space(request.path, size, what=f"path: {request.path}")
     over = f" over {request.base.path}" if request.base else ""

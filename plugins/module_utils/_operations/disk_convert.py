@@ -134,6 +134,7 @@ def _unchanged(request: ConvertRequest, before: dict[str, Any], upkeep: tuple[St
 
 def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str, Any], tools: Tools) -> Plan:
     """The plan that converts by a job."""
+    require_version(request.options, QemuImg(tools.commands).version)
     _require_room(request, after)
     if before or request.on_device:
         from .usage import require_unused
@@ -160,7 +161,6 @@ def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:
             require_room(request.dest, after["virtual_size"])
         os.close(open_exclusively(request.dest))
         return
-    require_version(request.options, QemuImg(tools.commands).version)
     require_writable_folder(request.dest, option="dest")
     if known and takes_full_space(request.options):
         require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")

@@ -15,7 +15,7 @@ from .._formats.chain import Link, backing_path, inspect_chain
 from .._formats.facts import ImageFacts
 from .._plan import KNOWN_AFTER
 from .._qemu.found import found_options
-from .._qemu.options import completed
+from .._qemu.options import UNSEEN, completed
 from .._records import Record, read_record
 from .disk_request import DiskRequest
 from .inspection import inspect
@@ -23,8 +23,6 @@ from .ownership import check_ownership, ownership_of
 
 # Header fields don't tell it, so it is known from our record only.
 _RECORDED = "preallocation"
-# Says how a declared size is rounded, so it shows in the size.
-_NOT_COMPARED = "size_rule"
 
 
 def absent(path: str) -> dict[str, Any]:
@@ -35,8 +33,11 @@ def absent(path: str) -> dict[str, Any]:
 def foreseen(request: DiskRequest, size: int) -> dict[str, Any]:
     """The facts of the image that a creation will make."""
     values = completed(request.format, request.options)
-    shown = {key: KNOWN_AFTER if (key, value) == ("block_size", 0) else value for key, value in values.items()}
-    shown.pop(_NOT_COMPARED, None)
+    shown = {
+        key: KNOWN_AFTER if (key, value) == ("block_size", 0) else value
+        for key, value in values.items()
+        if key not in UNSEEN
+    }
     return {
         "path": request.path,
         "state": "present",

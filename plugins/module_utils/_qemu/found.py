@@ -28,12 +28,19 @@ def _qcow2(facts: ImageFacts) -> dict[str, Any]:
 
 
 def _vmdk(facts: ImageFacts) -> dict[str, Any]:
-    hardware = str(facts.header.get("hardware_version", ""))
-    return {
+    told = {
         "subformat": facts.variant,
         "adapter_type": facts.header.get("adapter_type"),
-        "hwversion": int(hardware) if hardware.isdecimal() else hardware,
+        "hwversion": _number(facts.header.get("hardware_version", "")),
+        "toolsversion": _number(facts.header.get("tools_version", "")),
     }
+    grains = facts.header.get("zeroed_grain")
+    return told if grains is None else {**told, "zeroed_grain": grains}
+
+
+def _number(text: str) -> int | str:
+    """Descriptors hold text; a number where it is one."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text
 
 
 def _vhd(facts: ImageFacts) -> dict[str, Any]:

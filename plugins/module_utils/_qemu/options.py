@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
-from .._errors import InvalidOption
+from .._errors import InvalidOption, Unsupported
 from .._formats.names import canonical_format
 from .._formats.reader import MAX_VIRTUAL_SIZE
 from .._sizes import format_size
@@ -20,11 +20,34 @@ SECTOR = 512
 # Entries of a level-1 table that QEMU accepts: 32 MiB of 8 bytes (block/qcow2.h, QCOW_MAX_L1_SIZE).
 _QCOW2_L1_ENTRIES = (32 << 20) // 8
 
-_SEVERAL_FILES = (
-    "its data lies in files of their own whose names are written into the descriptor, so it can't be put in place in one "
-    "step; use monolithicSparse or streamOptimized"
-)
-_ONLY_CONVERTED = "it can't be written to, so an empty one is of no use; make it with imageops.fleet.disk_convert"
+# VMDK whose data lie in files beside the descriptor.
+SEVERAL_FILES = ("monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat")
+_FLAT = ("monolithicFlat", "twoGbMaxExtentFlat")
+_ONLY_CONVERTED = {
+    "streamOptimized": "it can't be written to, so an empty one is of no use; make it with imageops.fleet.disk_convert",
+    **{
+        word: "its data lie in files of their own, which imageops.fleet.disk_convert puts in place together with it; make it "
+        "there"
+        for word in SEVERAL_FILES
+    },
+}
+# Options of QEMU that are not taken, with the reason.
+_REFUSED = {
+    "qcow2": {
+        "data_file": "the guest data would lie in a file of their own, which no step can put in place together with the image",
+        "data_file_raw": "it belongs to data_file, which is not taken here",
+        "backing_file": "a backing file is declared by its own option, with its format",
+        "backing_fmt": "a backing file is declared by its own option, with its format",
+    },
+    "vmdk": {
+        "backing_file": "a delta link rests on a parent that VMware finds by its own rules; make a flat copy, or a qcow2 overlay",
+        "backing_fmt": "it belongs to backing_file, which is not taken here",
+    },
+    "vhd": {"force_size": "size_rule says how the size is kept: exact and mib force it, chs does not"},
+}
+
+# The version of VMware Tools by which VMware leaves them to the guest's owner (open-vm-tools).
+_MANAGED_BY_USER = 2147483647
 
 TABLES: dict[str, dict[str, Option]] = {
     "raw": {"preallocation": Choice("off", words=("off", "falloc", "full"))},
@@ -38,16 +61,13 @@ TABLES: dict[str, dict[str, Option]] = {
         "extended_l2": Switch(False),
     },
     "vmdk": {
-        "subformat": Choice(
-            "monolithicSparse",
-            words=("monolithicSparse", "streamOptimized"),
-            refused=tuple(
-                (word, _SEVERAL_FILES) for word in ("monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat")
-            ),
-        ),
+        "subformat": Choice("monolithicSparse", words=("monolithicSparse", "streamOptimized", *SEVERAL_FILES)),
         "adapter_type": Choice("ide", words=("ide", "lsilogic", "buslogic", "legacyESX")),
         # Hardware 4 is Workstation 4 and ESX 2, 22 is what VMware's products write last.
         "hwversion": Number(4, least=3, most=22),
+        "compat6": Switch(False),
+        "toolsversion": Number(_MANAGED_BY_USER, least=0, most=_MANAGED_BY_USER),
+        "zeroed_grain": Switch(False),
     },
     "vhd": {
         "subformat": Choice("dynamic", words=("dynamic", "fixed")),
@@ -57,6 +77,7 @@ TABLES: dict[str, dict[str, Option]] = {
         "subformat": Choice("dynamic", words=("dynamic", "fixed")),
         "block_size": Number(0, least=_MIB, most=256 * _MIB, power_of_two=True, size=True, automatic=True),
         "log_size": Number(_MIB, least=_MIB, most=4 * _GIB - _MIB, multiple=_MIB, size=True),
+        "block_state_zero": Switch(True),
     },
     "vdi": {"static": Switch(False)},
     # Its options are those of encryption.py.
@@ -65,6 +86,15 @@ TABLES: dict[str, dict[str, Option]] = {
 
 # What needs the third version of qcow2's header (docs/interop/qcow2.txt): option -> the value that version 2 can hold.
 _QCOW2_VERSION_2 = {"compression_type": "zlib", "lazy_refcounts": False, "refcount_bits": 16, "extended_l2": False}
+# The QEMU that came with an option, or a value of it; all other options are older than any that is in use. Of those here, QEMU
+# 7.2 and 10.0 have the same.
+_SINCE: dict[tuple[str, Any], tuple[int, int]] = {
+    ("compression_type", "zstd"): (5, 1),
+    ("extended_l2", None): (5, 2),
+    ("toolsversion", None): (6, 2),
+}
+# What no header tells: it shows in the size, in the hardware version, or only in how QEMU writes zeros.
+UNSEEN = ("size_rule", "compat6", "block_state_zero")
 # Space is taken at creation, and the space is that of the whole disk.
 _FULL_SPACE = (("preallocation", "falloc"), ("preallocation", "full"), ("subformat", "fixed"), ("static", True))
 
@@ -77,18 +107,55 @@ def parse_options(format: str, given: Mapping[str, Any], *, option: str = "optio
     name = canonical_format(format)
     table = TABLES[name]
     for key in given:
+        reason = _REFUSED.get(name, {}).get(key)
+        if reason:
+            raise InvalidOption(f"{option}.{key}: can't be used here: {reason}.")
         if key not in table:
             raise InvalidOption(f"{option}.{key}: {name} has no such option; it has {one_of(sorted(table))}.")
     values = {key: table[key].parse(value, name=f"{option}.{key}") for key, value in given.items() if value is not None}
     if name == "qcow2":
         _check_qcow2(values, option=option)
+    if name == "vmdk":
+        _check_vmdk(values, option=option)
     return values
 
 
 def creatable(format: str, values: Mapping[str, Any], *, option: str = "options") -> None:
     """Raise InvalidOption for what only a conversion can write."""
-    if values.get("subformat") == "streamOptimized":
-        raise InvalidOption(f"{option}.subformat: 'streamOptimized' can't be used here: {_ONLY_CONVERTED}.")
+    word = values.get("subformat")
+    if word in _ONLY_CONVERTED:
+        raise InvalidOption(f"{option}.subformat: '{word}' can't be used here: {_ONLY_CONVERTED[word]}.")
+
+
+def several_files(values: Mapping[str, Any]) -> bool:
+    """Whether an image with these options is a descriptor with extents beside it."""
+    return values.get("subformat") in SEVERAL_FILES
+
+
+def require_version(
+    values: Mapping[str, Any], found: Callable[[], tuple[int, ...]], *, option: str = "options"
+) -> None:
+    """Raise Unsupported for an option that the installed QEMU doesn't have yet; `found` tells its version when it matters."""
+    for key, value in values.items():
+        since = _SINCE.get((key, value)) or _SINCE.get((key, None))
+        if since and value not in (False, "zlib") and found()[:2] < since:
+            had, wanted = (".".join(map(str, version)) for version in (found(), since))
+            raise Unsupported(
+                f"{option}.{key}: '{value}' needs QEMU {wanted} or newer, this host has {had}; leave it out, or convert on "
+                f"another host."
+            )
+
+
+def _check_vmdk(values: Mapping[str, Any], *, option: str) -> None:
+    """What QEMU refuses together (block/vmdk.c)."""
+    if values.get("compat6") and "hwversion" in values:
+        raise InvalidOption(
+            f"{option}.compat6: gives the disk hardware version 6, so {option}.hwversion can't be given too."
+        )
+    if values.get("zeroed_grain") and values.get("subformat") in _FLAT:
+        raise InvalidOption(
+            f"{option}.zeroed_grain: a {values['subformat']} disk has no grains; leave one of them out."
+        )
 
 
 def _check_qcow2(values: Mapping[str, Any], *, option: str) -> None:
@@ -102,7 +169,8 @@ def _check_qcow2(values: Mapping[str, Any], *, option: str) -> None:
 
 def completed(format: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` and the defaults of all that was not given."""
-    return {**{key: option.default for key, option in TABLES[canonical_format(format)].items()}, **values}
+    implied = {"hwversion": 6} if values.get("compat6") else {}
+    return {**{key: option.default for key, option in TABLES[canonical_format(format)].items()}, **implied, **values}
 
 
 def virtual_size(format: str, size: int, values: Mapping[str, Any], *, option: str = "size") -> int:

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.chain import inspect_chain
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.found import found_options
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.options import (
+    UNSEEN,
     completed,
     engine_arguments,
     parse_options,
@@ -28,10 +29,12 @@ from ansible_collections.imageops.fleet.plugins.module_utils._qemu.options impor
         ("vmdk", {}),
         ("vmdk", {"adapter_type": "lsilogic", "hwversion": 11}),
         ("vmdk", {"subformat": "streamOptimized"}),
+        ("vmdk", {"compat6": True}),
+        ("vmdk", {"toolsversion": 12345, "zeroed_grain": True}),
         ("vhd", {"subformat": "fixed"}),
         ("vhd", {}),
         ("vhdx", {"subformat": "fixed", "block_size": "16M", "log_size": "2M"}),
-        ("vhdx", {"block_size": "1M"}),
+        ("vhdx", {"block_size": "1M", "block_state_zero": False}),
         ("vdi", {"static": True}),
         ("vdi", {}),
     ],
@@ -43,6 +46,6 @@ def test_options_given_to_qemu_img_are_found_in_the_header(tmp_path: Path, forma
         ["qemu-img", "create", "-q", "-f", driver, *engine_arguments(format, values), path, "64M"], check=True
     )
     wanted = completed(format, values)
-    for unseen in ("preallocation", "size_rule"):
+    for unseen in ("preallocation", *UNSEEN):
         wanted.pop(unseen, None)
     assert found_options(inspect_chain(path)[0].facts) == wanted

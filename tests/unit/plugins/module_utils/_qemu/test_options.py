@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption, Unsupported
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu import options
 
 GIB = 1 << 30
@@ -29,6 +29,11 @@ GIB = 1 << 30
          ["-o", "subformat=fixed"]),
         ("vhdx", {"block_size": 0, "log_size": "2M"}, {"block_size": 0, "log_size": 2 << 20},
          ["-o", "block_size=0,log_size=2097152"]),
+        ("vhdx", {"block_state_zero": False}, {"block_state_zero": False}, ["-o", "block_state_zero=off"]),
+        ("vmdk", {"compat6": True, "zeroed_grain": True}, {"compat6": True, "zeroed_grain": True},
+         ["-o", "compat6=on,zeroed_grain=on"]),
+        ("vmdk", {"subformat": "twoGbMaxExtentFlat", "toolsversion": 0},
+         {"subformat": "twoGbMaxExtentFlat", "toolsversion": 0}, ["-o", "subformat=twoGbMaxExtentFlat,toolsversion=0"]),
         ("vdi", {"static": True}, {"static": True}, ["-o", "static=on"]),
     ],
 )  # fmt: skip
@@ -52,7 +57,13 @@ def test_given_options_become_typed_values_and_engine_text(
         ("qcow2", {"compat": "0.10", "compression_type": "zstd"}, ["compression_type", "compat '1.1'"]),
         ("qcow2", {"extended_l2": True, "cluster_size": "8K"}, ["extended_l2", "16 KiB"]),
         ("raw", {"preallocation": "metadata"}, ["off, falloc or full"]),
-        ("vmdk", {"subformat": "twoGbMaxExtentFlat"}, ["twoGbMaxExtentFlat", "monolithicSparse or streamOptimized"]),
+        ("vmdk", {"subformat": "flat"}, ["'flat'", "monolithicSparse, streamOptimized, monolithicFlat"]),
+        ("vmdk", {"compat6": True, "hwversion": 11}, ["compat6", "hwversion"]),
+        ("vmdk", {"zeroed_grain": True, "subformat": "monolithicFlat"}, ["zeroed_grain", "no grains"]),
+        ("vmdk", {"toolsversion": -1}, ["toolsversion", "-1"]),
+        ("vmdk", {"backing_file": "x"}, ["backing_file", "delta link"]),
+        ("qcow2", {"data_file": "x.raw"}, ["options.data_file: can't be used here", "no step"]),
+        ("vhd", {"force_size": True}, ["size_rule"]),
         ("vmdk", {"adapter_type": "pvscsi"}, ["ide, lsilogic, buslogic or legacyESX"]),
         ("vhdx", {"log_size": "1.5M"}, ["a multiple of 1 MiB"]),
         ("floppy", {}, ["'floppy'"]),
@@ -67,8 +78,10 @@ def test_a_wrong_option_is_one_sentence_with_what_is_allowed(
     assert str(caught.value).endswith(".")
 
 
-def test_an_empty_stream_disk_is_refused() -> None:
-    values = options.parse_options("vmdk", {"subformat": "streamOptimized"})
+@pytest.mark.parametrize("subformat", ["streamOptimized", *options.SEVERAL_FILES])
+def test_an_empty_disk_that_only_a_conversion_makes_is_refused(subformat: str) -> None:
+    values = options.parse_options("vmdk", {"subformat": subformat})
+    assert options.several_files(values) is (subformat != "streamOptimized")
     with pytest.raises(InvalidOption, match="disk_convert"):
         options.creatable("vmdk", values)
 
@@ -115,3 +128,23 @@ def test_which_options_take_the_whole_space(values: dict[str, Any], full: bool) 
 def test_defaults_are_values_that_may_be_given(format: str) -> None:
     defaults = options.completed(format, {})
     assert options.parse_options(format, defaults) == defaults
+
+
+@pytest.mark.parametrize(
+    ("format", "given", "since"),
+    [("qcow2", {"extended_l2": True}, (5, 2)), ("qcow2", {"compression_type": "zstd"}, (5, 1)),
+     ("vmdk", {"toolsversion": 1}, (6, 2))],
+)  # fmt: skip
+def test_an_option_that_qemu_does_not_have_yet(format: str, given: dict[str, Any], since: tuple[int, int]) -> None:
+    values = options.parse_options(format, given)
+    options.require_version(values, lambda: (*since, 0))
+    with pytest.raises(Unsupported, match=rf"needs QEMU {since[0]}\.{since[1]} or newer, this host has 4\.2\.1"):
+        options.require_version(values, lambda: (4, 2, 1))
+
+
+def test_the_version_is_asked_for_only_when_it_matters() -> None:
+    def asked() -> tuple[int, ...]:
+        raise RuntimeError
+
+    options.require_version(options.parse_options("qcow2", {"extended_l2": False, "cluster_size": "64K"}), asked)
+    options.require_version(options.parse_options("qcow2", {"compression_type": "zlib"}), asked)
