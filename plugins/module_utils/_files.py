@@ -107,6 +107,11 @@ def require_writable_folder(path: str, *, option: str) -> None:
         )
 
 
+def is_read_only(path: str) -> bool:
+    """Whether the file system of the existing `path` is mounted read-only."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def require_regular(path: str, *, option: str) -> os.stat_result:
     """Status of the regular file or block device `path`; raises NotFound or Conflict."""
     try:

@@ -18,6 +18,8 @@ from typing import Callable
 from ._errors import InUse
 from ._files import state_dir
 
+_HELD: list[int] = []
+
 
 def lock_path(name: str) -> str:
     """The lock file of the object `name` (a real path, or a word such as `domain:web`)."""
@@ -57,10 +59,18 @@ def held(names: Sequence[str], *, timeout: float, wait: Callable[[Callable[[], b
     try:
         for name in sorted(set(names)):
             handles.append(_take(name, timeout=timeout, wait=wait))
+        _HELD.extend(handles)
         yield
     finally:
         for handle in handles:
+            if handle in _HELD:
+                _HELD.remove(handle)
             os.close(handle)
+
+
+def held_descriptors() -> tuple[int, ...]:
+    """The locks that this process has by `held`: an engine that inherits them keeps them should we be killed."""
+    return tuple(_HELD)
 
 
 def _take(name: str, *, timeout: float, wait: Callable[[Callable[[], bool], float], bool]) -> int:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._errors import Conflict, InUse
+from .._files import real_path
+from .._formats.chain import Link, backing_path
+from .._formats.names import qemu_driver
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.node import Image
@@ -15,7 +18,7 @@ from .._qemu.options import virtual_size
 from .._records import Record
 from .convert_found import Found, find, keep_record, top_link
 from .convert_images import is_encrypted, source_image, told_clearly
-from .convert_request import ConvertRequest
+from .convert_request import OVERLAY, ConvertRequest
 
 # Nothing to do; the content is right and only the record is out of date; convert.
 KEEP, REFRESH, CONVERT = "keep", "refresh", "convert"
@@ -102,13 +105,28 @@ def _wanted_size(request: ConvertRequest) -> int:
     return virtual_size(request.format, request.source.virtual_size, request.options)
 
 
+def _rests_rightly(request: ConvertRequest, link: Link) -> bool:
+    """Whether the image rests on nothing, or as an overlay on its source."""
+    backing = link.facts.backing
+    if request.params["method"] != OVERLAY or backing is None:
+        return backing is None
+    return (real_path(backing_path(link.path, backing.name)), backing.format) == (
+        request.source.path,
+        qemu_driver(request.source.format),
+    )
+
+
 def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
     """Whether `dest` has the wanted format and holds what the source holds."""
     link, wanted = top_link(request.dest, request.format), _wanted_size(request)
     facts, window = link.facts, request.on_device and request.format == "raw"
     fits = facts.virtual_size >= wanted if window else facts.virtual_size == wanted
     encrypted = request.target.encryption is not None
-    if (facts.format, facts.backing, fits, is_encrypted(link)) != (request.format, None, True, encrypted):
+    if (
+        not fits
+        or (facts.format, is_encrypted(link)) != (request.format, encrypted)
+        or not _rests_rightly(request, link)
+    ):
         return False
     found = holders(request.dest)
     if found is not None and found.writing:

@@ -14,6 +14,7 @@ from typing import Any
 from .._errors import Conflict, InvalidOption, Unsupported
 from .._files import (
     fingerprint,
+    is_read_only,
     partial_path,
     real_path,
     remove,
@@ -133,6 +134,10 @@ def _resizing(request: DiskRequest, now: int, tools: Tools) -> tuple[Step, ...]:
             f"size: {request.path} has {sizes}; shrinking cuts off the end of the disk and is done only with "
             f"'allow_shrink: true', after file systems and partitions in it were made smaller."
         )
+    if is_read_only(request.path):
+        raise Conflict(
+            f"size: {request.path} has {sizes}, and its file system is read-only; remount it, or leave 'size' out."
+        )
     users = users_of(request.path, tools, search_paths=request.params["search_paths"] or ())
     refuse(request.path, [user for user in users if user.running or not (user.kind == DOMAIN and user.top)])
     verb = "shrink" if shrink else "grow"
@@ -145,6 +150,7 @@ def _removal(path: str, params: dict[str, Any], tools: Tools, *, first: bool) ->
     if fingerprint(path) is None:
         return Plan(path, absent(path), absent(path), partial(absent, path), steps=tidy)
     _check_removable(path, params)
+    require_writable_folder(path, option="path")
     gone = {name for name, facts in tools.forecast.items() if facts.get("state") == "absent"} if first else set()
     users = users_of(path, tools, search_paths=params["search_paths"] or (), gone=gone)
     refuse(path, [user for user in users if not (params["force"] and user.kind == OVERLAY)])

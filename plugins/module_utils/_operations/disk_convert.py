@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError, InvalidOption
-from .._files import partial_path, real_path, require_space, require_writable_folder
+from .._files import is_read_only, partial_path, real_path, require_space, require_writable_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
@@ -45,7 +45,8 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
     if verdict == CONVERT:
         return _conversion(request, before, after, tools)
     upkeep = (Step("bring the record up to date", lambda: refresh_record(request, tools.version)),)
-    return _unchanged(request, before, upkeep if verdict == REFRESH else (), tools)
+    due = verdict == REFRESH and not (is_read_only(request.dest) and not request.on_device)
+    return _unchanged(request, before, upkeep if due else (), tools)
 
 
 def _owned(request: ConvertRequest) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from .._errors import Conflict, EngineError
 from .._files import fingerprint, partial_path, remove, sync_file
 from .._formats.chain import inspect_chain
 from .._formats.safety import verdict
+from .._locks import held_descriptors
 from .._qemu.image import Image, QemuImg
 from .._qemu.image_locks import kept_from_engines
 from .._records import Record, drop_record, publish_with_record, read_record, untouched, write_record
@@ -28,7 +29,9 @@ def create(request: DiskRequest, size: int, tools: Tools) -> None:
     try:
         # Nobody else reads it before it has its owner and mode.
         os.close(os.open(hidden.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-        QemuImg(tools.commands).create(hidden, size=size, options=request.engine_options, backing=base)
+        QemuImg(tools.commands).create(
+            hidden, size=size, options=request.engine_options, backing=base, pass_fds=held_descriptors()
+        )
         _verify(request, hidden, size)
         apply_to_new(hidden.path, **request.ownership)
         if fingerprint(request.path) is not None:
@@ -65,7 +68,7 @@ def resize(request: DiskRequest, size: int, shrink: bool, tools: Tools) -> None:
     """Change the size in place, and let a record that was true stay true."""
     record = read_record(request.path)
     mine = untouched(request.path, record)
-    QemuImg(tools.commands).resize(request.image, size=size, shrink=shrink)
+    QemuImg(tools.commands).resize(request.image, size=size, shrink=shrink, pass_fds=held_descriptors())
     sync_file(request.path)
     if record is not None and mine:
         write_record(request.path, replace(record, virtual_size=size))

@@ -12,7 +12,8 @@ import os
 import stat
 from typing import Any
 
-from .._errors import MissingLibrary
+from .._errors import Conflict, MissingLibrary
+from .._files import is_read_only
 from .._plan import Step
 from .operation import Tools
 from .ownership import shown, wanted_ids
@@ -30,6 +31,10 @@ def plan_ownership(
     wanted = wanted_ids(now, owner=owner, group=group, mode=mode)
     if wanted == now:
         return (), (), shown(*now)
+    if is_read_only(path):
+        raise Conflict(
+            f"{path}: {_difference(now, wanted)}, and its file system is read-only; declare what is there, or remount it."
+        )
     why = _reason_to_keep(path, tools)
     if why:
         return (), (f"{path}: {_difference(now, wanted)}, but {why}; it is left as it is.",), shown(*now)

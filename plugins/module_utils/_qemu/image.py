@@ -63,10 +63,11 @@ class QemuImg:
             argv = [PROGRAM, "create", "-q", *words, image.path, str(size)]
             self._commands.output(argv, pass_fds=(*pass_fds, *opened.descriptors))
 
-    def resize(self, image: Image, *, size: int, shrink: bool = False) -> None:
+    def resize(self, image: Image, *, size: int, shrink: bool = False, pass_fds: Sequence[int] = ()) -> None:
         """Give an image that nobody has open another size; shrinking cuts off what lies behind."""
         how = ["--shrink"] if shrink else []
-        self._commands.output([PROGRAM, "resize", "-q", "-f", image.driver, *how, image.path, str(size)])
+        argv = [PROGRAM, "resize", "-q", "-f", image.driver, *how, image.path, str(size)]
+        self._commands.output(argv, pass_fds=pass_fds)
 
     def check(self, image: Image) -> Checked:
         """What qemu-img says about the consistency of an image's tables."""
