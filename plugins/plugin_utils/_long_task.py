@@ -29,9 +29,9 @@ from ansible_collections.imageops.fleet.plugins.plugin_utils._runs import Runs
 _ENDED = ("done", "failed", "cancelled")
 _PAUSES = (0.5, 2.0)
 _SLOWER = 1.25
-# How long a host may be away, and how long one poll may take.
-_AWAY_SECONDS = 60.0
+# How long one poll may take, and a host may be away unless lease_timeout says otherwise.
 _POLL_SECONDS = 15
+_AWAY_SECONDS = 60.0
 
 
 class LongTask(ActionBase):
@@ -78,6 +78,14 @@ class LongTask(ActionBase):
     def has_time_limit(self) -> bool:
         """Whether Ansible itself will interrupt the task."""
         return bool(self._task.timeout)
+
+    @property
+    def away_seconds(self) -> float:
+        """How long a host may be away: as long as its jobs would wait for us."""
+        try:
+            return float(self._task.args.get("lease_timeout", _AWAY_SECONDS))
+        except (TypeError, ValueError):
+            return _AWAY_SECONDS
 
     @property
     def may_tell(self) -> bool:
@@ -142,7 +150,7 @@ class _Wait:
 
     def _look(self) -> bool:
         """One poll of all jobs: say how they stand; whether the module has something to do."""
-        with _limited(0 if self._task.has_time_limit else _POLL_SECONDS):
+        with _limited(0 if self._task.has_time_limit else min(_POLL_SECONDS, max(1, int(self._task.away_seconds)))):
             lines = self._task.shell(poll_command(self._open)).splitlines()[-2 * len(self._open) :]
         self._seen = time.monotonic()
         # What the shell can't tell, a run of the module will.
@@ -164,10 +172,11 @@ class _Wait:
         try:
             yield
         except (AnsibleConnectionFailure, _TooLong) as error:
-            if time.monotonic() - self._seen > _AWAY_SECONDS:
+            away = self._task.away_seconds
+            if time.monotonic() - self._seen > away:
                 raise AnsibleConnectionFailure(
-                    f"The host could not be reached for {_AWAY_SECONDS:g} seconds; its jobs ({', '.join(self._open)}) go on, "
-                    f"and the next run of this task joins them: {error}"
+                    f"The host could not be reached for {away:g} seconds while the task waited for {', '.join(self._open)}; "
+                    f"what becomes of that is said by on_interrupt: {error}"
                 ) from error
             self._task.reconnect()
 
