@@ -48,7 +48,7 @@ def standard_qcow2_encoder() -> Encoder:
 
 def qcow2_encoder() -> Encoder:
     """Raw deflate (RFC 1951) within a window of 4 KiB."""
-    isal = isal_compressor(level=1, window_bits=QCOW2_WINDOW_BITS, wrapper=RAW)
+    isal = isal_compressor(level=3, window_bits=QCOW2_WINDOW_BITS, wrapper=RAW)
     return Encoder("ISA-L", isal) if isal else standard_qcow2_encoder()
 
 

@@ -6,23 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from . import convert_copy, convert_qemu
+from . import convert_copy, convert_qemu, convert_writer
 from .convert_work import Work
 from .inspection import Inspected
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to write the image: `method` is its name in results.
+    """A way to write the image: `method` is its name in results, which tell `details` too.
 
     `write` fills the empty target durably or raises; False says that this engine can't here, and nothing was written.
     """
 
     method: str
     write: Callable[[Work], bool | None]
+    details: dict[str, str] = field(default_factory=dict)
 
 
 def _reflink(work: Work) -> bool:
@@ -50,12 +51,14 @@ def choose(params: dict[str, Any], source: Inspected) -> Iterator[Engine]:
     if params["method"] != QEMU_IMG.method and source.pinned and convert_copy.suits(params, source):
         yield REFLINK
         yield COPY
+    if params["method"] != QEMU_IMG.method and convert_writer.suits(params, source):
+        yield Engine(convert_writer.METHOD, convert_writer.write, {"encoder": convert_writer.encoder_name(params)})
     yield QEMU_IMG
 
 
-def write(work: Work) -> str:
-    """Let the first engine that can write the image; its method."""
+def write(work: Work) -> dict[str, str]:
+    """Let the first engine that can write the image; what the result tells of it."""
     for engine in choose(work.params, work.source):
         if engine.write(work) is not False:
-            return engine.method
+            return {"method": engine.method, **engine.details}
     raise AssertionError("the last engine can write every image")

@@ -32,7 +32,7 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
             place.prepare(progress)
             work = Work(params, source, place, progress, lock)
             fault_point("convert:before-write")
-            method = convert_engine.write(work)
+            engine = convert_engine.write(work)
             fault_point("convert:before-verify")
             progress.phase("verify")
             facts = verify(work)
@@ -41,7 +41,7 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
             place.publish(_record(work, facts))
         finally:
             place.discard()
-    return {"verify": params["verify"], "method": method}
+    return {"verify": params["verify"], **engine}
 
 
 def _record(work: Work, facts: ImageFacts) -> Record:

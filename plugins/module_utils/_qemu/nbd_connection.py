@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ _MOST_STATUS = 64 << 20
 _STATUS_STEP = 1 << 30
 
 
+class Ended(EngineError):
+    """The server has hung up."""
+
+
 class NbdConnection:
     """One connection to the unnamed export; not for two threads at once."""
 
@@ -44,12 +49,9 @@ class NbdConnection:
 
     def close(self) -> None:
         """Say goodbye; an export that isn't there any more needs none."""
-        try:
+        with contextlib.suppress(EngineError):
             self._request(_CMD_DISCONNECT, 0, 0)
-        except OSError:
-            pass
-        finally:
-            self._socket.close()
+        self._socket.close()
 
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes that the export has."""
@@ -88,7 +90,7 @@ class NbdConnection:
         return _within(found, length)
 
     def _request(self, command: int, offset: int, length: int) -> None:
-        self._socket.sendall(struct.pack(">IHHQQI", _REQUEST, 0, command, 0, offset, length))
+        self._send(struct.pack(">IHHQQI", _REQUEST, 0, command, 0, offset, length))
 
     def _chunks(self, most: int) -> Iterator[tuple[int, bytes]]:
         """The chunks of one reply; raises EngineError for one that tells of an error."""
@@ -107,7 +109,7 @@ class NbdConnection:
         greeting = self._exactly(18)
         if greeting[:16] != _GREETING + _OPTION_MAGIC:
             raise _nonsense()
-        self._socket.sendall(struct.pack(">I", _FIXED_NEWSTYLE | _NO_ZEROES))
+        self._send(struct.pack(">I", _FIXED_NEWSTYLE | _NO_ZEROES))
         self._option(_OPT_STRUCTURED, b"")
         contexts = self._option(_OPT_CONTEXT, struct.pack(">III", 0, 1, len(_CONTEXT)) + _CONTEXT)
         if not any(kind == _REP_CONTEXT for kind, _data in contexts):
@@ -118,7 +120,7 @@ class NbdConnection:
 
     def _option(self, option: int, data: bytes) -> list[tuple[int, bytes]]:
         """The replies to one option; raises EngineError when the server refuses it."""
-        self._socket.sendall(_OPTION_MAGIC + struct.pack(">II", option, len(data)) + data)
+        self._send(_OPTION_MAGIC + struct.pack(">II", option, len(data)) + data)
         found = []
         kind = 0
         while kind != _REP_ACK:
@@ -128,15 +130,29 @@ class NbdConnection:
             found.append((kind, self._exactly(length)))
         return found
 
+    def _send(self, data: bytes) -> None:
+        with _told():
+            self._socket.sendall(data)
+
     def _exactly(self, length: int) -> bytes:
         found = bytearray(length)
         view, done = memoryview(found), 0
         while done < length:
-            count = self._socket.recv_into(view[done:])
+            with _told():
+                count = self._socket.recv_into(view[done:])
             if not count:
-                raise EngineError("qemu-nbd ended while the image was read; the job's log may say why.")
+                raise Ended("qemu-nbd ended while the image was read.")
             done += count
         return bytes(found)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """An error of the socket as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise Ended(f"qemu-nbd ended while the image was read: {error.strerror or error}.") from None
 
 
 def _within(found: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:

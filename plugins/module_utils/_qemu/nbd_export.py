@@ -17,7 +17,7 @@ from typing import IO
 
 from .._commands import environment, failure, missing_program
 from .._errors import TimedOut
-from .nbd_connection import NbdConnection
+from .nbd_connection import Ended, NbdConnection
 from .node import Image, Opening, image_arguments, opening
 from .percent import die_with
 
@@ -100,14 +100,21 @@ def _connect(path: str, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> 
     while time.monotonic() < until:
         try:
             return NbdConnection(path, timeout=_ANSWER_SECONDS)
-        except (FileNotFoundError, ConnectionRefusedError):
-            if process.poll() is not None:
+        except (FileNotFoundError, ConnectionRefusedError, Ended):
+            # It listens before it opens the image.
+            if _has_ended(process):
                 stderr.seek(0)
                 raise failure(
                     [PROGRAM], process.returncode, stderr.read(_MOST_STDERR).decode(errors="replace")
                 ) from None
-        time.sleep(_PAUSE)
     raise TimedOut(f"{PROGRAM} did not open its socket within {_START_SECONDS:g} seconds.")
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ends within a moment."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_PAUSE)
+    return process.returncode is not None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAULT_VARIABLE
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_job, convert_writer
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.tests.unit.convert_params import params_of
+
+from .._formats.images import qemu_img
+from .._formats.written import MIB, NOISE, TEXT, raw
+
+pytestmark = pytest.mark.usefixtures("state_dir")
+STREAM = {"format": "vmdk", "options": {"subformat": "streamOptimized"}}
+ZLIB = {"format": "qcow2", "options": {"compression_type": "zlib", "compress": True}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "images"
+    path.mkdir()
+    raw(path / "src", 8 * MIB, (0, TEXT), (5 * MIB, NOISE[:MIB]))
+    return path
+
+
+def request(folder: Path, **given: Any) -> dict[str, Any]:
+    return read_request(params_of(folder / "src", folder / "dest", **given), Tools()).job("1").params
+
+
+def convert(wanted: dict[str, Any]) -> tuple[dict[str, Any], JobState]:
+    state, lock = JobState("convert-x", "convert", "r"), os.open("/dev/null", os.O_RDONLY)
+    try:
+        return convert_job.convert(wanted, Progress(state, Clock()), lock), state
+    finally:
+        os.close(lock)
+
+
+@pytest.mark.parametrize("given", [STREAM, ZLIB, {**ZLIB, "options": {"compress": True, "compat": "0.10"}}])
+@pytest.mark.parametrize("source", ["raw", "qcow2", "vmdk"])
+def test_the_writer_is_used_by_itself(folder: Path, given: dict[str, Any], source: str) -> None:
+    if source != "raw":
+        (folder / "src").rename(folder / "raw")
+        qemu_img("convert", "-f", "raw", "-O", source, str(folder / "raw"), str(folder / "src"))
+    result, _state = convert(request(folder, verify="deep", **given))
+    assert result["method"] == "writer"
+    assert result["encoder"] in {"zlib", "ISA-L", "libdeflate"}
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        {"src", "dest", *(["raw"] if source != "raw" else [])}
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"format": "qcow2"},
+        {"format": "vmdk"},
+        {"format": "qcow2", "options": {"compress": True, "compression_type": "zstd"}},
+        {**STREAM, "options": {"subformat": "streamOptimized", "adapter_type": "legacyESX"}},
+        {**ZLIB, "options": {"compress": True, "compression_type": "zlib", "lazy_refcounts": True}},
+        {**ZLIB, "method": "qemu-img"},
+    ],
+)
+def test_the_rest_is_left_to_qemu(folder: Path, given: dict[str, Any]) -> None:
+    result, _state = convert(request(folder, **given))
+    assert result["method"] != "writer"
+    assert "encoder" not in result
+
+
+def test_other_formats_need_qemu_nbd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "src").rename(folder / "raw")
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", str(folder / "raw"), str(folder / "src"))
+    monkeypatch.setattr(convert_writer.shutil, "which", lambda name: None)
+    assert convert(request(folder, **STREAM))[0]["method"] == "qemu-img"
+
+
+def test_the_target_has_what_was_asked_for(folder: Path) -> None:
+    convert(request(folder, format="qcow2", options={**ZLIB["options"], "cluster_size": "4K", "compat": "0.10"}))
+    told = qemu_img("info", "-f", "qcow2", str(folder / "dest"))
+    assert "cluster_size: 4096" in told
+    assert "compat: 0.10" in told
+
+
+def test_bandwidth_holds_the_work_back(folder: Path) -> None:
+    began = time.monotonic()
+    convert(request(folder, bandwidth="8M", **ZLIB))
+    assert time.monotonic() - began > 0.3
+
+
+def test_a_full_disk_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FAULT_VARIABLE, "convert:while-writing:full")
+    with pytest.raises(OSError, match="No space"):
+        convert(request(folder, **ZLIB))
+    assert [path.name for path in folder.iterdir()] == ["src"]
