@@ -28,6 +28,8 @@ PACKAGES = [
     "iproute2",
     "iptables",
     "kmod",
+    "libdeflate0",
+    "libisal2",
     "libvirt-clients",
     "libvirt-daemon-config-network",
     "libvirt-daemon-system",
