@@ -17,7 +17,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._errors import Conflict
+from ._errors import Conflict, NotFound
 from ._files import Fingerprint, fingerprint, partial_path, publish, remove, write_bytes
 
 SCHEMA = 1
@@ -37,6 +37,7 @@ class Record:
 
     `operation` is create, convert, overlay, clone ...; `source` names what it was made from (path and fingerprint);
     `options` are the declared options; `made` is the fingerprint (ino, size, mtime_ns) of the file when it was finished.
+    `files` are the files beside it that belong to it, each with its name and fingerprint.
     """
 
     operation: str
@@ -47,9 +48,11 @@ class Record:
     digest: str = ""
     tool: str = ""
     made: dict[str, Any] = field(default_factory=dict)
+    files: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **self.__dict__}
+        told = {"schema": SCHEMA, **self.__dict__}
+        return told if self.files else {key: value for key, value in told.items() if key != "files"}
 
 
 def _sidecar(path: str, inode: int) -> str:
@@ -100,7 +103,7 @@ def _load(path: str) -> dict[str, Any] | None:
         return _load_sidecar(path)
 
 
-def _read_own(path: str) -> bytes:
+def read_own(path: str) -> bytes:
     """The content of a file of ours, nothing of one that somebody else put there; a FIFO can't hold us."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(handle, "rb") as stream:
@@ -110,7 +113,7 @@ def _read_own(path: str) -> bytes:
 def _load_sidecar(path: str) -> dict[str, Any] | None:
     try:
         status = os.stat(path)
-        loaded = json.loads(_read_own(_sidecar(path, status.st_ino)))
+        loaded = json.loads(read_own(_sidecar(path, status.st_ino)))
         record = loaded["record"]
         same = (loaded["device"], record["made"]["ino"]) == (status.st_dev, status.st_ino)
     except (*_UNREADABLE, KeyError, TypeError):
@@ -119,7 +122,7 @@ def _load_sidecar(path: str) -> dict[str, Any] | None:
 
 
 def read_record(path: str) -> Record | None:
-    """The record on `path`, None when there is none that names this very file.
+    """The record on `path`, None when there is none that names this very file, and those beside it that belong to it.
 
     The record of a copy names another inode and doesn't count. Raises Conflict for a schema newer than ours.
     """
@@ -136,7 +139,7 @@ def read_record(path: str) -> Record | None:
         record = Record(**{key: value for key, value in loaded.items() if key in Record.__dataclass_fields__})
     except TypeError:
         return None
-    return record if _is_sound(record) and record.made.get("ino") == status.ino else None
+    return record if _is_sound(record) and record.made.get("ino") == status.ino and _is_whole(path, record) else None
 
 
 def _is_sound(record: Record) -> bool:
@@ -148,7 +151,39 @@ def _is_sound(record: Record) -> bool:
         and isinstance(record.virtual_size, int)
         and not isinstance(record.virtual_size, bool)
     )
-    return typed and all(_is_name(values[name].get(key, "")) for name, key in _PATHS)
+    named = isinstance(record.files, list) and all(_is_file_beside(one) for one in record.files)
+    return typed and named and all(_is_name(values[name].get(key, "")) for name, key in _PATHS)
+
+
+def _is_file_beside(value: Any) -> bool:
+    name = value.get("name") if isinstance(value, dict) else None
+    return _is_name(name) and name not in ("", ".", "..") and "/" not in name
+
+
+def _beside(path: str, name: str) -> str:
+    return os.path.join(os.path.dirname(os.path.realpath(path)), name)
+
+
+def file_beside(path: str) -> dict[str, Any]:
+    """How a record names the file `path` that belongs to an image in the same folder; raises NotFound when it is gone."""
+    found = fingerprint(path)
+    if found is None:
+        raise NotFound(f"{path} is gone, and the image that it belongs to is useless without it.")
+    return {"name": os.path.basename(path), **found.as_dict()}
+
+
+def files_beside(path: str, record: Record | None) -> list[str]:
+    """The paths of the files that belong to the image at `path`."""
+    return [_beside(path, one["name"]) for one in (record.files if record else [])]
+
+
+def _is_whole(path: str, record: Record) -> bool:
+    """Whether every file that belongs to the image is there, and is the one that was made with it."""
+    for one in record.files:
+        found = fingerprint(_beside(path, one["name"]))
+        if found is None or found.ino != one.get("ino"):
+            return False
+    return True
 
 
 def _is_name(value: Any) -> bool:
@@ -158,7 +193,10 @@ def _is_name(value: Any) -> bool:
 def untouched(path: str, record: Record | None) -> bool:
     """Whether `path` is, by size and mtime, still as it was when `record` was written."""
     found = fingerprint(path)
-    return record is not None and found is not None and found.as_dict() == record.made
+    if record is None or found is None or found.as_dict() != record.made:
+        return False
+    marks = ((one, fingerprint(_beside(path, one["name"]))) for one in record.files)
+    return all(mark is not None and {"name": one["name"], **mark.as_dict()} == one for one, mark in marks)
 
 
 def _drop_attribute(path: str) -> None:

@@ -10,13 +10,17 @@ from typing import Any, Protocol
 
 from .._errors import Conflict
 from .._faults import fault_point
-from .._files import fingerprint, partial_path, remove
+from .._files import partial_path, remove
 from .._jobs.progress import Progress
 from .._qemu.image_locks import kept_from_engines
 from .._qemu.node import is_block_device
+from .._qemu.options import several_files
 from .._records import Record, publish_with_record
+from .convert_destination import require_same_destination
 from .convert_device import open_exclusively
+from .convert_extents import SplitPlace
 from .device_mark import identity, mark_finished, mark_unfinished
+from .extent_files import note, recorded_extents, tidy
 from .ownership import apply_to_new
 
 
@@ -28,6 +32,9 @@ class Place(Protocol):
 
     def prepare(self, progress: Progress) -> None:
         """Make the place ready for an engine."""
+
+    def beside(self) -> list[str]:
+        """Other files that hold data of the new image."""
 
     def publish(self, record: Record) -> None:
         """Let the finished image be what `dest` names, with its record."""
@@ -50,7 +57,13 @@ class FilePlace:
         """Throw away what an earlier run left, and make an empty file that nobody else reads."""
         progress.leaves(self.path)
         remove(self.path)
+        tidy(self._dest)
+        if recorded_extents(self._dest):
+            note(self._dest)
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+
+    def beside(self) -> list[str]:
+        return []
 
     def publish(self, record: Record) -> None:
         """Give the image owner, mode, record and name; raises Conflict when somebody else changed `dest`."""
@@ -58,19 +71,14 @@ class FilePlace:
         apply_to_new(self.path, owner=params["owner"], group=params["group"], mode=params["mode"])
         fault_point("convert:before-publish")
         with kept_from_engines(self._dest):
-            self._require_same_destination()
+            require_same_destination(self._params)
             publish_with_record(self.path, self._dest, record)
         fault_point("convert:after-publish")
+        # An image of several files that was replaced leaves its extents to nobody.
+        tidy(self._dest)
 
     def discard(self) -> None:
         remove(self.path)
-
-    def _require_same_destination(self) -> None:
-        found = fingerprint(self._dest)
-        if (found.as_dict() if found else None) != self._params["dest_before"]:
-            raise Conflict(
-                f"dest: {self._dest} was changed by somebody else during the conversion; it was left as it is now."
-            )
 
 
 class DevicePlace:
@@ -91,6 +99,9 @@ class DevicePlace:
         fault_point("convert:before-mark")
         mark_unfinished(self.path)
 
+    def beside(self) -> list[str]:
+        return []
+
     def publish(self, record: Record) -> None:
         """Flush the device and let its mark tell what is on it."""
         fault_point("convert:before-publish")
@@ -108,4 +119,6 @@ class DevicePlace:
 
 def place_of(params: dict[str, Any]) -> Place:
     """Where the image that the job's `params` describe is written."""
-    return DevicePlace(params) if is_block_device(params["dest"]) else FilePlace(params)
+    if is_block_device(params["dest"]):
+        return DevicePlace(params)
+    return SplitPlace(params) if several_files(params["options"]) else FilePlace(params)

@@ -21,7 +21,8 @@ def verify(work: Work) -> ImageFacts:
     """Format, size and tables by our parser; deep: QEMU's check and every guest byte. Raises EngineError."""
     chain = inspect_chain(work.target.path, declared=work.target.format)
     below = work.source.files if work.params["method"] == "overlay" else ()
-    wrong = [found.message for _where, found in verdict(chain, allowed_backing=below).refusals]
+    declared = (*below, *work.place.beside())
+    wrong = [found.message for _where, found in verdict(chain, allowed_backing=declared).refusals]
     wrong += _differences(work, chain[0])
     if not wrong and work.params["verify"] == "deep":
         wrong = _deep(work)

@@ -18,7 +18,7 @@ from .._files import Fingerprint, fingerprint, real_path, require_regular
 from .._formats.chain import Link, Opener, OpenImage, inspect_chain, open_image
 from .._formats.names import canonical_format
 from .._formats.safety import verdict
-from .._records import read_record
+from .._records import files_beside, read_record
 
 # Debian's and Fedora's names of the account that QEMU runs as.
 _QEMU_ACCOUNTS = ("libvirt-qemu", "qemu")
@@ -122,15 +122,16 @@ def pinned_identity(pinned: Mapping[str, int], files: Sequence[str]) -> list[dic
 
 
 def recorded_backing(paths: Sequence[str]) -> set[str]:
-    """Real paths of the backing files that the valid records on `paths` name.
+    """Real paths of the backing files and the extents that the valid records on `paths` name.
 
     Who may write to a file may write its record too, so one on a file of an ordinary user opens no other file.
     """
     found = set()
     for path in paths:
         record = read_record(path)
-        if record is not None and record.options.get("backing") and _is_ours(os.stat(path)):
-            found.add(real_path(record.options["backing"]))
+        if record is not None and (record.files or record.options.get("backing")) and _is_ours(os.stat(path)):
+            found |= {os.path.realpath(one) for one in files_beside(path, record)}
+            found |= {real_path(record.options["backing"])} if record.options.get("backing") else set()
     return found
 
 
