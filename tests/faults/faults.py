@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 
+import chain
 import convert
+import jobs
 import vm
 from host import BUILD, TOP, Failed, Host, hosts
 
-GROUPS = {"convert": convert, "vm": vm}
+GROUPS = {"chain": chain, "convert": convert, "jobs": jobs, "vm": vm}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, object]:

@@ -43,8 +43,11 @@ class Host:
             raise Failed(f"{script!r} failed on {self.name}: {done.stderr.strip()}")
         return done.stdout
 
-    def start(self, module: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a module on the host, as `ansible` would for a user; `answer` reads what it says."""
+    def start(self, module: str, *, fault: str = "", **options: Any) -> subprocess.Popen[str]:
+        """Start a module on the host, as `ansible` would for a user; `answer` reads what it says.
+
+        `fault` is a fault point and how it fails, such as `convert:before-publish:kill`; jobs inherit it.
+        """
         environment = {
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
@@ -54,17 +57,20 @@ class Host:
         }
         command = [TOP / ".venv" / "bin" / "ansible", self.name, "-i", INVENTORY, "-m", f"imageops.fleet.{module}"]
         # Without pipelining the module is a process that can be found by its name.
+        variables: dict[str, Any] = {"ansible_ssh_pipelining": False}
+        if fault:
+            variables["ansible_python_interpreter"] = f"/usr/bin/env IMAGEOPS_FAULT={fault} /usr/bin/python3"
         return subprocess.Popen(
-            [*command, "-e", "ansible_ssh_pipelining=false", "-a", json.dumps(options)],
+            [*command, "-e", json.dumps(variables), "-a", json.dumps(options)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
         )
 
-    def run(self, module: str, **options: Any) -> dict[str, Any]:
+    def run(self, module: str, *, fault: str = "", **options: Any) -> dict[str, Any]:
         """Run a module to its end; its result, with `failed` for one that failed."""
-        return answer(self.start(module, **options))
+        return answer(self.start(module, fault=fault, **options))
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
