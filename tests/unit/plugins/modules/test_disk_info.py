@@ -16,10 +16,18 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     NotFound,
     UnsafeImage,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._formats import known as known_module
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk_info as module
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import plan_disk_info, printable
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
-from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import create, patch
+from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import (
+    create,
+    patch,
+    qemu_img,
+    qemu_io,
+)
+from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
 
 def info(path: Path, **options: Any) -> dict[str, Any]:
@@ -134,3 +142,81 @@ def test_each_path_is_an_item() -> None:
 def test_only_absolute_paths_are_looked_at(path: str | None) -> None:
     with pytest.raises(InvalidOption, match="^path: .*is not an absolute path"):
         plan_disk_info({"path": path, "require_safe": False}, Tools())
+
+
+def test_a_failed_result_names_no_file_at_its_top(overlay: Path) -> None:
+    """Ansible would add owner, group and mode of it."""
+    result = run_module("disk_info", {"path": str(overlay), "require_safe": True})
+    assert set(result) >= {"failed", "msg", "findings", "disks", "safe"}
+    assert not {"path", "owner", "group", "uid", "gid", "mode", "size", "state"} & set(result)
+    assert (result["disks"][0]["path"], result["disks"][0]["failed"]) == (str(overlay), True)
+
+
+def test_a_folder_of_images(tmp_path: Path, overlay: Path, base: Path) -> None:
+    (tmp_path / "below").mkdir()
+    create(tmp_path / "below" / "a.vdi", "vdi", "1M")
+    (tmp_path / "note.txt").write_text("hello")
+    result = run_module("disk_info", {"path": str(tmp_path), "recurse": True, "backing": [str(base)]})
+    assert [(os.path.relpath(one["path"], tmp_path), one["format"], one["safe"]) for one in result["disks"]] == [
+        ("base.qcow2", "qcow2", True),
+        ("below/a.vdi", "vdi", True),
+        ("note.txt", "raw", True),
+        ("over.qcow2", "qcow2", True),
+    ]
+    refused = run_module("disk_info", {"paths": [str(tmp_path)], "limit": 1})
+    assert refused["failed"] and "more than 1 files" in refused["msg"]
+
+
+def test_what_vanished_from_a_folder_is_told(tmp_path: Path) -> None:
+    plan = plan_disk_info({"path": str(tmp_path / "gone"), "_listed": True}, Tools())
+    assert (plan.after["safe"], [one["rule"] for one in plan.after["findings"]]) == (False, ["not-a-file"])
+    with pytest.raises(UnsafeImage, match="does not exist"):
+        plan_disk_info({"path": str(tmp_path / "gone"), "_listed": True, "require_safe": True}, Tools())
+
+
+def test_a_declared_data_file_makes_it_safe(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.qcow2", tmp_path / "a.data"
+    create(path, "qcow2", "1M", f"data_file={data},data_file_raw=on")
+    qemu_io(path, "write 0 64k")
+    assert [(one["rule"], one["file"]) for one in info(path)["findings"]] == [("data-file", str(data))]
+    found = info(path, backing=[str(data)], require_safe=True)
+    assert (found["safe"], found["data_file"]) == (True, str(data))
+    assert [(one["role"], one["real_path"]) for one in found["chain"]] == [
+        ("image", str(path)),
+        ("data-file", str(data)),
+    ]
+    data.unlink()
+    assert [one["rule"] for one in info(path, backing=[str(data)])["findings"]] == ["reference-missing"]
+
+
+def test_a_shared_base_is_read_once(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again as soon as it changed."""
+    seen: list[int] = []
+    known = module._KNOWN
+    real = known_module.inspect
+    monkeypatch.setattr(known_module, "inspect", lambda *words, **more: seen.append(1) or real(*words, **more))
+    for number in range(5):
+        create(tmp_path / f"{number}.qcow2", "qcow2", "", backing=base.name)
+        assert info(tmp_path / f"{number}.qcow2", backing=[str(base)])["safe"]
+    assert len(seen) == 6 and known is module._KNOWN
+    patch(base, 72, ">Q", 2)
+    assert not info(tmp_path / "0.qcow2", backing=[str(base)])["safe"]
+
+
+def test_partitions_and_ciphers_are_told(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.raw", "raw", "8M")
+    patch(path, 446, "<B3xB3xII", 0, 0x83, 2048, 4096)
+    patch(path, 510, "2s", b"\x55\xaa")
+    found = info(path)
+    assert found["partition_table"] == {
+        "type": "mbr",
+        "partitions": [{"number": 1, "start": 1 << 20, "size": 2 << 20, "type": "0x83", "name": None}],
+    }
+    assert found["encryption"] is None
+    secret = tmp_path / "secret"
+    secret.write_text("geheim")
+    options = ["-o", "encrypt.format=aes,encrypt.key-secret=s"]
+    qemu_img(
+        "create", "-q", "--object", f"secret,id=s,file={secret}", "-f", "qcow2", *options, str(tmp_path / "b"), "1M"
+    )
+    assert info(tmp_path / "b")["encryption"] == {"type": "aes", "cipher": "aes", "mode": "cbc-plain64"}

@@ -36,6 +36,8 @@ KINDS = [
     ("vhd", "subformat=fixed"),
     ("vhdx", "block_size=1M"),
     ("vdi", ""),
+    ("qed", "cluster_size=4k"),
+    ("qed", "table_size=2"),
 ]
 IDS = [" ".join(kind).strip() for kind in KINDS]
 SECONDS, MEMORY = 1.0, 32 * MIB
