@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs import worker
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import lease, worker
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.handover import handed_over
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import (
     JobState,
@@ -103,3 +105,53 @@ def test_one_that_was_given_up_does_nothing(folder: str) -> None:
 def test_no_state(folder: str) -> None:
     os.unlink(os.path.join(folder, "state.json"))
     assert worker.run_job(folder, never) == 2
+
+
+def test_secrets_reach_the_work_and_no_text(folder: str) -> None:
+    write_request("x", {"kind": "k", "params": {"a": 1}, "lock": "write:/target", "secrets": ["p"]})
+
+    def work(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+        assert params == {"a": 1, "secrets": {"p": "geheim"}}
+        raise Conflict("not with geheim", said="geheim!")
+
+    with handed_over("x", {"p": "geheim"}):
+        assert worker.run_job(folder, work) == 1
+    assert state().error == {"type": "Conflict", "message": "not with ********", "details": {"said": "********!"}}
+    assert all("geheim" not in path.read_text() for path in Path(folder).iterdir())
+
+
+def test_what_the_work_leaves_is_cleaned(folder: str, tmp_path: Path) -> None:
+    partial = tmp_path / ".x.imageops-partial"
+
+    def work(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+        progress.leaves(str(partial))
+        partial.touch()
+        raise Conflict("no")
+
+    assert worker.run_job(folder, work) == 1
+    assert not partial.exists()
+    assert state().leaves == []
+
+
+def test_a_job_that_nobody_asks_for_stops(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_LEASE_SECONDS", 0.05)
+    lease.grant("x", lease.Lease(lease.CANCEL, 5))
+    os.utime(os.path.join(folder, "lease"), (1, 1))
+
+    def work(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+        Clock().sleep(10)
+        return {}
+
+    assert worker.run_job(folder, work) == 1
+    assert (state().status, state().reason) == ("cancelled", "nobody asked for it for 5 seconds")
+
+
+def test_phases_are_kept(folder: str) -> None:
+    def work(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+        progress.phase("convert", total=100)
+        progress.update(100)
+        progress.phase("verify")
+        return {}
+
+    assert worker.run_job(folder, work) == 0
+    assert [(phase["name"], phase["bytes"]) for phase in state().phases] == [("convert", 100), ("verify", 0)]
