@@ -302,6 +302,9 @@ disks:
         - The job that made the image, with C(id), C(launcher) (V(systemd-run) or V(setsid)), C(seconds) from start to end, C(bytes)
           and C(rate) (bytes a second, null when nothing was counted) of the phase that moved most, C(verify), and C(phases), a list
           of C(name), C(bytes), C(seconds) and C(rate).
+        - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), or V(writer), our own parallel one for
+          V(streamOptimized) VMDK and qcow2 compressed with zlib. Of a writer C(encoder) names the library that compressed:
+          V(ISA-L) (Debian's package C(libisal2)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
         - "From a URL also C(download): C(size), the published bytes; C(resumed), how many of them an earlier run had brought;
           C(compression), such as V(xz), empty when there was none."
       type: dict
