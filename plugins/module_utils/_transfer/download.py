@@ -157,6 +157,7 @@ class Download:
         if kind:
             for data in decompressed(kind, joined(start, self._read), where=self._wanted.shown):
                 room.take(writer, data)
+                fault_point("fetch:decompressing")
         else:
             self._copy(start, writer, room)
         writer.end()

@@ -167,8 +167,10 @@ def _own_headers(access: Access) -> dict[str, str]:
 
 
 def _context(access: Access) -> ssl.SSLContext:
+    context = ssl.create_default_context()
     try:
-        context = ssl.create_default_context(cafile=access.ca_path or None)
+        if access.ca_path:
+            context.load_verify_locations(cafile=access.ca_path)
     except (OSError, ssl.SSLError) as error:
         raise InvalidOption(f"ca_path: {access.ca_path} can't be read as certificates (PEM): {error}.") from None
     if not access.validate_certs:
