@@ -17,7 +17,7 @@ FOLDER = f"{TOP}/disk"
 MASTER = f"{TOP}/master"
 BASE, LOW, HIGH, IMAGE, OTHER = (f"{FOLDER}/{name}" for name in ("base.raw", "low", "high", "top", "other"))
 _MODULE = "[A]nsiballZ_disk_chain"
-_ENGINES = f"find /proc/[0-9]*/fd -lname '{FOLDER}/*' 2>/dev/null | cut -d/ -f3 | sort -u"
+_USERS = f"find /proc/[0-9]*/fd -lname '{FOLDER}/*' 2>/dev/null | cut -d/ -f3 | sort -u"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,14 @@ class Way:
     result: str = IMAGE
     format: str = "qcow2"
     points: tuple[str, ...] = ()
+
+    # What /proc calls the program that does the work.
+    engine: str = "qemu-storage-da"
+
+    @property
+    def engines(self) -> str:
+        """The shell command that prints the engine's process."""
+        return f"for pid in $({_USERS}); do grep -qx {self.engine} /proc/$pid/comm 2>/dev/null && echo $pid; done; true"
 
     @property
     def job(self) -> str:
@@ -49,6 +57,7 @@ WAYS = {
     "rebase": Way(
         {"backing": {"path": OTHER, "format": "qcow2"}},
         points=("chain:before-differences", "chain:differences-written", "chain:before-publish"),
+        engine="qemu-img",
     ),
     "commit": Way(
         {"commit": {"into": BASE}}, target=BASE, result=BASE, format="raw", points=(*_DOWN, "chain:layer-removed")
@@ -105,7 +114,7 @@ def held(host: Host, way: Way, when: str) -> None:
 
 def leftovers(host: Host) -> str:
     """Hidden files, and processes that have a file of the chain open."""
-    return host.shell(f"find {FOLDER} -name '.*imageops*'; {_ENGINES}").strip()
+    return host.shell(f"find {FOLDER} -name '.*imageops*'; {_USERS}").strip()
 
 
 def converges(host: Host, way: Way, when: str, **more: Any) -> None:
@@ -145,8 +154,8 @@ def killed(way: Way, pattern: str) -> Callable[[Host], None]:
     def case(host: Host) -> None:
         afresh(host)
         process = host.start("disk_chain", **options(way, bandwidth="10M"))
-        wait_for(lambda: bool(host.shell(_ENGINES).strip()), "the work")
-        host.shell(f"pkill -9 -f '{pattern}'" if pattern else f"kill -9 $({_ENGINES})")
+        wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
+        host.shell(f"pkill -9 -f '{pattern}'" if pattern else f"kill -9 $({way.engines})")
         answer(process)
         if pattern == _MODULE:
             wait_for(lambda: not working(host)(), "the end of the job", seconds=60)
@@ -183,7 +192,7 @@ def stopped(way: Way) -> Callable[[Host], None]:
     def case(host: Host) -> None:
         afresh(host)
         process = host.start("disk_chain", **options(way, bandwidth="10M"))
-        wait_for(lambda: bool(host.shell(_ENGINES).strip()), "the work")
+        wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
         host.shell(f"systemctl stop 'imageops-job-{way.job}.service'")
         said = answer(process)
         expect(said.get("failed") is True and "stopped" in said.get("msg", ""), f"no clear sentence: {said}")
@@ -225,7 +234,7 @@ def removed_base(host: Host) -> None:
     way = WAYS["flatten"]
     afresh(host)
     process = host.start("disk_chain", **options(way, bandwidth="10M"))
-    wait_for(lambda: bool(host.shell(_ENGINES).strip()), "the work")
+    wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
     host.shell(f"rm {BASE}")
     said = answer(process)
     expect(not said.get("failed"), f"it failed: {said.get('msg')}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib
 import logging
 import os
 import socket
@@ -31,7 +30,7 @@ def library() -> Any:
     if _LIBRARY_DIR not in sys.path:
         sys.path.append(_LIBRARY_DIR)
     try:
-        found = importlib.import_module("qemu.qmp")
+        from qemu import qmp
     except ImportError:
         raise MissingLibrary(
             "The Python library qemu.qmp (PyPI's name) is not installed on this host, and block jobs need it; run the role "
@@ -39,7 +38,7 @@ def library() -> Any:
         ) from None
     # A daemon that is killed is told of by our own sentence.
     logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
-    return found
+    return qmp
 
 
 class Qmp:

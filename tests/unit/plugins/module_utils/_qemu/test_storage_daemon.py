@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,7 @@ _SERVE = "head -c 1 <&$fd >/dev/null"
 
 def test_a_library_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(qmp.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    monkeypatch.setitem(sys.modules, "qemu", None)
     qmp.library.cache_clear()
     with pytest.raises(MissingLibrary, match=r"qemu\.qmp .*imageops\.fleet\.hypervisor"):
         qmp.library()
