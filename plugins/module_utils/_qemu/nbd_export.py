@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import socket
 import subprocess
 import tempfile
 import time
@@ -16,14 +17,16 @@ from functools import partial
 from typing import IO
 
 from .._commands import environment, failure, missing_program
-from .._errors import TimedOut
-from .nbd_connection import Ended, NbdConnection
+from .._errors import EngineError, TimedOut
+from .nbd_client import NbdClient
 from .node import Image, Opening, image_arguments, opening
 from .percent import die_with
 
 PROGRAM = "qemu-nbd"
 _START_SECONDS = 60.0
 _ANSWER_SECONDS = 600.0
+# The range of one question about holes.
+_RANGE = 1 << 30
 _PAUSE = 0.02
 _MOST_STDERR = 64 << 10
 
@@ -31,9 +34,9 @@ _MOST_STDERR = 64 << 10
 class ExportedContent:
     """What the writers read (GuestContent); each call takes a connection that is free."""
 
-    def __init__(self, connections: Sequence[NbdConnection]) -> None:
+    def __init__(self, connections: Sequence[NbdClient]) -> None:
         self.size = connections[0].size
-        self._free: queue.SimpleQueue[NbdConnection] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[NbdClient] = queue.SimpleQueue()
         # One is kept for `extents`, which may be asked while others read.
         self._first = connections[0]
         for connection in connections[1:]:
@@ -41,16 +44,27 @@ class ExportedContent:
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """Offset and end of everything that doesn't read as zeros."""
-        return self._first.extents()
+        at = 0
+        while at < self.size:
+            found = self._first.extents(at, min(_RANGE, self.size - at))
+            if not any(length for length, _zeros in found):
+                raise EngineError("The NBD server tells nothing about where data are.")
+            for length, zeros in found:
+                end = min(at + length, self.size)
+                if not zeros and at < end:
+                    yield at, end
+                at = end
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes; zeros behind the end."""
         connection = self._free.get()
         try:
-            found = connection.read(offset, min(length, self.size - offset))
+            found = connection.take(connection.ask(offset, min(length, self.size - offset)))
+        except OSError as error:
+            raise EngineError(f"{PROGRAM} ended while the image was read: {error.strerror or error}.") from None
         finally:
             self._free.put(connection)
-        return found.ljust(length, b"\0")
+        return bytes(found or b"").ljust(length, b"\0")
 
 
 @contextlib.contextmanager
@@ -66,10 +80,7 @@ def exported(image: Image, *, readers: int, pass_fds: Sequence[int] = ()) -> Ite
             path = os.path.join(folder, "socket")
             process = _start(image, opened, path, stderr, pass_fds)
             stack.callback(_end, process)
-            connections = []
-            for _number in range(readers + 1):
-                connections.append(_connect(path, process, stderr))
-                stack.callback(connections[-1].close)
+            connections = [_connect(path, process, stderr, stack) for _number in range(readers + 1)]
         # The connections live on without the socket's name, so nothing of it can be left behind.
         yield ExportedContent(connections)
 
@@ -94,19 +105,24 @@ def _start(
         raise missing_program(PROGRAM) from None
 
 
-def _connect(path: str, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> NbdConnection:
+def _connect(path: str, process: subprocess.Popen[bytes], stderr: IO[bytes], stack: contextlib.ExitStack) -> NbdClient:
     """Connect as soon as the server listens."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until:
+        connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        connection.settimeout(_ANSWER_SECONDS)
         try:
-            return NbdConnection(path, timeout=_ANSWER_SECONDS)
-        except (FileNotFoundError, ConnectionRefusedError, Ended):
+            connection.connect(path)
+            return NbdClient(connection)
+        except (FileNotFoundError, ConnectionError, EngineError) as error:
+            connection.close()
             # It listens before it opens the image.
             if _has_ended(process):
                 stderr.seek(0)
-                raise failure(
-                    [PROGRAM], process.returncode, stderr.read(_MOST_STDERR).decode(errors="replace")
-                ) from None
+                said = stderr.read(_MOST_STDERR).decode(errors="replace")
+                raise failure([PROGRAM], process.returncode, said) from None
+            if isinstance(error, EngineError):
+                raise
     raise TimedOut(f"{PROGRAM} did not open its socket within {_START_SECONDS:g} seconds.")
 
 

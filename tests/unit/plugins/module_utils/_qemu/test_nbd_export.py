@@ -89,5 +89,5 @@ def test_a_server_that_dies(source: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with exported(Image(str(source), "raw"), readers=1) as content:
         started[0].kill()
         started[0].wait()
-        with pytest.raises(EngineError, match="^qemu-nbd ended"):
+        with pytest.raises(EngineError, match="ended"):
             content.read(0, 512)
