@@ -13,14 +13,21 @@ class ModuleDocFragment:
 options:
   on_interrupt:
     description:
-      - What becomes of the jobs of this task when the controller goes away (Ctrl-C, a cut connection, a killed playbook).
+      - What becomes of the jobs of this task when the controller goes away (Ctrl-C, a cut connection, a killed playbook), or when the
+        task gives up waiting for them.
       - With V(detach) they go on, and the next run of the task joins them. With V(cancel) they stop by themselves, and leave
         everything as it was, once nobody has asked for them for O(lease_timeout) seconds.
+      - Of tasks that wait for the same job, V(detach) wins.
     type: str
     choices: [detach, cancel]
     default: detach
   lease_timeout:
-    description: Seconds without a sign of the controller after which a job of a task with O(on_interrupt=cancel) stops; 5 at least.
+    description:
+      - Seconds without a sign of the controller after which a job of a task with O(on_interrupt=cancel) stops. Less than 5 is refused.
+      - A host that can't be reached for as long, while the task waits for a job, ends the task as unreachable.
     type: int
     default: 60
+notes:
+  - While the task waits for jobs that last longer than some seconds, their progress is shown on standard error, a line per phase and
+    per ten percent. Tasks with C(async), and with C(no_log), show none.
 """
