@@ -13,11 +13,15 @@ version_added: 0.1.0
 author:
   - The imageops.fleet developers (@imageops)
 description:
-  - Converts disk images between raw, qcow2, VMDK, VHD, VHDX and VDI with C(qemu-img), safely and only when needed.
+  - Converts disk images between raw, qcow2, LUKS, VMDK, VHD, VHDX and VDI, safely and only when needed. QED is read too.
   - The source's format is found by the collection's own header parser, never by QEMU's probing, and an image that names
     files it was not declared to use is refused before any engine starts.
   - The new image is written under a hidden name beside O(dest), verified, given a record of what it was made from, flushed
-    to disk and then renamed. O(dest) is at every moment the old image or the new one.
+    to disk and then renamed. O(dest) is at every moment the old image or the new one. A block device can't be renamed; see
+    the notes.
+  - What was inspected is what is converted. The engine gets the very files that the parser read, the whole chain of them, and
+    follows no name that stands in a header. Only VMDK images of several files are opened by their names. That a file of the
+    source has changed, or another has taken its name, is found before O(dest) is replaced.
   - The conversion runs as a job of the host helper. It survives a lost connection, and a second run of the same task joins
     it. Its progress stands in C(/var/lib/imageops/jobs/<id>/state.json).
   - A second run changes nothing as long as source, options and O(dest) are what the record says. A source with a new
@@ -38,7 +42,12 @@ options:
     elements: dict
     suboptions:
       dest:
-        description: Absolute path of the image to make. Its folder must exist.
+        description:
+          - Absolute path of the image to make. Its folder must exist.
+          - Or of a block device for O(disks[].format=raw) or V(qcow2), such as a disk, a partition or a plain logical volume. It must
+            be large enough and neither mounted nor held by another device. It is only written to when it is blank, when the
+            collection wrote what is there and nothing wrote to it since, or with O(disks[].force=true). What lies behind
+            the end of a smaller disk stays. Volumes of LVM thin pools, ZFS and Ceph RBD are refused.
         type: path
         required: true
       src: &src
@@ -92,24 +101,35 @@ options:
           - What the caller says the source is. A contradiction with the image's own header is an error.
           - By default the header decides; a file without any known signature is raw.
         type: str
-        choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi]
+        choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi, qed, luks]
       src_backing: &src_backing
         description:
-          - Absolute paths of the files that the source's backing chain may use. Without them an overlay is only
-            accepted where the collection's own record on it names its backing file.
+          - Absolute paths of the other files that the source may use. These are the files below it, and the data file of a
+            qcow2 image or the extents of a VMDK image. Without them an overlay is only accepted where the collection's
+            own record on it names its backing file.
         type: list
         elements: path
-      format: &format
-        description: Format of O(dest). V(vpc) is QEMU's name of V(vhd).
+      src_passphrase: &src_passphrase
+        description:
+          - Passphrase of an encrypted source, and of the encrypted files below it.
+          - QEMU gets it in memory. It is in no file, no argument list, no log, no record and no result.
         type: str
-        choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi]
+      format: &format
+        description: Format of O(dest). V(vpc) is QEMU's name of V(vhd). V(luks) is a raw disk encrypted with LUKS version 1.
+        type: str
+        choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi, luks]
       options: &options
         description:
           - Options of the target format. Unknown ones and values out of range are refused.
           - "raw: C(preallocation) (V(off), V(falloc), V(full))."
-          - "qcow2: C(cluster_size) (bytes or a size such as 64K; default 64K), C(compression_type) (V(zlib), V(zstd);
-            needs C(compress)), C(compress) (boolean), C(compat), C(lazy_refcounts), C(preallocation), C(refcount_bits),
-            C(extended_l2)."
+          - "qcow2: C(cluster_size) (bytes or a size such as 64K; default 64K), C(compress) (boolean; default false, true
+            with C(compression_type)), C(compression_type) (V(zlib), V(zstd); with C(compress) it is V(zstd) unless C(compat)
+            is V(0.10), which has only V(zlib)), C(compat), C(lazy_refcounts), C(preallocation), C(refcount_bits),
+            C(extended_l2). Compression uses all processors. An encrypted image can't be compressed."
+          - "luks, and qcow2 with O(passphrase): C(cipher_alg) (V(aes-256), V(aes-128), V(serpent-256), V(twofish-256); default
+            V(aes-256)), C(cipher_mode) (V(xts), V(cbc); default V(xts)), C(hash_alg) (V(sha256), V(sha512), V(sha1); default
+            V(sha256)), C(ivgen_alg) (V(plain64), V(plain), V(essiv); default V(plain64)), C(iter_time) (milliseconds that
+            one try of a passphrase shall take, V(10) to V(600000); default V(2000))."
           - "vmdk: C(subformat) (V(monolithicSparse), V(streamOptimized), V(monolithicFlat), V(twoGbMaxExtentSparse),
             V(twoGbMaxExtentFlat)), C(adapter_type) (V(ide), V(lsilogic), V(buslogic), V(legacyESX)), C(hwversion) (V(3) to
             V(22); default 4), C(compat6) (boolean, hardware version 6), C(toolsversion) (a whole number), C(zeroed_grain)
@@ -122,6 +142,27 @@ options:
             choose), C(log_size) (whole MiB), C(block_state_zero) (boolean, default true)."
           - "vdi: C(static) (boolean)."
         type: dict
+      passphrase: &passphrase
+        description:
+          - Passphrase that O(dest) is encrypted with. Required for O(format=luks), allowed for O(format=qcow2), which gets a LUKS
+            header by it.
+          - It is treated as O(src_passphrase). A second run with another passphrase keeps O(dest), since the record doesn't hold it;
+            O(verify=deep) finds that it doesn't open O(dest), and fails.
+        type: str
+      method: &method
+        description:
+          - V(auto) shares the source's blocks (a reflink, in milliseconds) or lets a file server copy them where source and O(dest)
+            are the same format, raw or qcow2, with the same options and the file system can do it. Otherwise it takes the faster
+            of C(qemu-img) and the collection's own writers. The content is the same in any case.
+          - V(qemu-img) always converts with C(qemu-img).
+          - V(overlay) makes a new qcow2 file that holds nothing and rests on the source, which must not change any more.
+        type: str
+        choices: [auto, qemu-img, overlay]
+      sparse_size: &sparse_size
+        description:
+          - Length of runs of zeros that become holes, as bytes or a size such as V(64K), a multiple of 512 bytes up to 1 GiB. V(0) writes all
+            zeros. By default QEMU's V(4K).
+        type: str
       verify: &verify
         description:
           - V(quick) reads the new image's headers and tables back with the collection's own parser.
@@ -145,16 +186,16 @@ options:
         type: list
         elements: path
       owner: &owner
-        description: Owner of O(dest), a name or a number. By default root, or who runs the task.
+        description: Owner of O(dest), a name or a number. By default root, or who runs the task. Not for block devices.
         type: str
       group: &group
-        description: Group of O(dest), a name or a number.
+        description: Group of O(dest), a name or a number. Not for block devices.
         type: str
       mode: &mode
-        description: Permissions of O(dest) as octal text. New images get V(0640) by default.
+        description: Permissions of O(dest) as octal text. New images get V(0640) by default. Not for block devices.
         type: raw
   dest:
-    description: Absolute path of the image to make. Its folder must exist.
+    description: Absolute path of the image to make, or of a block device, as O(disks[].dest).
     type: path
   src: *src
   checksum: *checksum
@@ -170,10 +211,16 @@ options:
   ca_path: *ca_path
   src_format: *src_format
   src_backing: *src_backing
+  src_passphrase: *src_passphrase
   format:
     <<: *format
     default: qcow2
   options: *options
+  passphrase: *passphrase
+  method:
+    <<: *method
+    default: auto
+  sparse_size: *sparse_size
   verify:
     <<: *verify
     default: quick
@@ -188,6 +235,13 @@ options:
   owner: *owner
   group: *group
   mode: *mode
+notes:
+  - A block device as O(dest) is written in place. Before the first byte it is marked as unfinished in
+    C(/var/lib/imageops/devices), and after the last one the mark tells what is on it. A run that was interrupted leaves
+    a device that is neither old nor new, and the next run of the same task writes it again without O(force).
+  - Whether something else wrote to the device is known from the kernel's counters, until the host boots again. What another host
+    writes to a shared device they don't tell. After a boot a device with content counts as a stranger's, which
+    O(verify=deep) adopts when its content is right.
 seealso:
   - module: imageops.fleet.disk
   - module: imageops.fleet.disk_info
@@ -202,7 +256,18 @@ EXAMPLES = r"""
     format: qcow2
     options:
       compress: true
-      compression_type: zstd
+
+- name: An encrypted image, and its plain disk on a block device
+  imageops.fleet.disk_convert:
+    disks:
+      - src: /srv/images/debian-12.raw
+        src_format: raw
+        dest: /srv/export/debian-12.luks
+        format: luks
+        passphrase: "{{ vault_disk_passphrase }}"
+      - src: /srv/images/debian-12.qcow2
+        dest: /dev/disk/by-id/scsi-36001405a1b2c3d4e5f60718293a4b5c6
+        format: raw
 
 - name: A cloud image, checked against the list that its maker publishes
   imageops.fleet.disk_convert:
