@@ -42,7 +42,9 @@ def suits(params: dict[str, Any], source: Inspected) -> bool:
     ):
         return False
     facts, path = source.chain[0].facts, source.path
-    if not os.path.isfile(path) or os.stat(path).st_size % SECTOR or facts.dirty or facts.corrupt or facts.encryption:
+    if not os.path.isfile(path) or facts.dirty or facts.corrupt or facts.encryption:
+        return False
+    if source.format == "raw" and os.stat(path).st_size % SECTOR:
         return False
     if facts.snapshots or facts.bitmaps or _may_be_compressed(facts):
         return False

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_options import read_target
+
+
+@pytest.mark.parametrize(
+    ("format", "given", "passphrase", "declared"),
+    [
+        ("qcow2", {}, None, {}),
+        ("qcow2", {"compress": True}, None, {"compress": True, "compression_type": "zstd"}),
+        ("qcow2", {"compress": True, "compat": "v2"}, None, {"compress": True, "compat": "0.10"}),
+        ("qcow2", {"iter_time": 10}, "x", {"encryption": "luks", "iter_time": 10}),
+        ("luks", {}, "x", {}),
+        ("luks", {"cipher_mode": "cbc"}, "x", {"cipher_mode": "cbc"}),
+        ("vpc", {"subformat": "fixed"}, None, {"subformat": "fixed"}),
+    ],
+)
+def test_what_the_record_keeps(format: str, given: dict[str, Any], passphrase: str | None, declared: object) -> None:
+    before = dict(given)
+    assert read_target(format, given, passphrase=passphrase).declared == declared
+    assert given == before
+
+
+@pytest.mark.parametrize(
+    ("format", "given", "passphrase", "words"),
+    [
+        ("raw", {}, "x", "^passphrase: a raw image can't be encrypted"),
+        ("luks", {}, None, "^passphrase: none is given, and a luks image needs one"),
+        ("qcow2", {"iter_time": 10}, None, "^passphrase: none is given, and options.iter_time has a meaning only"),
+        ("qcow2", {}, "", "^passphrase: it is empty"),
+        ("qcow2", {"compress": True}, "x", "^options.compress: QEMU can't compress an encrypted image"),
+        ("luks", {"cluster_size": 1}, "x", "^options.cluster_size: luks has no such option; it has cipher_alg, "),
+        ("raw", {"iter_time": 10}, None, "^options.iter_time: raw has no such option"),
+        ("qcow2", {"compress": True, "compat": 9}, None, "^options.compat: '9' is not allowed"),
+    ],
+)
+def test_what_does_not_go_together(format: str, given: dict[str, Any], passphrase: str | None, words: str) -> None:
+    with pytest.raises(InvalidOption, match=words):
+        read_target(format, given, passphrase=passphrase)
