@@ -12,12 +12,14 @@ import sys
 import time
 
 import chain
+import check
 import convert
+import disk_snapshot
 import jobs
 import vm
 from host import BUILD, TOP, Failed, Host, hosts
 
-GROUPS = {"chain": chain, "convert": convert, "jobs": jobs, "vm": vm}
+GROUPS = {"chain": chain, "check": check, "convert": convert, "disk_snapshot": disk_snapshot, "jobs": jobs, "vm": vm}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, object]:
