@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.disk_info_spec import INFO
@@ -17,7 +18,6 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     UnsafeImage,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import known as known_module
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk_info as module
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import plan_disk_info, printable
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
@@ -191,14 +191,12 @@ def test_a_declared_data_file_makes_it_safe(tmp_path: Path) -> None:
 
 def test_a_shared_base_is_read_once(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And again as soon as it changed."""
-    seen: list[int] = []
-    known = module._KNOWN
-    real = known_module.inspect
-    monkeypatch.setattr(known_module, "inspect", lambda *words, **more: seen.append(1) or real(*words, **more))
+    counted = Mock(wraps=known_module.inspect)
+    monkeypatch.setattr(known_module, "inspect", counted)
     for number in range(5):
         create(tmp_path / f"{number}.qcow2", "qcow2", "", backing=base.name)
         assert info(tmp_path / f"{number}.qcow2", backing=[str(base)])["safe"]
-    assert len(seen) == 6 and known is module._KNOWN
+    assert counted.call_count == 6
     patch(base, 72, ">Q", 2)
     assert not info(tmp_path / "0.qcow2", backing=[str(base)])["safe"]
 
