@@ -18,8 +18,8 @@ description:
   - O(depth) says how many files the chain may have. The image takes over the data of the layers that go, and V(1) flattens it.
   - O(backing) says on which file the image shall rest. Its content stays what it is, unless O(backing.unsafe) is asked for.
   - O(commit) writes what the image holds into a lower file of its chain, and removes the image.
-  - Every layer is read by the collection's own header parser before an engine is started, and the engine is told the driver
-    and the file of each, so it never follows a name in an image by itself.
+  - Every layer is read by the collection's own header parser before an engine is started. Block jobs are told the driver and the
+    file of each, and follow no name in an image.
   - Only O(path) is written to by O(depth) and O(backing), and it reads the same at every moment, also when a process or the host is
     killed. With O(commit) the file O(commit.into) changes, O(path) reads as before until that one is complete, and goes last.
   - The task is refused while a VM or an engine has the image open, and O(commit) also while any other image or VM, running
@@ -99,6 +99,12 @@ options:
             description: Leave an empty overlay over the file at O(path) instead of removing it.
             type: bool
             default: false
+      rewrite: &rewrite
+        description:
+          - With O(depth=1), write a flat image beside O(path) and give it that name when it is whole, instead of copying into O(path).
+          - This is faster and leaves out what the guest has discarded. It needs space for the whole image, and dirty
+            bitmaps would be lost, so an image that has any is refused.
+        type: bool
       chain: &chain
         description:
           - Absolute paths of the files that the chain of O(path) may use.
@@ -137,6 +143,9 @@ options:
   depth: *depth
   backing: *backing
   commit: *commit
+  rewrite:
+    <<: *rewrite
+    default: false
   chain: *chain
   verify:
     <<: *verify

@@ -53,10 +53,15 @@ _UP = ("chain:before-copy", "chain:copied", "chain:before-header", "chain:header
 _DOWN = ("chain:before-growth", "chain:before-commit", "chain:committed", "chain:before-record", "chain:before-removal")
 WAYS = {
     "flatten": Way({"depth": 1}, points=_UP),
+    "rewrite": Way(
+        {"depth": 1, "rewrite": True},
+        points=("chain:before-rewrite", "chain:written-anew", "chain:before-publish"),
+        engine="qemu-img",
+    ),
     "shorten": Way({"depth": 2}, points=_UP),
     "rebase": Way(
         {"backing": {"path": OTHER, "format": "qcow2"}},
-        points=("chain:before-differences", "chain:differences-written", "chain:before-publish"),
+        points=("chain:before-rewrite", "chain:written-anew", "chain:before-publish"),
         engine="qemu-img",
     ),
     "commit": Way(

@@ -25,6 +25,7 @@ _ITEM: dict[str, Any] = {
     "depth": {"type": "int"},
     "backing": {"type": "dict", "options": _BACKING},
     "commit": {"type": "dict", "options": _COMMIT},
+    "rewrite": {"type": "bool"},
     "chain": {"type": "list", "elements": "path"},
     "verify": {"type": "str", "choices": ["quick", "deep"]},
     "remove_unused": {"type": "bool"},
@@ -36,6 +37,6 @@ CHAIN = batch_spec(
     "disks",
     _ITEM,
     key="path",
-    defaults={"verify": "quick", "remove_unused": False, **JOB_DEFAULTS},
+    defaults={"verify": "quick", "rewrite": False, "remove_unused": False, **JOB_DEFAULTS},
     common=JOB_TASK_OPTIONS,
 )

@@ -55,6 +55,9 @@ def _shortening(request: ChainRequest, layers: tuple[Link, ...]) -> Act:
     depth = request.depth or 1
     if len(layers) <= depth:
         return Act(NOTHING, layers)
+    if request.rewrite:
+        _require_no_bitmaps(request, layers)
+        return Act(ANEW, layers)
     base = len(layers) - depth + 1
     return _onto(request, layers, base if base < len(layers) else None, relative=None)
 
@@ -83,12 +86,17 @@ def _resting(request: ChainRequest, declared: Backing, layers: tuple[Link, ...])
         return Act(HEADER, layers, below=below, name=name, new_base=wanted)
     if below.path in files:
         return _onto(request, layers, files.index(below.path), relative=declared.relative)
-    if layers[0].facts.bitmaps:
-        raise Unsupported(
-            f"path: {request.path} holds dirty bitmaps ({', '.join(one.name for one in layers[0].facts.bitmaps[:5])}), which would be "
-            f"lost; flatten it with 'depth: 1', or remove them first."
-        )
+    _require_no_bitmaps(request, layers)
     return Act(ANEW, layers, below=below, name=name, new_base=wanted)
+
+
+def _require_no_bitmaps(request: ChainRequest, layers: Sequence[Link]) -> None:
+    names = ", ".join(one.name for one in layers[0].facts.bitmaps[:5])
+    if names:
+        raise Unsupported(
+            f"path: {request.path} holds dirty bitmaps ({names}), which a new file would not have; flatten it in place with "
+            f"'depth: 1', or remove them first."
+        )
 
 
 def _same_file(request: ChainRequest, declared: Backing, layers: tuple[Link, ...], below: Image, name: str) -> Act:

@@ -41,6 +41,7 @@ class ChainRequest:
     backing: Backing | None
     into: str | None
     keep: bool
+    rewrite: bool
     allowed: tuple[str, ...]
     bandwidth: int | None
     verify: str
@@ -59,6 +60,8 @@ def read_request(params: dict[str, Any]) -> ChainRequest:
         said = "none of them is" if not given else f"{' and '.join(given)} are"
         raise InvalidOption(f"{params['path']}: give just one of depth, backing and commit; {said} given.")
     check_timeout(params)
+    if params["rewrite"] and params["depth"] != 1:
+        raise InvalidOption("rewrite: has a meaning only with 'depth: 1'; leave it out.")
     path = _absolute(params["path"], option="path")
     require_folder(path, option="path")
     commit = params["commit"] or {}
@@ -68,6 +71,7 @@ def read_request(params: dict[str, Any]) -> ChainRequest:
         backing=_backing(params["backing"], path),
         into=_into(commit["into"], path) if commit else None,
         keep=bool(commit.get("keep")),
+        rewrite=bool(params["rewrite"]),
         allowed=tuple(_absolute(name, option="chain") for name in params["chain"] or ()),
         bandwidth=_bandwidth(params["bandwidth"]),
         verify=params["verify"],

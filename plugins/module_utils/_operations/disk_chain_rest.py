@@ -13,7 +13,7 @@ from .._formats.chain import inspect_chain
 from .._formats.safety import verdict
 from .._qemu import block_jobs
 from .._qemu.block_graph import chain_nodes
-from .._qemu.image import Image
+from .._qemu.image import Image, convert_arguments
 from .._qemu.image_locks import kept_from_engines
 from .._qemu.percent import run_with_percent
 from .._qemu.rebase import differences_arguments, header_arguments
@@ -21,7 +21,7 @@ from .._qemu.storage_daemon import storage_daemon
 from .._records import publish_with_record, write_record
 from .disk_chain_layers import images_of
 from .disk_chain_records import remember, rested_on
-from .disk_chain_work import Work, like, new_overlay, tidy_tables, write_header
+from .disk_chain_work import Work, like, make_hidden, new_overlay, options_of, tidy_tables, write_header
 
 
 def copy_up(work: Work) -> None:
@@ -58,26 +58,18 @@ def change_header(work: Work) -> None:
 
 
 def write_anew(work: Work) -> None:
-    """A new overlay over the new backing file takes the old one's name when it is whole.
+    """A new image with the same content takes the old one's name when it is whole; a flat one, or one over the new backing file.
 
-    It begins as an overlay of the old one, so that qemu-img finds by itself all that the old chain and the new backing file
+    An overlay begins as an overlay of the old one, so that qemu-img finds by itself all that the old chain and the new backing file
     differ in, and nothing is written to the old one, whose header would have to change while tables are in memory only.
     """
     path, below = work.request.path, work.act.below
     known, seen, hidden = remember(path), fingerprint(path), partial_path(path)
-    if below is None:
-        raise EngineError(f"{path}: there is no new backing file to rest on.")
     remove(hidden)
     work.progress.leaves(hidden)
     try:
-        image = new_overlay(work, hidden, over=work.images[0])
-        work.progress.phase("copy differences", total=work.virtual_size)
-        fault_point("chain:before-differences")
-        argv = differences_arguments(image, backing=below, rate_limit=work.request.bandwidth)
-        run_with_percent(argv, work.percent, pass_fds=work.locks)
-        fault_point("chain:differences-written")
-        if work.act.name != below.path:
-            Commands().output(header_arguments(image, backing=below, name=work.act.name), pass_fds=work.locks)
+        image = _differences(work, hidden, below) if below else _copy(work, hidden)
+        fault_point("chain:written-anew")
         _verify(work, image, below)
         like(path, hidden)
         fault_point("chain:before-publish")
@@ -90,14 +82,37 @@ def write_anew(work: Work) -> None:
         remove(hidden)
 
 
-def _verify(work: Work, image: Image, below: Image) -> None:
-    """Read the new overlay back by our parser; with verify deep, byte by byte."""
+def _copy(work: Work, hidden: str) -> Image:
+    """All that the chain holds, in one file."""
+    image = Image(hidden, work.images[0].format)
+    make_hidden(hidden)
+    work.progress.phase("copy", total=work.virtual_size)
+    fault_point("chain:before-rewrite")
+    argv = convert_arguments(work.images[0], image, options=options_of(work), rate_limit=work.request.bandwidth)
+    run_with_percent(argv, work.percent, pass_fds=work.locks)
+    return image
+
+
+def _differences(work: Work, hidden: str, below: Image) -> Image:
+    """An overlay over the new backing file."""
+    image = new_overlay(work, hidden, over=work.images[0])
+    work.progress.phase("copy differences", total=work.virtual_size)
+    fault_point("chain:before-rewrite")
+    argv = differences_arguments(image, backing=below, rate_limit=work.request.bandwidth)
+    run_with_percent(argv, work.percent, pass_fds=work.locks)
+    if work.act.name != below.path:
+        Commands().output(header_arguments(image, backing=below, name=work.act.name), pass_fds=work.locks)
+    return image
+
+
+def _verify(work: Work, image: Image, below: Image | None) -> None:
+    """Read the new image back by our parser; with verify deep, byte by byte."""
     chain = inspect_chain(image.path, declared=image.format)
     files = [link.real_path for link in chain]
     allowed = work.act.new_base.files if work.act.new_base else ()
     wrong = [found.message for _where, found in verdict(chain, allowed_backing=allowed).refusals]
-    if chain[0].facts.virtual_size != work.virtual_size or files[1:2] != [below.path]:
+    if chain[0].facts.virtual_size != work.virtual_size or files[1:2] != ([below.path] if below else []):
         wrong.append("its size or its backing file is another one.")
     if wrong:
-        raise EngineError(f"The new overlay for {work.request.path} was thrown away: {' '.join(wrong)}")
-    work.require_equal([image, *images_of(chain)[1:]], work.images, what="The new overlay")
+        raise EngineError(f"The new image for {work.request.path} was thrown away: {' '.join(wrong)}")
+    work.require_equal([image, *images_of(chain)[1:]], work.images, what="The new image")

@@ -105,10 +105,20 @@ def new_overlay(work: Work, hidden: str, *, over: Image) -> Image:
     """An empty overlay over `over` under a hidden name, with the options of the top."""
     top = work.act.layers[0]
     image = Image(hidden, top.facts.format)
-    values = {key: value for key, value in found_options(top.facts).items() if key in TABLES["qcow2"]}
-    os.close(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-    QemuImg(Commands()).create(image, size=work.virtual_size, options=engine_arguments("qcow2", values), backing=over)
+    make_hidden(hidden)
+    QemuImg(Commands()).create(image, size=work.virtual_size, options=options_of(work), backing=over)
     return image
+
+
+def options_of(work: Work) -> list[str]:
+    """The options of the top, for a new image."""
+    found = found_options(work.act.layers[0].facts).items()
+    return engine_arguments("qcow2", {key: value for key, value in found if key in TABLES["qcow2"]})
+
+
+def make_hidden(path: str) -> None:
+    """A new file that nobody else reads before it has its owner and mode."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
 
 def like(path: str, hidden: str) -> None:

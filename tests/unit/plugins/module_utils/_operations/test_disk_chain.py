@@ -49,6 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "commit": None,
     "chain": None,
     "verify": "quick",
+    "rewrite": False,
     "remove_unused": False,
     "bandwidth": None,
     "timeout": 0,
@@ -188,6 +189,17 @@ def test_shortening(chain: Chain, verify: str, depth: int, left: list[str]) -> N
     assert kind(given) == "nothing"
 
 
+@pytest.mark.parametrize("verify", ["quick", "deep"])
+def test_a_flat_image_written_anew(chain: Chain, verify: str) -> None:
+    given = params(chain.top, depth=1, rewrite=True, verify=verify, bandwidth="100M")
+    inode = chain.top.stat().st_ino
+    work(given)
+    assert chain.names() == ["top"] and chain.content(chain.top) == chain.seen and kind(given) == "nothing"
+    assert chain.top.stat().st_ino != inode
+    record = read_record(str(chain.top))
+    assert record and "backing" not in record.options and untouched(str(chain.top), record)
+
+
 def test_a_short_chain_is_left_alone(chain: Chain) -> None:
     plan = disk_chain.plan_chain(params(chain.top, depth=4), Tools())
     assert not plan.changed
@@ -317,6 +329,7 @@ def test_leaked_clusters_are_given_back(chain: Chain) -> None:
 REFUSALS: list[tuple[dict[str, Any], type[ImageOpsError], str]] = [
     ({}, InvalidOption, "none of them is given"),
     ({"depth": 1, "commit": {"into": "/x", "keep": False}}, InvalidOption, "depth and commit are given"),
+    ({"depth": 2, "rewrite": True}, InvalidOption, "rewrite: has a meaning only"),
     ({"depth": 0}, InvalidOption, "depth: a chain of 0 files"),
     ({"depth": 1, "bandwidth": "0"}, InvalidOption, "bandwidth"),
     ({"depth": 1, "bandwidth": "fast"}, InvalidOption, "bandwidth"),
