@@ -81,7 +81,7 @@ def _resting(request: ChainRequest, declared: Backing, layers: tuple[Link, ...])
     now = layers[0].facts.backing
     files = [layer.real_path for layer in layers]
     if now is not None and len(files) > 1 and files[1] == below.path:
-        return _same_file(request, declared, layers, below, name)
+        return _same_file(request, declared, layers, wanted, name)
     if declared.unsafe:
         return Act(HEADER, layers, below=below, name=name, new_base=wanted)
     if below.path in files:
@@ -99,21 +99,22 @@ def _require_no_bitmaps(request: ChainRequest, layers: Sequence[Link]) -> None:
         )
 
 
-def _same_file(request: ChainRequest, declared: Backing, layers: tuple[Link, ...], below: Image, name: str) -> Act:
+def _same_file(request: ChainRequest, declared: Backing, layers: tuple[Link, ...], wanted: Inspected, name: str) -> Act:
     """The header already names the file; its format or the way of naming it may be wrong."""
-    now = layers[0].facts.backing
+    now, below = layers[0].facts.backing, Image(wanted.path, wanted.format)
     recorded = now.format if now else None
     other_name = declared.relative is not None and now is not None and now.name != name
-    if recorded is not None and Image(below.path, recorded).driver != below.driver and not declared.unsafe:
+    contradicts = recorded is not None and Image(below.path, recorded).driver != below.driver
+    if contradicts and not declared.unsafe:
         raise Conflict(
             f"backing.format: {request.path} records {below.path} as {recorded}, declared is {below.format}; give 'unsafe: true' if "
             f"the record is wrong."
         )
-    wrong = recorded is None or Image(below.path, recorded).driver != below.driver
-    if not wrong and not other_name:
+    if recorded is not None and not contradicts and not other_name:
         return Act(NOTHING, layers)
     kept = name if other_name or now is None else now.name
-    return Act(HEADER, layers, base=1, below=below, name=kept)
+    # Read by another format, the image has another content.
+    return Act(HEADER, layers, base=1, below=below, name=kept, new_base=wanted if contradicts else None)
 
 
 def _committing(request: ChainRequest, into: str) -> Act:
