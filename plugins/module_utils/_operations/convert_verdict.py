@@ -15,7 +15,7 @@ from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.node import Image
 from .._qemu.options import virtual_size
-from .._records import Record
+from .._records import Record, files_beside, read_record
 from .convert_found import Found, find, keep_record, top_link
 from .convert_images import is_encrypted, source_image, told_clearly
 from .convert_request import OVERLAY, ConvertRequest
@@ -116,6 +116,12 @@ def _rests_rightly(request: ConvertRequest, link: Link) -> bool:
     )
 
 
+def _by_itself(dest: str, link: Link) -> bool:
+    """Whether the guest data lie in the image itself, or in files that our record names: no engine opens any other."""
+    own = set(files_beside(dest, read_record(dest)))
+    return all(backing_path(link.real_path, one.name) in own for one in link.facts.references)
+
+
 def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
     """Whether `dest` has the wanted format and holds what the source holds."""
     link, wanted = top_link(request.dest, request.format), _wanted_size(request)
@@ -126,6 +132,7 @@ def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
         not fits
         or (facts.format, is_encrypted(link)) != (request.format, encrypted)
         or not _rests_rightly(request, link)
+        or not _by_itself(request.dest, link)
     ):
         return False
     found = holders(request.dest)

@@ -30,6 +30,8 @@ from .._sizes import format_size
 from .disk_facts import absent, differences, foreseen, inspect_existing, observed
 from .disk_request import DiskRequest, check_creation, item_path, read_request
 from .disk_work import create, resize, unlink
+from .extent_files import is_untidy, tidy
+from .extent_use import extent_users
 from .operation import Operation, Tools
 from .ownership_change import plan_ownership
 from .usage import DOMAIN, OVERLAY, refuse, users_of
@@ -78,9 +80,10 @@ def _presence(request: DiskRequest, tools: Tools) -> Plan:
 def _tidying(path: str) -> tuple[Step, ...]:
     """A step for what an interrupted run left; the locks of all who write there are held."""
     leftover = partial_path(path)
+    split = (Step(f"remove the unfinished files of {path}", partial(tidy, path)),) if is_untidy(path) else ()
     if not os.path.lexists(leftover):
-        return ()
-    return (Step(f"remove the unfinished file {leftover}", partial(remove, leftover)),)
+        return split
+    return (*split, Step(f"remove the unfinished file {leftover}", partial(remove, leftover)))
 
 
 def _creation(request: DiskRequest, tools: Tools, tidy: tuple[Step, ...]) -> Plan:
@@ -152,7 +155,9 @@ def _removal(path: str, params: dict[str, Any], tools: Tools, *, first: bool) ->
     _check_removable(path, params)
     require_writable_folder(path, option="path")
     gone = {name for name, facts in tools.forecast.items() if facts.get("state") == "absent"} if first else set()
-    users = users_of(path, tools, search_paths=params["search_paths"] or (), gone=gone)
+    folders = params["search_paths"] or ()
+    users = users_of(path, tools, search_paths=folders, gone=gone)
+    users += extent_users(path, tools, search_paths=folders, gone=gone)
     refuse(path, [user for user in users if not (params["force"] and user.kind == OVERLAY)])
     return Plan(
         path,

@@ -18,8 +18,10 @@ from .._qemu.image_locks import holders
 from .._qemu.options import require_version, takes_full_space, virtual_size
 from .convert_device import open_exclusively, require_room
 from .convert_found import facts_of, find
+from .convert_now import at_once
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
+from .extent_files import is_untidy
 from .fetch import join_fetch, plan_fetch
 from .fetch_request import is_remote
 from .long_work import job_step, join_job
@@ -46,7 +48,17 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
         return _conversion(request, before, after, tools)
     upkeep = (Step("bring the record up to date", lambda: refresh_record(request, tools.version)),)
     due = verdict == REFRESH and not (is_read_only(request.dest) and not request.on_device)
-    return _unchanged(request, before, upkeep if due else (), tools)
+    left = _tidying(request.dest)
+    return _unchanged(request, before, (*(upkeep if due else ()), *left), tools)
+
+
+def _tidying(dest: str) -> tuple[Step, ...]:
+    """Most tasks find nothing to tidy, and don't pay for what could."""
+    if not is_untidy(dest):
+        return ()
+    from .extent_use import tidying
+
+    return tidying(dest)
 
 
 def _owned(request: ConvertRequest) -> dict[str, Any]:
@@ -138,20 +150,24 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
     require_version(request.options, QemuImg(tools.commands).version)
     _require_room(request, after)
     if before or request.on_device:
-        from .usage import require_unused
+        from .extent_use import extent_users
+        from .usage import refuse, users_of
 
-        require_unused(request.dest, tools, search_paths=request.params["search_paths"] or ())
+        folders = request.params["search_paths"] or ()
+        users = users_of(request.dest, tools, search_paths=folders)
+        refuse(request.dest, users + extent_users(request.dest, tools, search_paths=folders))
     job = request.job(tools.version)
     info: dict[str, Any] = {}
 
     def observe() -> dict[str, Any]:
         return {**after, **_before(request)}
 
-    leftover = os.path.exists(partial_path(request.dest))
+    leftover = os.path.exists(partial_path(request.dest)) or is_untidy(request.dest)
     title = _title(request) + (" (an unfinished one is thrown away)" if leftover else "")
     step = job_step(title, job, tools, params=request.params, info=info)
     tools.forecast[request.dest] = after
-    return Plan(request.dest, before, after, observe, steps=(step,), info=info)
+    steps = (at_once(request, job, step, tools, info),)
+    return Plan(request.dest, before, after, observe, steps=steps, info=info)
 
 
 def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:

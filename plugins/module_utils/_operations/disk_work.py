@@ -9,14 +9,16 @@ import os
 from dataclasses import replace
 
 from .._errors import Conflict, EngineError
+from .._faults import fault_point
 from .._files import fingerprint, partial_path, remove, sync_file
 from .._formats.chain import inspect_chain
 from .._formats.safety import verdict
 from .._locks import held_descriptors
 from .._qemu.image import Image, QemuImg
 from .._qemu.image_locks import kept_from_engines
-from .._records import Record, drop_record, publish_with_record, read_record, untouched, write_record
+from .._records import Record, drop_record, publish_with_record, read_record, tidy_sidecars, untouched, write_record
 from .disk_request import DiskRequest
+from .extent_files import note, recorded_extents, tidy
 from .operation import Tools
 from .ownership import apply_to_new
 
@@ -75,7 +77,15 @@ def resize(request: DiskRequest, size: int, shrink: bool, tools: Tools) -> None:
 
 
 def unlink(path: str) -> None:
-    """Remove the image and its record while no engine can open it."""
+    """Remove the image and its record while no engine can open it, then the extents that it had."""
     with kept_from_engines(path):
-        drop_record(path)
-        remove(path)
+        if recorded_extents(path):
+            note(path)
+            fault_point("disk:after-note")
+            remove(path)
+            fault_point("disk:before-extents")
+            tidy_sidecars(path)
+        else:
+            drop_record(path)
+            remove(path)
+    tidy(path)

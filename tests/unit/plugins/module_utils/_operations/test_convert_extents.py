@@ -9,19 +9,30 @@ import shutil
 import signal
 import stat
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, ImageOpsError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, ImageOpsError
 from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAULT_VARIABLE
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_job, extent_files
+from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    convert_job,
+    extent_files,
+    usage_domains,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk import plan_disk
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_convert import plan_convert
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.inspection import inspect
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import QemuImg
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.options import SEVERAL_FILES
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record, untouched
@@ -30,6 +41,11 @@ from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats
 
 pytestmark = pytest.mark.usefixtures("state_dir")
 EXTENT = re.compile(r"disk-[0-9a-f]{8}-(flat|[sf]001)\.vmdk")
+
+
+@pytest.fixture(autouse=True)
+def _no_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ())
 
 
 @pytest.fixture
@@ -145,13 +161,13 @@ MOMENTS = ["before-note", "after-note", "before-write", "before-verify", "before
            "before-publish", "after-publish", "after-tidy"]  # fmt: skip
 
 
-def die(wanted: dict[str, Any], fault: str) -> int:
-    """The signal that ended a conversion in a process of its own."""
+def die(work: Callable[[], object], fault: str) -> int:
+    """The signal that ended some work in a process of its own."""
     child = os.fork()
     if child == 0:
         os.environ[FAULT_VARIABLE] = fault
         try:
-            convert(wanted)
+            work()
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -163,7 +179,7 @@ def test_killed_at_any_moment_the_old_image_or_the_new_is_whole(folder: Path, mo
     old = extents(folder)
     shutil.copy(folder / "src", folder / "before")
     disk(folder / "src", 3 * MIB, seed=9)
-    assert die(params(folder), f"convert:{moment}:kill") == -signal.SIGKILL
+    assert die(partial(convert, params(folder)), f"convert:{moment}:kill") == -signal.SIGKILL
     published = moment in ("after-publish", "after-tidy")
     assert (equal(folder), equal(folder, "before")) == (published, not published)
     record = read_record(str(folder / "disk.vmdk"))
@@ -199,3 +215,72 @@ def test_hostile_names_of_destinations(folder: Path) -> None:
     (extent,) = [name for name in names(folder) if name.endswith("-flat.vmdk")]
     assert re.fullmatch(r"a__b____c-[0-9a-f]{8}-flat\.vmdk", extent)
     inspect(str(dest), declared="vmdk")
+
+
+def plan(folder: Path, **given: Any) -> Plan:
+    options = {"options": {"subformat": "twoGbMaxExtentSparse"}, "format": "vmdk", "src_format": "raw", **given}
+    return plan_convert(params_of(folder / "src", folder / "disk.vmdk", **options), Tools())
+
+
+def test_the_second_run_does_nothing_but_tidy(folder: Path) -> None:
+    convert(params(folder))
+    (kept,) = extents(folder)
+    assert (plan(folder).steps, plan(folder).upkeep) == ((), ())
+    extent_files.note(str(folder / "disk.vmdk"), stem="disk-00000000")
+    (folder / "disk-00000000-s001.vmdk").write_bytes(b"x")
+    again = plan(folder)
+    assert (again.steps, len(again.upkeep)) == ((), 1)
+    again.upkeep[0].run()
+    assert names(folder) == [kept, "disk.vmdk", "src"]
+
+
+def test_what_a_job_writes_is_not_tidied(folder: Path) -> None:
+    convert(params(folder))
+    extent_files.note(str(folder / "disk.vmdk"), stem="disk-00000000")
+    handle = try_lock(write_lock(str(folder / "disk.vmdk")))
+    assert handle is not None
+    plan(folder).upkeep[0].run()
+    assert extent_files.is_untidy(str(folder / "disk.vmdk"))
+    os.close(handle)
+
+
+def test_an_image_of_several_files_that_nobody_declared_is_not_compared(folder: Path) -> None:
+    convert(params(folder))
+    os.removexattr(folder / "disk.vmdk", "user.imageops.record")
+    with pytest.raises(Conflict, match="it has no record"):
+        plan(folder, verify="deep")
+
+
+def removal(folder: Path) -> Plan:
+    given = {name: None for name in ("size", "options", "backing", "search_paths", "owner", "group", "mode")}
+    wanted = {
+        "path": str(folder / "disk.vmdk"),
+        "state": "absent",
+        "format": "vmdk",
+        "force": False,
+        "allow_shrink": False,
+    }
+    return plan_disk({**given, **wanted}, Tools())
+
+
+def test_removing_takes_the_extents_along(folder: Path) -> None:
+    convert(params(folder))
+    removal(folder).steps[0].run()
+    assert names(folder) == ["src"]
+
+
+@pytest.mark.parametrize("moment", ["after-note", "before-extents"])
+def test_a_removal_that_was_killed_is_finished_by_the_next(folder: Path, moment: str) -> None:
+    convert(params(folder))
+    assert die(removal(folder).steps[0].run, f"disk:{moment}:kill") == -signal.SIGKILL
+    for step in removal(folder).steps:
+        step.run()
+    assert names(folder) == ["src"]
+
+
+def test_extents_that_another_image_names_outlive_a_removal(folder: Path) -> None:
+    convert(params(folder))
+    shutil.copy(folder / "disk.vmdk", folder / "other.vmdk")
+    removal(folder).steps[0].run()
+    assert names(folder) == [*extents(folder), "other.vmdk", "src"]
+    assert extents(folder)
