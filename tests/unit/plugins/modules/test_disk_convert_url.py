@@ -10,11 +10,13 @@ import hashlib
 import json
 import lzma
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -185,8 +187,6 @@ def test_a_wrong_checksum_publishes_nothing(site: Site, dest: Path) -> None:
     ],
 )
 def test_refused(site: Site, dest: Path, path: str, given: dict[str, Any], said: str) -> None:
-    import re
-
     result = convert(site, path, dest, **given)
     assert result["failed"] and re.search(said, result["msg"]), result["msg"]
     assert "imageops-partial" not in result["msg"]
@@ -245,8 +245,6 @@ def test_after_a_kill_the_next_run_goes_on(
 
 
 def test_a_cancelled_one_leaves_nothing(site: Site, dest: Path) -> None:
-    from threading import Thread
-
     results: list[dict[str, Any]] = []
     given = {"src_format": "raw", "bandwidth": "1M"}
     Thread(target=lambda: results.append(convert(site, "/a.raw", dest, **given))).start()
