@@ -24,7 +24,7 @@ SCHEMA = 1
 ATTRIBUTE = "user.imageops.record"
 # Attributes belong to who owns the file: what stands in them may be anything, also brackets without end.
 _UNREADABLE = (OSError, ValueError, RecursionError)
-_TEXTS, _OBJECTS = ("operation", "format", "digest", "tool"), ("source", "options", "made")
+_TEXTS, _OBJECTS = ("operation", "format", "digest", "tool"), ("source", "options", "made", "compacted")
 _PATHS = (("source", "path"), ("options", "backing"), ("options", "backing_format"))
 _NO_XATTR = {errno.ENOTSUP, errno.EPERM, errno.ENOSYS}
 # What a file system says whose attributes are too small: ext4 holds one block of them.
@@ -37,7 +37,8 @@ class Record:
 
     `operation` is create, convert, overlay, clone ...; `source` names what it was made from (path and fingerprint);
     `options` are the declared options; `made` is the fingerprint (ino, size, mtime_ns) of the file when it was finished.
-    `files` are the files beside it that belong to it, each with its name and fingerprint.
+    `files` are the files beside it that belong to it, each with its name and fingerprint. `compacted` tells of the last
+    compaction: its options, and what the file's fingerprint was after it.
     """
 
     operation: str
@@ -49,10 +50,11 @@ class Record:
     tool: str = ""
     made: dict[str, Any] = field(default_factory=dict)
     files: list[dict[str, Any]] = field(default_factory=list)
+    compacted: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         told = {"schema": SCHEMA, **self.__dict__}
-        return told if self.files else {key: value for key, value in told.items() if key != "files"}
+        return {key: value for key, value in told.items() if value or key not in ("files", "compacted")}
 
 
 def _sidecar(path: str, inode: int) -> str:

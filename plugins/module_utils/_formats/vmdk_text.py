@@ -8,7 +8,7 @@ from __future__ import annotations
 # cylinders at most, heads, sectors (ATA's limit; what SCSI BIOSes translate to)
 _IDE, _SCSI = (16383, 16, 63), (65535, 255, 63)
 # VMware's value for tools that the guest looks after itself, such as open-vm-tools
-_TOOLS_VERSION = 2147483647
+TOOLS_VERSION = 2147483647
 # The name that VMware's exports give; nothing reads it, since the extent is the file itself.
 _EXTENT_NAME = "generated-stream.vmdk"
 # No parent, and a value that some software takes for an empty disk.
@@ -40,7 +40,7 @@ def stream_descriptor(capacity: int, *, identity: bytes, adapter_type: str, hard
         f'ddb.geometry.heads = "{heads}"',
         f'ddb.geometry.sectors = "{sectors}"',
         f'ddb.longContentID = "{"".join(words[1:4])}{content_id}"',
-        f'ddb.toolsVersion = "{_TOOLS_VERSION}"',
+        f'ddb.toolsVersion = "{TOOLS_VERSION}"',
         f'ddb.virtualHWVersion = "{hardware_version}"',
         "",
     )

@@ -57,7 +57,7 @@ def copy_beside(path: str, partial: str, progress: Progress, *, bandwidth: int |
             how = REFLINK if _clone(old.fileno(), new) else COPY
             if how == COPY:
                 _copy(old.fileno(), new, progress, bandwidth)
-            _keep_attributes(old.fileno(), new)
+            keep_attributes(old.fileno(), new)
     finally:
         os.close(new)
     return how
@@ -137,7 +137,7 @@ def _piece(old: int, new: int, offset: int, length: int) -> int:
     return os.pwrite(new, os.pread(old, length, offset), offset)
 
 
-def _keep_attributes(old: int, new: int) -> None:
+def keep_attributes(old: int, new: int) -> None:
     """Attributes, access lists and labels too, but not our record, which is of the other file; owner before mode."""
     found = os.fstat(old)
     os.fchown(new, found.st_uid, found.st_gid)

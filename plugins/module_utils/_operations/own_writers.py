@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our own writers of images: which format and options they can write, and how an operation lets them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .._faults import fault_point
+from .._formats.compress_pool import Report
+from .._formats.deflate import Encoder, qcow2_encoder, vmdk_encoder
+from .._formats.guest_content import GuestContent
+from .._formats.qcow2_writer import write_qcow2
+from .._formats.stream_vmdk_writer import write_stream_vmdk
+from .._formats.vmdk_text import TOOLS_VERSION
+from .._jobs.progress import Progress
+from .._qemu.options import completed
+
+METHOD = "writer"
+# What our images have without being asked; other values are QEMU's to write.
+_KNOWN: dict[str, dict[str, Any]] = {
+    "qcow2": {
+        "compression_type": "zlib",
+        "preallocation": "off",
+        "refcount_bits": 16,
+        "lazy_refcounts": False,
+        "extended_l2": False,
+    },
+    "vmdk": {"subformat": "streamOptimized", "toolsversion": TOOLS_VERSION, "zeroed_grain": False},
+}
+_CHOSEN = {"qcow2": {"cluster_size", "compat"}, "vmdk": {"adapter_type", "hwversion"}}
+_ADAPTERS = {"ide", "lsilogic", "buslogic"}
+_VERSIONS = {"0.10": 2, "1.1": 3}
+
+
+def can_write(format: str, options: Mapping[str, Any], *, compress: bool) -> bool:
+    """Whether an image of `format` with these creation options is one that a writer of ours makes."""
+    if format not in _KNOWN or (format == "qcow2" and not compress):
+        return False
+    if format == "vmdk" and not _is_stream(options):
+        return False
+    others = {key: value for key, value in options.items() if key not in _CHOSEN[format]}
+    return all(key in _KNOWN[format] and value == _KNOWN[format][key] for key, value in others.items())
+
+
+def _is_stream(options: Mapping[str, Any]) -> bool:
+    return options.get("subformat") == "streamOptimized" and options.get("adapter_type", "ide") in _ADAPTERS
+
+
+def encoder_for(format: str) -> Encoder:
+    """The fastest that this host has for the format."""
+    return vmdk_encoder() if format == "vmdk" else qcow2_encoder()
+
+
+def write_image(content: GuestContent, handle: int, *, format: str, options: Mapping[str, Any], report: Report) -> None:
+    """Write `content` into the empty file `handle`, durably."""
+    values, encoder = completed(format, options), encoder_for(format)
+    if format == "vmdk":
+        write_stream_vmdk(
+            content,
+            handle,
+            adapter_type=values["adapter_type"],
+            hardware_version=values["hwversion"],
+            encoder=encoder,
+            report=report,
+        )
+        return
+    write_qcow2(
+        content,
+        handle,
+        cluster_size=values["cluster_size"],
+        version=_VERSIONS[values["compat"]],
+        encoder=encoder,
+        report=report,
+    )
+
+
+def paced(progress: Progress, limit: int | None, *, fault: str) -> Report:
+    """Tells the progress, and holds the work back to `limit` bytes a second; `fault` is its fault point."""
+    began, moved = time.monotonic(), 0
+
+    def report(end: int, read: int) -> None:
+        nonlocal moved
+        moved += read
+        progress.update(end)
+        fault_point(fault)
+        if limit:
+            time.sleep(max(0.0, moved / limit - (time.monotonic() - began)))
+
+    return report
