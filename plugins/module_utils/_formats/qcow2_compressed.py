@@ -10,6 +10,7 @@ sectors of 512 bytes. The data need not fill their last sector, so a file may la
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 
 from .facts import Draft
 from .reader import SECTOR, Reader
@@ -31,13 +32,15 @@ def start_bits(cluster_size: int) -> int:
     return 62 - (cluster_size.bit_length() - 9)
 
 
-def check_compressed(image: Reader, draft: Draft, descriptors: set[int], *, inflate: bool) -> tuple[int, bool]:
+def check_compressed(image: Reader, draft: Draft, descriptors: Collection[int], *, inflate: bool) -> tuple[int, bool]:
     """Where the farthest compressed cluster ends, its last sector only counted as far as it is needed.
 
     To know that the cluster is inflated, if it may be; also returned is whether it was.
     """
     shift = start_bits(draft.cluster_size or SECTOR)
     mask = (1 << shift) - 1
+    if not descriptors:
+        return 0, False
     end, start = max(
         (((found & mask) // SECTOR + (found >> shift) + 1) * SECTOR, found & mask) for found in descriptors
     )

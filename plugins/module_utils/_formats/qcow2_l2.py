@@ -3,26 +3,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The L2 tables of qcow2, read in pieces and each piece handled as one wide integer.
 
-Arithmetic on wide integers runs in C, so a full 100 GiB image takes some tens of milliseconds.
+So a full 100 GiB image takes some tens of milliseconds.
 """
 
 from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from functools import lru_cache
+from itertools import islice
 
 from .facts import Draft
 from .qcow2_compressed import check_compressed, start_bits
 from .qcow2_region import Pointers
 from .reader import CHUNK, SECTOR, Malformed, Reader, entries, not_empty, spaced
 from .rules import finding
+from .wide import ALL_ONES, reaching, spread
 
 OFFSET_MASK = 0x00FFFFFFFFFFFE00
 COMPRESSED = 1 << 62
-ALL_ONES = (1 << 64) - 1
-# 16 GiB in clusters of 64 KiB.
-EXACT_TABLES = 32
+# The L2 tables of 16 GiB in clusters of 64 KiB.
+EXACT_BYTES = 2 << 20
+# Entries that are looked at one by one.
+SLOW_ENTRIES = 1 << 19
 MAX_INFLATIONS = 16
 
 
@@ -45,6 +47,7 @@ class Walk:
     read: int = 0
     disk_size: int = 0
     inflations: int = 0
+    slow: int = SLOW_ENTRIES
     incomplete: bool = False
     metadata: set[int] = field(default_factory=set)
     seen: set[int] = field(default_factory=set)
@@ -53,6 +56,13 @@ class Walk:
         """From here on the tables are those of another disk: the active one or a snapshot."""
         self.disk_size, self.stored = disk_size, 0
 
+    def spend(self, entries: int) -> int:
+        """How many of so many entries may still be looked at one by one."""
+        allowed = min(entries, self.slow)
+        self.slow -= allowed
+        self.incomplete = self.incomplete or allowed < entries
+        return allowed
+
     @property
     def last_cluster(self) -> int:
         return (self.disk_size - 1) // self.cluster_size
@@ -60,7 +70,7 @@ class Walk:
     @property
     def exact(self) -> bool:
         """Whether every entry is compared with the places of the tables, which takes a while for large disks."""
-        return self.read <= EXACT_TABLES and not self.external
+        return self.read * self.cluster_size <= EXACT_BYTES and not self.external
 
     @property
     def truncated(self) -> bool:
@@ -114,38 +124,33 @@ def _piece(walk: Walk, first: int, table: bytes) -> None:
             _beyond(walk, first, found, subclusters)
 
 
-@lru_cache(maxsize=16)
-def spread(value: int, count: int) -> int:
-    """One wide integer with the same 8 bytes count times: a mask for a whole table at once."""
-    return int.from_bytes(value.to_bytes(8, "big") * count, "big")
-
-
-def reaching(wide: int, count: int, least: int) -> int:
-    """How many of the count values in a wide integer, each below 2^62, are least or more: adding carries into bit 63."""
-    carried = (wide + spread((1 << 63) - min(least, 1 << 62), count)) & spread(1 << 63, count)
-    return carried.to_bytes(count * 8, "big")[0::8].count(0x80)
-
-
 def _words(table: bytes, which: int) -> bytes:
     """Of an extended L2 table the entries (0) or their subcluster bitmaps (1)."""
     return array("Q", table)[which::2].tobytes()
 
 
 def _beyond(walk: Walk, first: int, offsets: array[int], subclusters: array[int] | None) -> None:
-    """The slow path: which entry passes the end, and is it only by padding that no guest sees?
+    """Where the farthest cluster ends, as far as it is the guest's: one in full, the disk's last one, one behind the disk."""
+    size, last = walk.cluster_size, walk.last_cluster - first
+    if subclusters is not None:
+        _beyond_subclusters(walk, first, offsets, subclusters)
+        return
+    inside = min(max(last, 0), len(offsets))
+    rest = min(max(last + 1, 0), len(offsets))
+    for start, stop, whole in ((0, inside, True), (inside, rest, True), (rest, len(offsets), False)):
+        farthest = max(offsets[start:stop], default=0)
+        if farthest:
+            walk.end = max(walk.end, farthest + walk.length_of(first + start))
+            walk.padded = max(walk.padded, farthest + size if whole else 0)
 
-    With subclusters (32 per cluster, the low half of the bitmap says which are allocated) nothing is padded.
-    """
-    size = walk.cluster_size
-    for at, offset in enumerate(offsets):
-        if not offset:
-            continue
-        length = walk.length_of(first + at)
-        if subclusters is not None:
-            length = min(length, (subclusters[at] & 0xFFFFFFFF).bit_length() * size // 32)
-        walk.end = max(walk.end, offset + length)
-        if first + at <= walk.last_cluster:
-            walk.padded = max(walk.padded, offset + (size if subclusters is None else length))
+
+def _beyond_subclusters(walk: Walk, first: int, offsets: array[int], subclusters: array[int]) -> None:
+    """Of 32 per cluster the low half of the bitmap says which are allocated; nothing of them is padded."""
+    farthest = max(offsets)
+    found = [at for at, offset in enumerate(offsets) if offset == farthest] if farthest else []
+    for at in found[: walk.spend(len(found))]:
+        length = (subclusters[at] & 0xFFFFFFFF).bit_length() * walk.cluster_size // 32
+        walk.end = max(walk.end, farthest + min(length, walk.length_of(first + at)))
 
 
 def _compressed(walk: Walk, wide: int, marks: int, count: int) -> int:
@@ -162,6 +167,7 @@ def _compressed(walk: Walk, wide: int, marks: int, count: int) -> int:
     starts = chosen & spread((1 << start_bits(walk.cluster_size)) - 1, count)
     # A descriptor's length is at most two clusters, so most tables need no closer look.
     if not walk.external and reaching(starts, count, max(walk.image.size - 2 * walk.cluster_size - SECTOR, 1)):
-        end, inflated = check_compressed(walk.image, walk.draft, distinct, inflate=walk.inflations < MAX_INFLATIONS)
+        told = list(islice(distinct, walk.spend(len(distinct))))
+        end, inflated = check_compressed(walk.image, walk.draft, told, inflate=walk.inflations < MAX_INFLATIONS)
         walk.end, walk.inflations = max(walk.end, end), walk.inflations + inflated
     return wide ^ chosen

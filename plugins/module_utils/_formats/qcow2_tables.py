@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .facts import Draft
 from .qcow2_compressed import smallest
-from .qcow2_l2 import OFFSET_MASK, Walk, reaching, spread, walk_l2
+from .qcow2_l2 import OFFSET_MASK, Walk, walk_l2
 from .qcow2_refcounts import clean_past_end
 from .qcow2_region import ACTIVE, BITMAP, REFCOUNTS, SNAPSHOT, Pointers, Region
 from .reader import (
@@ -25,6 +25,7 @@ from .reader import (
     unchecked,
 )
 from .rules import finding
+from .wide import reaching, spread
 
 # Entries of one L1 or refcount table whose places are compared; 8 TiB in clusters of 64 KiB take 16384.
 MAX_HELD = 1 << 18

@@ -18,6 +18,7 @@ from .reader import (
     unchecked,
 )
 from .rules import finding
+from .wide import ALL_ONES, reaching, spread
 
 ZERO_CLUSTER = 1
 
@@ -69,12 +70,10 @@ def _walk(image: Reader, draft: Draft, tables: list[int], *, table_bytes: int, h
     for table in chosen:
         for data in image.chunks(table, table_bytes, what="L2 table"):
             if not_empty(data):
-                values = entries(data, code="Q", big_endian=False)
-                used = set(values) - {0, ZERO_CLUSTER}
-                if any(value % cluster or value < header for value in used):
-                    raise Malformed("table-bounds", "An L2 entry of the QED image points to no cluster of guest data.")
-                stored += len(values) - values.count(0) - values.count(ZERO_CLUSTER)
-                last = max(last, *used) if used else last
+                wide, count = _offsets(data, cluster=cluster, header=header)
+                stored += reaching(wide, count, 1)
+                if reaching(wide, count, max(image.size - cluster, 0) + 1):
+                    last = max(last, *entries(wide.to_bytes(count * 8, "big"), code="Q", big_endian=True))
     if last:
         # QEMU writes whole clusters, yet the disk may end inside its last one.
         tail = draft.virtual_size % cluster or cluster
@@ -82,3 +81,17 @@ def _walk(image: Reader, draft: Draft, tables: list[int], *, table_bytes: int, h
     check_capacity(draft, stored=stored * cluster, available=-(-image.size // cluster) * cluster)
     if len(chosen) < len(tables):
         unchecked(draft, what="set of L2 tables")
+
+
+def _offsets(data: bytes, *, cluster: int, header: int) -> tuple[int, int]:
+    """The offsets of clusters in a piece of a table as one wide integer, checked, and how many entries it has."""
+    count, wide = len(data) // 8, int.from_bytes(data, "little")
+    zeros = wide & spread(ZERO_CLUSTER, count)
+    wide ^= zeros
+    if (
+        wide & zeros * ALL_ONES
+        or wide & spread(3 << 62 | cluster - 1, count)
+        or reaching(wide, count, 1) > reaching(wide, count, header)
+    ):
+        raise Malformed("table-bounds", "An L2 entry of the QED image points to no cluster of guest data.")
+    return wide, count
