@@ -155,9 +155,10 @@ options:
             are the same format, raw or qcow2, with the same options and the file system can do it. Otherwise it takes the faster
             of C(qemu-img) and the collection's own writers. The content is the same in any case.
           - V(qemu-img) always converts with C(qemu-img).
+          - V(reflink) shares blocks, and fails where that can't be done.
           - V(overlay) makes a new qcow2 file that holds nothing and rests on the source, which must not change any more.
         type: str
-        choices: [auto, qemu-img, overlay]
+        choices: [auto, qemu-img, reflink, overlay]
       sparse_size: &sparse_size
         description:
           - Length of runs of zeros that become holes, as bytes or a size such as V(64K), a multiple of 512 bytes up to 1 GiB. V(0) writes all
@@ -364,9 +365,9 @@ disks:
       sample: "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     job:
       description:
-        - The job that made the image, with C(id), C(launcher) (V(systemd-run) or V(setsid)), C(seconds) from start to end, C(bytes)
-          and C(rate) (bytes a second, null when nothing was counted) of the phase that moved most, C(verify), and C(phases), a list
-          of C(name), C(bytes), C(seconds) and C(rate).
+        - The job that made the image, with C(id), C(launcher) (V(systemd-run), V(setsid), or V(none) for a reflink, which is made
+          at once), C(seconds) from start to end, C(bytes) and C(rate) (bytes a second, null when nothing was counted) of the
+          phase that moved most, C(verify), and C(phases), a list of C(name), C(bytes), C(seconds) and C(rate).
         - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), or V(writer), our own parallel one for
           V(streamOptimized) VMDK and qcow2 compressed with zlib. Of a writer C(encoder) names the library that compressed:
           V(ISA-L) (Debian's package C(libisal2)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."

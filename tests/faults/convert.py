@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import subprocess
-from typing import Callable
+from typing import Any, Callable
 
 from host import Host, answer, expect, wait_for
 
@@ -175,6 +175,58 @@ def together(count: int, **other: str) -> Callable[[Host], None]:
     return case
 
 
+# Ways to convert that go through other code, and the moments between two effects that each has.
+_MOMENTS = ("before-write", "before-verify", "before-publish", "after-publish")
+WAYS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "qemu-img": ({}, _MOMENTS),
+    "LUKS": ({"passphrase": "p", "options": {"iter_time": 10}}, _MOMENTS),
+    "own writer": ({"options": {"compression_type": "zlib"}}, (*_MOMENTS, "while-writing")),
+}
+
+
+def at_moments(way: str, *hows: str) -> Callable[[Host], None]:
+    """A failure at every named moment of a way to convert: old or new, then the next run converges."""
+
+    def case(host: Host) -> None:
+        given, moments = WAYS[way]
+        small = {"src": f"{FOLDER}/small.raw", "src_format": "raw", "dest": DEST, **given}
+        host.shell(f"head -c 2M /dev/urandom > {FOLDER}/small.raw; truncate -s 8M {FOLDER}/small.raw")
+        for moment in moments:
+            for how in hows:
+                old = old_image(host)
+                said = host.run("disk_convert", fault=f"convert:{moment}:{how}", **small)
+                expect(bool(said.get("failed")) and bool(said.get("msg")), f"{moment}:{how}: no sentence: {said}")
+                new = moment == "after-publish"
+                if not new or way != "LUKS":
+                    wanted_now = host.shell(f"sha256sum < {FOLDER}/small.raw").split()[0] if new else old
+                    expect(content(host, DEST) == wanted_now, f"{moment}:{how}: neither old nor new")
+                after = host.run("disk_convert", **small)
+                expect(after.get("changed") is not new and not after.get("failed"), f"{moment}:{how}: then {after}")
+                expect(host.run("disk_convert", **small).get("changed") is False, f"{moment}:{how}: changed again")
+                expect(leftovers(host) == "", f"{moment}:{how}: left over: {leftovers(host)}")
+
+    return case
+
+
+def on_a_device(host: Host) -> None:
+    """kill -9 at every moment of writing onto a block device: the next run finishes without being told to."""
+    host.shell(f"head -c 2M /dev/urandom > {FOLDER}/small.raw; truncate -s 8M {FOLDER}/small.raw")
+    for moment in ("before-mark", *_MOMENTS):
+        host.shell(f"rm -f {FOLDER}/disk; truncate -s 16M {FOLDER}/disk")
+        device = host.shell(f"losetup -f --show {FOLDER}/disk").strip()
+        task = {"src": f"{FOLDER}/small.raw", "src_format": "raw", "dest": device, "format": "raw"}
+        try:
+            said = host.run("disk_convert", fault=f"convert:{moment}:kill", **task)
+            expect(bool(said.get("failed")) and bool(said.get("msg")), f"{moment}: no sentence: {said}")
+            after = host.run("disk_convert", **task)
+            new = moment == "after-publish"
+            expect(after.get("changed") is not new and not after.get("failed"), f"{moment}: then {after}")
+            expect(host.run("disk_convert", **task).get("changed") is False, f"{moment}: changed again")
+            host.shell(f"cmp -n 8388608 {device} {FOLDER}/small.raw")
+        finally:
+            host.shell(f"losetup -d {device}")
+
+
 CASES: dict[str, Callable[[Host], None]] = {
     "kill -9 of the module": killed(_MODULE),
     "kill -9 of the helper": killed(_HELPER),
@@ -186,4 +238,8 @@ CASES: dict[str, Callable[[Host], None]] = {
     "two equal runs at once": together(2),
     "eight equal runs at once": together(8),
     "two different runs at once": together(2, bandwidth="60M"),
+    "every moment": at_moments("qemu-img", "kill", "full", "broken"),
+    "every moment of LUKS": at_moments("LUKS", "kill"),
+    "every moment of the own writer": at_moments("own writer", "kill", "full"),
+    "every moment on a block device": on_a_device,
 }

@@ -32,7 +32,7 @@ _ITEM: dict[str, Any] = {
     "format": {"type": "str", "choices": [*FORMATS, "luks"]},
     "options": {"type": "dict"},
     "passphrase": {"type": "str", "no_log": True},
-    "method": {"type": "str", "choices": ["auto", "qemu-img", "overlay"]},
+    "method": {"type": "str", "choices": ["auto", "qemu-img", "reflink", "overlay"]},
     "sparse_size": {"type": "str"},
     "verify": {"type": "str", "choices": ["quick", "deep"]},
     "force": {"type": "bool"},

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
+from .._errors import Unsupported
 from . import convert_copy, convert_qemu, convert_writer
 from .convert_work import Work
 from .inspection import Inspected
@@ -50,6 +51,9 @@ def choose(params: dict[str, Any], source: Inspected) -> Iterator[Engine]:
         return
     if params["method"] != QEMU_IMG.method and source.pinned and convert_copy.suits(params, source):
         yield REFLINK
+    if params["method"] == REFLINK.method:
+        return
+    if params["method"] != QEMU_IMG.method and source.pinned and convert_copy.suits(params, source):
         yield COPY
     if params["method"] != QEMU_IMG.method and convert_writer.suits(params, source):
         yield Engine(convert_writer.METHOD, convert_writer.write, {"encoder": convert_writer.encoder_name(params)})
@@ -61,4 +65,7 @@ def write(work: Work) -> dict[str, str]:
     for engine in choose(work.params, work.source):
         if engine.write(work) is not False:
             return {"method": engine.method, **engine.details}
-    raise AssertionError("the last engine can write every image")
+    raise Unsupported(
+        f"method: {work.params['dest']} can't share the blocks of {work.source.path}; they must be on one file system that can "
+        f"(XFS, btrfs), and be the same format with the same options; use 'method: auto'."
+    )

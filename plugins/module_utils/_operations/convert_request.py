@@ -24,7 +24,7 @@ from .inspection import Inspected, inspect
 from .long_work import check_timeout
 from .operation import Tools
 
-OVERLAY = "overlay"
+AUTO, OVERLAY, REFLINK = "auto", "overlay", "reflink"
 _MOST_PASSPHRASE = 4096
 
 
