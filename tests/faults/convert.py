@@ -17,7 +17,7 @@ SRC, DEST = f"{FOLDER}/source.raw", f"{FOLDER}/image.qcow2"
 # 160 MiB at 40 MB/s: four seconds in which something can be killed.
 SLOW = {"src": SRC, "src_format": "raw", "dest": DEST, "bandwidth": "40M"}
 # Patterns of command lines; the brackets keep them from finding the shell that looks for them.
-_QEMU = f"[q]emu-img convert.*{FOLDER}"
+_QEMU = f"[q]emu-img convert.*{FOLDER}/"
 _JOB = f"convert-{hashlib.sha256(DEST.encode()).hexdigest()[:16]}"
 _HELPER = f"[j]obs/{_JOB}"
 _MODULE = "[A]nsiballZ_disk_convert"
