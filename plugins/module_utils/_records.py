@@ -52,6 +52,12 @@ class Record:
     files: list[dict[str, Any]] = field(default_factory=list)
     compacted: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def dropped(self) -> list[dict[str, Any]]:
+        """Path and fingerprint of the files that the image rested on before its chain was changed."""
+        found = self.options.get("dropped")
+        return [one for one in found if is_identity(one)] if isinstance(found, list) else []
+
     def as_dict(self) -> dict[str, Any]:
         told = {"schema": SCHEMA, **self.__dict__}
         return {key: value for key, value in told.items() if value or key not in ("files", "compacted")}
@@ -159,7 +165,7 @@ def _is_sound(record: Record) -> bool:
 
 def _is_file_beside(value: Any) -> bool:
     name = value.get("name") if isinstance(value, dict) else None
-    return _is_name(name) and name not in ("", ".", "..") and "/" not in name
+    return isinstance(name, str) and _is_name(name) and name not in ("", ".", "..") and "/" not in name
 
 
 def _beside(path: str, name: str) -> str:
@@ -186,6 +192,11 @@ def _is_whole(path: str, record: Record) -> bool:
         if found is None or found.ino != one.get("ino"):
             return False
     return True
+
+
+def is_identity(value: Any) -> bool:
+    """Whether a value of a record is the path of a file, with or without its fingerprint."""
+    return isinstance(value, dict) and bool(value.get("path")) and _is_name(value["path"])
 
 
 def _is_name(value: Any) -> bool:

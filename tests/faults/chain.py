@@ -158,7 +158,7 @@ def killed(way: Way, pattern: str) -> Callable[[Host], None]:
 
     def case(host: Host) -> None:
         afresh(host)
-        process = host.start("disk_chain", **options(way, bandwidth="10M"))
+        process = host.start("disk_chain", **options(way, bandwidth="4M"))
         wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
         host.shell(f"pkill -9 -f '{pattern}'" if pattern else f"kill -9 $({way.engines})")
         answer(process)
@@ -196,7 +196,7 @@ def stopped(way: Way) -> Callable[[Host], None]:
 
     def case(host: Host) -> None:
         afresh(host)
-        process = host.start("disk_chain", **options(way, bandwidth="10M"))
+        process = host.start("disk_chain", **options(way, bandwidth="4M"))
         wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
         host.shell(f"systemctl stop 'imageops-job-{way.job}.service'")
         said = answer(process)
@@ -238,13 +238,13 @@ def removed_base(host: Host) -> None:
     """The base is removed in the middle of a flatten: what the engine has open is enough, and the image needs it no more."""
     way = WAYS["flatten"]
     afresh(host)
-    process = host.start("disk_chain", **options(way, bandwidth="10M"))
+    process = host.start("disk_chain", **options(way, bandwidth="4M"))
     wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
     host.shell(f"rm {BASE}")
     said = answer(process)
     expect(not said.get("failed"), f"it failed: {said.get('msg')}")
     held(host, way, "base removed")
-    again = host.run("disk_chain", **options(way, bandwidth="10M"))
+    again = host.run("disk_chain", **options(way, bandwidth="4M"))
     expect(again.get("changed") is False, f"a further run changed something: {again}")
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from .._errors import Conflict, NotFound, Unsupported
 from .._files import fingerprint
 from .._formats.chain import Link
 from .._qemu.image import Image
-from .._records import read_record, untouched
+from .._records import is_identity, read_record, untouched
 from .disk_chain_layers import read_backing, read_chain
 from .disk_chain_request import Backing, ChainRequest
 from .inspection import Inspected, inspect
@@ -175,9 +176,16 @@ def _committed(request: ChainRequest, into: str) -> Act:
 def _tidying(request: ChainRequest, into: str, layers: tuple[Link, ...]) -> Act:
     """What was committed; files that an interrupted run left above `into` still go."""
     record = read_record(into)
-    found = record.source.get("layers", []) if record and record.source.get("path") == request.path else []
-    left = tuple(one["path"] for one in found if is_still(one))
+    ours = record is not None and record.source.get("path") == request.path and written_by_us(into)
+    found = record.source.get("layers") if record and ours else None
+    left = tuple(one["path"] for one in found if is_identity(one) and is_still(one)) if isinstance(found, list) else ()
     return Act(TIDY if left else NOTHING, layers, leftover=left)
+
+
+def written_by_us(path: str) -> bool:
+    """Whether the record on a file may name files to remove: nobody else can have written it, no guest's QEMU either."""
+    found = os.stat(path)
+    return found.st_uid in (0, os.geteuid()) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def is_still(found: dict[str, Any]) -> bool:

@@ -41,9 +41,11 @@ def copy_up(work: Work) -> None:
     seen = fingerprint(request.path)
     kept = images[act.base :] if act.base else []
     work.require_equal([images[0], *kept], images, what=f"The new content of {request.path}")
+    record = rested_on(act.layers[0], known, below=act.below, dropped=work.dropped, tool=work.tool)
+    # It names the old files and the new one, so whatever the header says after a kill is known to be ours.
+    write_record(request.path, record, written=known.written)
     write_header(work, seen)
     tidy_tables(images[0], work.locks)
-    record = rested_on(act.layers[0], known, below=act.below, dropped=work.dropped, tool=work.tool)
     write_record(request.path, record, written=known.written)
 
 
@@ -52,8 +54,9 @@ def change_header(work: Work) -> None:
     path = work.request.path
     known = remember(path)
     work.progress.phase("header")
-    write_header(work, fingerprint(path))
     record = rested_on(work.act.layers[0], known, below=work.act.below, dropped=work.dropped, tool=work.tool)
+    write_record(path, record, written=known.written)
+    write_header(work, fingerprint(path))
     write_record(path, record, written=known.written)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .._files import fingerprint
 from .._records import read_record
-from .disk_chain_act import COMMIT, HEADER, NOTHING, TIDY, Act, is_still
+from .disk_chain_act import COMMIT, HEADER, NOTHING, TIDY, Act, is_still, written_by_us
 from .disk_chain_commit import remove_layers
 from .disk_chain_request import ChainRequest
 from .operation import Tools
@@ -42,9 +42,8 @@ def _require_free_layers(act: Act, tools: Tools, search_paths: Sequence[str]) ->
 
 def droppable(path: str) -> list[str]:
     """Files that our record on `path` says it rested on once, and that are what they were then."""
-    record = read_record(path) if fingerprint(path) else None
-    found = record.options.get("dropped", []) if record else []
-    return [one["path"] for one in found if is_still(one)]
+    record = read_record(path) if fingerprint(path) and written_by_us(path) else None
+    return [one["path"] for one in record.dropped if is_still(one)] if record else []
 
 
 def unused_of(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str]) -> list[str]:

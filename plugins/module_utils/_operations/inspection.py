@@ -129,9 +129,11 @@ def recorded_backing(paths: Sequence[str]) -> set[str]:
     found = set()
     for path in paths:
         record = read_record(path)
-        if record is not None and (record.files or record.options.get("backing")) and _is_ours(os.stat(path)):
+        if record is not None and (record.files or record.options) and _is_ours(os.stat(path)):
             found |= {os.path.realpath(one) for one in files_beside(path, record)}
             found |= {real_path(record.options["backing"])} if record.options.get("backing") else set()
+            # What it rests on until an interrupted change of its chain is finished.
+            found |= {real_path(one["path"]) for one in record.dropped}
     return found
 
 

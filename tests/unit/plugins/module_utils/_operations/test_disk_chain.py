@@ -200,6 +200,35 @@ def test_a_flat_image_written_anew(chain: Chain, verify: str) -> None:
     assert record and "backing" not in record.options and untouched(str(chain.top), record)
 
 
+@pytest.mark.parametrize("point", ["before-copy", "copied", "before-header", "header-written"])
+def test_a_chain_known_by_its_records_is_known_after_a_crash(
+    chain: Chain, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = params(chain.top, depth=2)
+    with monkeypatch.context() as patch:
+        patch.setenv("IMAGEOPS_FAULT", f"chain:{point}:broken")
+        with pytest.raises(OSError, match=point):
+            work(given)
+    assert chain.content(chain.top) == chain.seen
+    work(given)
+    assert chain.names() == ["top", "base.raw"] and chain.content(chain.top) == chain.seen
+
+
+@pytest.mark.parametrize("dropped", [7, [3], [{"path": 3}], [{"path": "/a\0b"}], [{}]])
+def test_garbage_in_a_record_names_nothing(chain: Chain, dropped: Any) -> None:
+    work(params(chain.top, depth=1))
+    write_record(str(chain.top), Record("chain", "qcow2", 4 << 20, options={"dropped": dropped}))
+    assert not disk_chain.plan_chain(params(chain.top, depth=1, remove_unused=True), Tools()).changed
+
+
+def test_a_record_that_others_may_write_removes_nothing(chain: Chain) -> None:
+    work(params(chain.top, depth=1))
+    chain.top.chmod(0o666)
+    assert not disk_chain.plan_chain(params(chain.top, depth=1, remove_unused=True), Tools()).changed
+    chain.top.chmod(0o644)
+    assert disk_chain.plan_chain(params(chain.top, depth=1, remove_unused=True), Tools()).changed
+
+
 def test_a_short_chain_is_left_alone(chain: Chain) -> None:
     plan = disk_chain.plan_chain(params(chain.top, depth=4), Tools())
     assert not plan.changed
