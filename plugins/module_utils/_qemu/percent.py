@@ -20,6 +20,8 @@ from .._commands import environment, failure, missing_program
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _PR_SET_PDEATHSIG = 1
+# Loaded here, since between fork and exec nothing must be that could wait for another thread.
+_PRCTL = ctypes.CDLL(None).prctl
 _MOST_STDERR = 64 << 10
 # A percentage may come in two pieces; this much is kept for the second.
 _LONGEST = 32
@@ -27,7 +29,7 @@ _LONGEST = 32
 
 def die_with(parent: int) -> None:
     """prctl(2): the engine is killed when the helper is, so no orphan goes on writing."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -46,7 +48,6 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
                 stderr=stderr,
                 env=environment(),
                 pass_fds=tuple(pass_fds),
-                # The helper has one thread, so this is safe here.
                 preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
             )
         except FileNotFoundError:
