@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from .._errors import UnsafeImage
+from .by_program import decompress_by_program, is_installed
 from .stream import BLOCK
-from .zstd import decompress_zstd
 
 # xz -9 takes 65 MiB; a file that wants more was made to hurt.
 _MOST_MEMORY = 512 << 20
@@ -41,8 +41,8 @@ def decompressed(kind: str, read: Read, *, where: str) -> Iterator[bytes]:
     Raises UnsafeImage for a stream that is cut off, broken, followed by something else, or wants too much memory.
     """
     try:
-        if kind == "zst":
-            yield from decompress_zstd(read, most=BLOCK, where=where)
+        if kind == "zst" or is_installed(kind):
+            yield from decompress_by_program(kind, read, most=BLOCK, where=where)
         else:
             yield from _members(_ENGINES[kind], read, kind, where)
     except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:

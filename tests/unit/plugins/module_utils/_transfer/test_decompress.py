@@ -113,6 +113,15 @@ def test_what_the_reader_raises_comes_through(kind: str) -> None:
         list(decompressed(kind, lambda count: next(pieces), where="x"))
 
 
+def test_without_the_program_xz(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    packed = lzma.compress(CONTENT)
+    assert unpacked("xz", packed + bytes(4096)) == CONTENT
+    for wrong in (packed[:-5], packed + b"garbage" * 9, packed[:1000] + b"\0" + packed[1001:]):
+        with pytest.raises(UnsafeImage, match="not a sound xz file"):
+            unpacked("xz", wrong)
+
+
 def test_without_the_program_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = zst(b"one")
     monkeypatch.setenv("PATH", os.devnull)
