@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._errors import ImageOpsError
@@ -57,7 +57,7 @@ class Attendance:
                 return True
             done = job_facts(ended_state(state, job, target))
             item.job = {} if item.joined else done
-            item.changed = entry["as"] != UPKEEP
+            item.changed = entry["as"] != UPKEEP and changes(done)
         except JobDied as error:
             if item.joined:
                 # Whoever started it is not us, so it is started again.
@@ -94,6 +94,11 @@ class Attendance:
             with self._turn:
                 self._busy -= free
                 self._turn.notify_all()
+
+
+def changes(job: Mapping[str, Any]) -> bool:
+    """Whether a job of an item that was to be changed did change it, by its facts."""
+    return bool(job.get("changed", True))
 
 
 def told(items: Sequence[Item]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from .._jobs.state import has_ended
 from .._locks import held
 from .._operations.operation import Operation, Tools
 from .._plan import Plan
-from .attendance import Attendance, told
+from .attendance import Attendance, changes, told
 from .item import Item, as_errors, refusal
 from .module import QuietModule
 from .specs import ModuleSpec
@@ -40,6 +40,8 @@ def run_module(spec: ModuleSpec, operation: Operation) -> None:
         run.fail(error)
     finally:
         tools.close()
+    if run.outcome()["changed"] and not module.check_mode:
+        COMPILED.keep()
     run.finish()
 
 
@@ -190,7 +192,8 @@ class _Run:
             # A step that failed changed nothing, unless others came before it.
             item.changed = item.changed or number > 1
             step.run()
-        item.changed = item.changed or plan.changed
+        # A job may find that there is nothing to gain, and leave all as it was.
+        item.changed = item.changed or (plan.changed and changes(plan.info.get("job", {})))
 
     def _finish_item(self, item: Item) -> None:
         with self._catching(item):

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of a compaction that need to know file systems: discarding their free space, growing their partitions."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+
+from .._commands import Commands
+from .._errors import EngineError, ImageOpsError, InvalidOption, Unsupported
+from .._faults import fault_point
+from .._files import remove
+from .._hypervisor.acceleration import kvm_obstacle
+from .._jobs.progress import Progress
+from .._qemu.guestfs import Guestfs, missing_programs
+from .._qemu.image import QemuImg
+from .._qemu.node import Image
+from .._qemu.options import engine_arguments
+from .disk_compact_request import ALWAYS, LAST, NEVER, CompactRequest
+from .whole_copy import copy_beside
+
+# An emulated machine on a slow host starts in a minute; the first start builds its image besides.
+_LAUNCH_SECONDS = 180
+_AT_BOOT = "the partition and its file system grow at the guest's next start where cloud-init (growpart) is installed"
+
+
+@dataclass
+class GuestPart:
+    """The file systems' part of one compaction: whether it can be done here, and what was done, for the result."""
+
+    request: CompactRequest
+    progress: Progress
+    lock: int
+    told: dict[str, str] = field(default_factory=dict)
+    obstacle: str = ""
+    _guestfs: Guestfs | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is asked for that needs it."""
+        return self.request.discard != NEVER or self._grows_partition
+
+    @property
+    def _grows_partition(self) -> bool:
+        return self.request.grows and self.request.grow_partition is not None
+
+    def probe(self) -> None:
+        """Look early whether libguestfs works here; raises Unsupported when the task can't do without."""
+        if self.wanted:
+            self.obstacle = missing_programs() or self._launched()
+        if self.obstacle and self.request.discard == ALWAYS:
+            raise Unsupported(f"discard: libguestfs can't be used on this host: {self.obstacle}.")
+        if self.request.discard == NEVER:
+            self.told["discard"] = "not asked for"
+        elif self.obstacle:
+            self.told["discard"] = f"not done: {self.obstacle}"
+        if self.request.grows:
+            self.told["growth"] = "the disk only" if self.obstacle or not self._grows_partition else ""
+        if self.obstacle and self._grows_partition:
+            self.told["growth"] = f"the disk only, {_AT_BOOT}: {self.obstacle}"
+
+    def _launched(self) -> str:
+        self.progress.phase("start libguestfs")
+        emulated = bool(kvm_obstacle(arch=platform.machine()))
+        self._guestfs = Guestfs(emulated, self.request.guest_timeout, (self.lock,))
+        try:
+            self._guestfs.launch(seconds=min(_LAUNCH_SECONDS, self.request.guest_timeout))
+        except ImageOpsError as error:
+            return str(error).rstrip(".")
+        return ""
+
+    def prepare(self, work: str, grown: str) -> Image:
+        """The image whose content the new one gets: the original, or a copy in one of the files `work` and `grown`."""
+        request = self.request
+        image = Image(request.path, request.format)
+        if not self.wanted or self.obstacle or self._guestfs is None:
+            return image
+        if request.discard != NEVER:
+            image = self._discarded(image, work, self._guestfs)
+        if self._grows_partition:
+            image = self._grown(image, grown, self._guestfs)
+            remove(work)
+        return image
+
+    def _discarded(self, image: Image, work: str, guestfs: Guestfs) -> Image:
+        self.progress.phase("copy", total=self.request.old_size)
+        copy_beside(image.path, work, self.progress, bandwidth=self.request.bandwidth)
+        fault_point("compact:copied")
+        self.progress.phase("discard")
+        copied = Image(work, image.format)
+        try:
+            guestfs.discard_free_space(copied)
+        except EngineError as error:
+            if self.request.discard == ALWAYS:
+                raise
+            remove(work)
+            self.told["discard"] = f"not done: {str(error).rstrip('.')}"
+            return image
+        if QemuImg(Commands()).check(copied).corrupt:
+            raise EngineError(f"The copy of {image.path} is corrupt after the discard, and was thrown away.")
+        self.told["discard"] = "done"
+        fault_point("compact:discarded")
+        return copied
+
+    def _grown(self, image: Image, grown: str, guestfs: Guestfs) -> Image:
+        self.progress.phase("grow")
+        partition = self._partition(image, guestfs)
+        options = engine_arguments(self.request.format, self.request.options)
+        target = Image(grown, image.format)
+        QemuImg(Commands()).create(target, size=self.request.size, options=options, pass_fds=(self.lock,))
+        guestfs.expand(image, target, partition)
+        self.told["growth"] = f"the disk, the partition {partition.rpartition('/')[2]} and its file system"
+        fault_point("compact:grown")
+        return target
+
+    def _partition(self, image: Image, guestfs: Guestfs) -> str:
+        found, wanted = guestfs.partitions(image), self.request.grow_partition or LAST
+        if wanted == LAST and found:
+            return found[-1]
+        named = [name for name in found if name.rstrip("0123456789") + wanted == name]
+        if not named:
+            known = ", ".join(name.rpartition("/")[2] for name in found) or "none"
+            raise InvalidOption(f"grow_partition: {self.request.path} has no partition {wanted}; it has: {known}.")
+        return named[0]

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rewriting of an image: only what isn't zero, compressed where that is wanted, compared with the old one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from .._commands import Commands
+from .._errors import EngineError
+from .._faults import fault_point
+from .._files import remove
+from .._formats.chain import inspect_chain
+from .._formats.compress_pool import workers
+from .._formats.safety import verdict
+from .._jobs.progress import Progress
+from .._qemu.image import Image, QemuImg, convert_arguments
+from .._qemu.nbd_export import PROGRAM, exported
+from .._qemu.options import engine_arguments
+from .._qemu.percent import run_with_percent
+from .._qemu.rebase import header_arguments
+from .disk_compact_request import CompactRequest
+from .own_writers import METHOD, can_write, encoder_for, paced, write_image
+
+
+def rewrite(request: CompactRequest, source: Image, target: Image, progress: Progress, lock: int) -> dict[str, str]:
+    """Write the content of `source` into the new file `target`; which engine did it."""
+    remove(target.path)
+    handle = os.open(target.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if _suits_writer(request):
+            progress.phase("rewrite", total=request.size)
+            return _by_writer(request, source, handle, progress, lock)
+    finally:
+        os.close(handle)
+    _by_engine(request, source, target, progress, lock)
+    return {"method": "qemu-img"}
+
+
+def _suits_writer(request: CompactRequest) -> bool:
+    """Our writers know no backing files, and read through qemu-nbd."""
+    known = can_write(request.format, request.options, compress=request.compress)
+    return known and request.base is None and shutil.which(PROGRAM) is not None
+
+
+def _by_writer(request: CompactRequest, source: Image, handle: int, progress: Progress, lock: int) -> dict[str, str]:
+    report = paced(progress, request.bandwidth, fault="compact:while-writing")
+    with exported(source, readers=workers(), pass_fds=(lock,)) as content:
+        write_image(content, handle, format=request.format, options=request.options, report=report)
+    return {"method": METHOD, "encoder": encoder_for(request.format).name}
+
+
+def _by_engine(request: CompactRequest, source: Image, target: Image, progress: Progress, lock: int) -> None:
+    base = Image(request.base.path, request.base.format) if request.base else None
+    argv = convert_arguments(
+        source,
+        target,
+        options=engine_arguments(request.format, request.options),
+        compressed=request.compress,
+        rate_limit=request.bandwidth,
+        backing=base,
+    )
+    progress.phase("rewrite", total=request.size)
+    run_with_percent(argv, lambda percent: progress.update(int(request.size * percent / 100)), pass_fds=(lock,))
+    if request.base and base and request.base.name != base.path:
+        # The header names the base as it did before, relative or not.
+        Commands().output(header_arguments(target, backing=base, name=request.base.name), pass_fds=(lock,))
+
+
+def require_equal(request: CompactRequest, source: Image, target: Image, progress: Progress) -> None:
+    """Raise EngineError unless guests see the same bytes in both, and parser and engine find nothing wrong with the new one."""
+    progress.phase("verify")
+    fault_point("compact:before-verify")
+    chain = inspect_chain(target.path, declared=target.format)
+    wrong = [found.message for _where, found in verdict(chain, allowed_backing=set(request.allowed)).refusals]
+    engine = QemuImg(Commands())
+    checked = engine.check(target)
+    if not wrong and (checked.corrupt or checked.leaks):
+        wrong = ["qemu-img check finds faults in it."]
+    if not wrong and not engine.compare(source, target):
+        wrong = ["its content differs."]
+    if wrong:
+        raise EngineError(f"The compacted {request.path} is not what it was, and was thrown away: " + " ".join(wrong))

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libguestfs: a small machine that knows file systems, for discarding their free space and growing their partitions.
+
+Its programs run with the backend "direct", as their own QEMU, and every call has an end in time.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .._errors import EngineError, TimedOut
+from .bounded import run_bounded
+from .node import Image
+
+# The Debian package that holds each program.
+_PROGRAMS = {"virt-sparsify": "guestfs-tools", "virt-resize": "guestfs-tools", "virt-filesystems": "guestfs-tools"}
+_FISH = "guestfish"
+# timeout(1) says so by this exit code.
+_TIMED_OUT = 124
+_KILL_AFTER = 10
+_MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Guestfs:
+    """The programs of libguestfs; `emulated` where the processor must be emulated, `seconds` is each call's end."""
+
+    emulated: bool
+    seconds: int
+    pass_fds: tuple[int, ...] = ()
+
+    def launch(self, *, seconds: int) -> None:
+        """Start the small machine and end it; raises TimedOut or EngineError when that can't be done here."""
+        with tempfile.NamedTemporaryFile() as disk:
+            disk.truncate(_MEBIBYTE)
+            self._run([_FISH, "--ro", "--format=raw", "-a", disk.name, "run"], seconds=seconds)
+
+    def discard_free_space(self, image: Image) -> None:
+        """Let every file system in `image` (which is changed) discard what it doesn't use, and swap what it holds."""
+        self._run(["virt-sparsify", "--quiet", "--in-place", "--format", image.driver, image.path])
+
+    def partitions(self, image: Image) -> list[str]:
+        """The partitions by their names in the small machine (/dev/sda1), in their order on the disk."""
+        how = ["--csv", "--partitions", f"--format={image.driver}", "-a", image.path]
+        lines = self._run(["virt-filesystems", *how]).splitlines()
+        return [line.split(",")[0] for line in lines[1:] if line.startswith("/dev/")]
+
+    def expand(self, source: Image, target: Image, partition: str) -> None:
+        """Copy `source` onto the larger `target`, with one partition and its file system grown into the new room."""
+        formats = ["--format", source.driver, "--output-format", target.driver]
+        self._run(["virt-resize", "--quiet", *formats, "--expand", partition, source.path, target.path])
+
+    def _run(self, argv: Sequence[str], *, seconds: int = 0) -> str:
+        limit = seconds or self.seconds
+        settings = ["LIBGUESTFS_BACKEND=direct"]
+        if self.emulated:
+            settings.append("LIBGUESTFS_BACKEND_SETTINGS=force_tcg")
+        words = ["timeout", f"--kill-after={_KILL_AFTER}", str(limit), "env", *settings, *argv]
+        said = run_bounded(words, pass_fds=self.pass_fds)
+        if said.rc == _TIMED_OUT:
+            raise TimedOut(f"{argv[0]} did not end within {limit} seconds.", cmd=list(argv))
+        if said.rc != 0:
+            lines = [line for line in said.stderr.splitlines() if line.strip()]
+            why = lines[-1].strip() if lines else f"exit code {said.rc}"
+            raise EngineError(f"{argv[0]} failed: {why}", cmd=list(argv), rc=said.rc, stderr=said.stderr)
+        return said.stdout
+
+
+def missing_programs() -> str:
+    """Which of the programs this host lacks, as a sentence; empty when all are there."""
+    lacking = [name for name in (*_PROGRAMS, _FISH) if shutil.which(name) is None]
+    if not lacking:
+        return ""
+    packages = sorted({_PROGRAMS.get(name, name) for name in lacking})
+    return f"{', '.join(lacking)} is not installed (Debian: {', '.join(packages)}, and a kernel such as linux-image-cloud-amd64)"
