@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The client's side of the NBD protocol, as far as reading a disk needs it (the NBD project's doc/proto.md).
 
-Requests may be on their way together, and replies come in any order and in pieces: a piece is data, or says that a range is
-zeros, so holes cost neither time nor memory.
+Requests may be on their way together, and replies come in any order; a read is answered by data, or by saying that they are
+zeros.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _GO, _STRUCTURED_REPLY, _SET_META_CONTEXT = 7, 8, 10
 _ACK, _INFO, _IS_ERROR = 1, 3, 1 << 31
 _REQUEST, _CHUNK = 0x25609513, 0x668E33EF
 _READ, _DISCONNECT, _BLOCK_STATUS = 0, 2, 7
+# Reads are answered in one piece: of one that fails half-way QEMU tells nothing, and hangs up.
+_IN_ONE_PIECE = 4
 _DONE, _DATA, _HOLE, _STATUS, _ERROR = 1, 1, 2, 5, 1 << 15
 _ALLOCATION = b"base:allocation"
 _READS_AS_ZEROS = 2
@@ -92,9 +94,10 @@ class NbdClient:
             replies.append((kind, found))
 
     def _send(self, kind: int, offset: int, length: int) -> int:
+        flags = _IN_ONE_PIECE if kind == _READ else 0
         self._last += 1
         self._asked[self._last] = _Asked(offset, length)
-        self._socket.sendall(struct.pack(">IHHQQI", _REQUEST, 0, kind, self._last, offset, length))
+        self._socket.sendall(struct.pack(">IHHQQI", _REQUEST, flags, kind, self._last, offset, length))
         return self._last
 
     def _wait(self, cookie: int) -> _Asked:
