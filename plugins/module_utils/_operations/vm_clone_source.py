@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .._errors import Conflict, InUse, NotFound, UnsafeImage, Unsupported
 from .._files import Fingerprint, fingerprint, real_path, require_regular
-from .._formats.chain import inspect_chain
+from .._formats.chain import BACKING, IMAGE, inspect_chain
 from .._formats.names import canonical_format
 from .._formats.safety import verdict
 from .._hypervisor.connection import Connection
@@ -141,10 +141,13 @@ def _require_idle(vm: str, path: str) -> None:
 def _inspected(path: str, driver: str, mark: Fingerprint | None) -> Inspected:
     """The whole chain of a VM's own disk, once for all clones; `mark` tells whether it is still the same file.
 
-    The chain is what libvirt gives this VM anyway, so its backing files count as declared; everything else is refused.
+    The chain is what libvirt gives this VM anyway, so its backing files count as declared; everything else is refused,
+    data files too, which a copy of the image would share with it.
     """
     chain = inspect_chain(path, declared=canonical_format(driver, option="source"))
-    refused = verdict(chain, allowed_backing=[link.real_path for link in chain]).refusals
+    refused = verdict(
+        chain, allowed_backing=[link.real_path for link in chain if link.role in (IMAGE, BACKING)]
+    ).refusals
     if refused:
         raise UnsafeImage(
             f"source: {path} is not safe to clone: " + " ".join(found.message for _where, found in refused),
