@@ -159,7 +159,7 @@ def killed(way: Way, pattern: str) -> Callable[[Host], None]:
     def case(host: Host) -> None:
         afresh(host)
         process = host.start("disk_chain", **options(way, bandwidth="4M"))
-        wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
+        wait_for(lambda: bool(host.shell(way.engines).strip()), "the work", seconds=120)
         host.shell(f"pkill -9 -f '{pattern}'" if pattern else f"kill -9 $({way.engines})")
         answer(process)
         if pattern == _MODULE:
@@ -197,7 +197,7 @@ def stopped(way: Way) -> Callable[[Host], None]:
     def case(host: Host) -> None:
         afresh(host)
         process = host.start("disk_chain", **options(way, bandwidth="4M"))
-        wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
+        wait_for(lambda: bool(host.shell(way.engines).strip()), "the work", seconds=120)
         host.shell(f"systemctl stop 'imageops-job-{way.job}.service'")
         said = answer(process)
         expect(said.get("failed") is True and "stopped" in said.get("msg", ""), f"no clear sentence: {said}")
@@ -239,7 +239,7 @@ def removed_base(host: Host) -> None:
     way = WAYS["flatten"]
     afresh(host)
     process = host.start("disk_chain", **options(way, bandwidth="4M"))
-    wait_for(lambda: bool(host.shell(way.engines).strip()), "the work")
+    wait_for(lambda: bool(host.shell(way.engines).strip()), "the work", seconds=120)
     host.shell(f"rm {BASE}")
     said = answer(process)
     expect(not said.get("failed"), f"it failed: {said.get('msg')}")
