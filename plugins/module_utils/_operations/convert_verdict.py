@@ -11,6 +11,7 @@ from .._errors import Conflict, InUse
 from .._files import real_path
 from .._formats.chain import Link, backing_path
 from .._formats.names import qemu_driver
+from .._formats.safety import refusals
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.node import Image
@@ -116,10 +117,11 @@ def _rests_rightly(request: ConvertRequest, link: Link) -> bool:
     )
 
 
-def _by_itself(dest: str, link: Link) -> bool:
-    """Whether the guest data lie in the image itself, or in files that our record names: no engine opens any other."""
-    own = set(files_beside(dest, read_record(dest)))
-    return all(backing_path(link.real_path, one.name) in own for one in link.facts.references)
+def _is_safe(request: ConvertRequest, link: Link) -> bool:
+    """Whether an engine may open `dest`: besides itself it reads what our record names, or the source as an overlay."""
+    allowed = files_beside(request.dest, read_record(request.dest))
+    allowed += [request.source.path] if request.params["method"] == OVERLAY else []
+    return not refusals([link], allowed_backing=allowed)
 
 
 def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
@@ -132,7 +134,7 @@ def _equal(request: ConvertRequest, engine: QemuImg) -> bool:
         not fits
         or (facts.format, is_encrypted(link)) != (request.format, encrypted)
         or not _rests_rightly(request, link)
-        or not _by_itself(request.dest, link)
+        or not _is_safe(request, link)
     ):
         return False
     found = holders(request.dest)

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 
@@ -157,3 +158,27 @@ def test_hostile_extents_of_esx_are_refused(tmp_path: Path, offset: int, value: 
     path = cowd(tmp_path / "d.vmdk", sectors=4096)
     patch(path, offset, "<I", value)
     assert rule in said(path)
+
+
+def test_damaged_text_never_breaks_the_parser(sparse: Path) -> None:
+    good, source = sparse.read_bytes().rstrip(b"\0"), random.Random(11)
+    for _turn in range(400):
+        data = bytearray(good)
+        for _more in range(source.choice((1, 2, 8))):
+            at = source.randrange(len(data))
+            data[at : at + source.randrange(3)] = source.choice(
+                (b"", b"\n", b'"', b"RW ", b"\0", b"9" * 30, source.randbytes(2))
+            )
+        sparse.write_bytes(data)
+        said(sparse)
+
+
+def test_damaged_extents_of_esx_never_break_the_parser(tmp_path: Path) -> None:
+    path = cowd(tmp_path / "d.vmdk", sectors=4096)
+    good, source = path.read_bytes(), random.Random(12)
+    for _turn in range(300):
+        data = bytearray(good)
+        data[4 + source.randrange(28)] = source.randrange(256)
+        data[4 * 512 + source.randrange(600)] = source.randrange(256)
+        path.write_bytes(data)
+        said(path)
