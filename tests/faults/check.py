@@ -9,7 +9,7 @@ import hashlib
 import random
 from typing import Any, Callable
 
-from host import Host, answer, expect
+from host import Host, answer, begun, expect, forget
 
 FOLDER = "/var/tmp/imageops-faults-check"
 IMAGE, SOUND = f"{FOLDER}/image.qcow2", f"{FOLDER}/sound.qcow2"
@@ -72,12 +72,10 @@ def random_kills(name: str, how: str) -> Callable[[Host], None]:
         chance = random.Random(f"20261120 {how}")
         for _round in range(_ROUNDS):
             old = fresh(host, name)
+            host.shell(forget(f"repair-{_HASH}"))
             process = host.start("disk_check", path=IMAGE, repair=how)
             delay = chance.uniform(0.0, 0.8)
-            host.shell(
-                f"for turn in $(seq 1500); do pgrep -f '[j]obs/repair-{_HASH}' > /dev/null && break; sleep 0.02; done\n"
-                f"sleep {delay:.2f}; pkill -9 -f '{_KILLED}' || true"
-            )
+            host.shell(f"{begun(f'repair-{_HASH}')}; sleep {delay:.2f}; pkill -9 -f '{_KILLED}' || true")
             answer(process)
             expect(file_digest(host) == old or is_repaired(host), f"neither old nor repaired after {delay:.2f} s")
             converges(host, how)
@@ -91,7 +89,7 @@ def killed_reading(host: Host) -> None:
     ask: dict[str, Any] = {"path": IMAGE, "checksum": "sha256"}
     process = host.start("disk_check", **ask, bandwidth="10M")
     host.shell(
-        f"for turn in $(seq 1500); do pgrep -f '[q]emu-nbd.*{FOLDER}' > /dev/null && break; sleep 0.02; done\n"
+        f"for turn in $(seq 300); do pgrep -f '[q]emu-nbd.*{FOLDER}' > /dev/null && break; sleep 0.02; done\n"
         f"sleep 0.5; pkill -9 -f '{_KILLED}'"
     )
     said = answer(process)
@@ -132,7 +130,7 @@ def unreadable(host: Host) -> None:
     expect(said.get("failed") is True and "does not exist" in said["msg"], f"no clear sentence: {said}")
     process = host.start("disk_check", path=IMAGE, checksum="sha256", bandwidth="10M")
     host.shell(
-        f"for turn in $(seq 1500); do pgrep -f '[q]emu-nbd.*{FOLDER}' > /dev/null && break; sleep 0.02; done\n"
+        f"for turn in $(seq 300); do pgrep -f '[q]emu-nbd.*{FOLDER}' > /dev/null && break; sleep 0.02; done\n"
         f"sleep 0.5; truncate -s 4M {IMAGE}"
     )
     said = answer(process)

@@ -9,7 +9,7 @@ import hashlib
 import random
 from typing import Any, Callable
 
-from host import Host, answer, expect
+from host import Host, answer, begun, expect, forget
 
 FOLDER = "/var/tmp/imageops-faults-snapshot"
 IMAGE, BASE = f"{FOLDER}/image.qcow2", f"{FOLDER}/base.qcow2"
@@ -94,12 +94,10 @@ def random_kills(verb: str, image: str = "base") -> Callable[[Host], None]:
         contents = (digest(host), digest(host, "old"))
         for _round in range(_ROUNDS):
             fresh(host, image)
+            host.shell(forget(_JOB))
             process = host.start("disk_snapshot", path=IMAGE, **_ASKS[verb][0])
             delay = chance.uniform(0.0, 0.7)
-            host.shell(
-                f"for turn in $(seq 1500); do pgrep -f '[j]obs/{_JOB}' > /dev/null && break; sleep 0.02; done\n"
-                f"sleep {delay:.2f}; pkill -9 -f '{_KILLED}' || true"
-            )
+            host.shell(f"{begun(_JOB)}; sleep {delay:.2f}; pkill -9 -f '{_KILLED}' || true")
             answer(process)
             old_or_new(host, verb, contents)
             converges(host, verb, contents)

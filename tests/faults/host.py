@@ -101,6 +101,17 @@ def wait_for(look: Any, what: str, *, seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
+def forget(job: str) -> str:
+    """A shell script after which nothing is known of a job that has ended."""
+    return f"rm -rf /var/lib/imageops/jobs/{job}"
+
+
+def begun(job: str) -> str:
+    """A shell script that waits until a job works, or has ended already, as far as a minute goes."""
+    state = f"/var/lib/imageops/jobs/{job}/state.json"
+    return f"for turn in $(seq 2000); do grep -qsE '\"(running|done|failed)\"' {state} && break; sleep 0.02; done"
+
+
 def hosts() -> list[Host]:
     """The hosts of the fleet's inventory."""
     listed = subprocess.run(
