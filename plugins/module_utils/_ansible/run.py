@@ -18,6 +18,7 @@ from .._locks import held
 from .._operations.operation import Operation, Tools
 from .._plan import Plan
 from .attendance import Attendance, changes, told
+from .compiled import COMPILED
 from .item import Item, as_errors, refusal
 from .module import QuietModule
 from .specs import ModuleSpec
