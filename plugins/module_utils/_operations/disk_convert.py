@@ -16,14 +16,12 @@ from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.options import require_version, takes_full_space, virtual_size
+from .._transfer.url import is_url
 from .convert_device import open_exclusively, require_room
 from .convert_found import facts_of, find
-from .convert_now import at_once
 from .convert_request import ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
 from .extent_files import is_untidy
-from .fetch import join_fetch, plan_fetch
-from .fetch_request import is_remote
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
@@ -32,7 +30,9 @@ from .ownership_change import plan_ownership
 
 def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one conversion; raises what speaks against it."""
-    if is_remote(params):
+    if _is_remote(params):
+        from .fetch import plan_fetch
+
         return plan_fetch(params, tools)
     request = read_request(params, tools)
     if request.dest in tools.forecast:
@@ -166,6 +166,8 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
     title = _title(request) + (" (an unfinished one is thrown away)" if leftover else "")
     step = job_step(title, job, tools, params=request.params, info=info)
     tools.forecast[request.dest] = after
+    from .convert_now import at_once
+
     steps = (at_once(request, job, step, tools, info),)
     return Plan(request.dest, before, after, observe, steps=steps, info=info)
 
@@ -183,6 +185,11 @@ def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:
         require_space(request.dest, after["virtual_size"], what=f"dest: {request.dest}")
 
 
+def _is_remote(params: dict[str, Any]) -> bool:
+    """Whether the source of an item is a URL."""
+    return bool(params["src"]) and is_url(params["src"])
+
+
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     """The destination's name; the job itself holds the lock of what it writes."""
     return [real_path(params["dest"])] if params["dest"] else []
@@ -190,7 +197,9 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
 
 def join_running(params: dict[str, Any], tools: Tools) -> bool:
     """Wait for a job that does just this conversion already."""
-    if is_remote(params):
+    if _is_remote(params):
+        from .fetch import join_fetch
+
         return join_fetch(params, tools)
     try:
         request = read_request(params, tools)

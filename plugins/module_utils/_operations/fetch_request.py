@@ -18,7 +18,7 @@ from .._jobs.launch import Job
 from .._qemu.node import is_block_device
 from .._transfer.checksum import WEAK, Asked, Checksum, parse_checksum
 from .._transfer.http import Access
-from .._transfer.url import RemoteUrl, is_url, parse_url
+from .._transfer.url import RemoteUrl, parse_url
 from . import fetch_job
 from .convert_request import OVERLAY, ConvertRequest, read_request
 from .fetch_source import access_of, resolve
@@ -101,11 +101,6 @@ class FetchRequest:
         if proxies:
             found["proxies"] = json.dumps(proxies)
         return {**self.conversion.secrets, **{name: text for name, text in found.items() if text not in ("", "{}")}}
-
-
-def is_remote(params: dict[str, Any]) -> bool:
-    """Whether the source of an item is a URL."""
-    return bool(params["src"]) and is_url(params["src"])
 
 
 def read_fetch_request(params: dict[str, Any], tools: Tools) -> FetchRequest:
