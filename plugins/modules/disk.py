@@ -293,7 +293,7 @@ disks:
       sample:
         - create /var/lib/libvirt/images/data.qcow2 (qcow2, 20 GiB)
     users:
-      description: Who uses the image, with C(kind) (V(domain), V(overlay) or V(engine)) and C(name).
+      description: Who uses the image, with C(kind) (V(domain), V(overlay), V(image) for one that keeps its data in it, or V(engine)) and C(name).
       type: list
       elements: dict
       returned: when the image was not changed because it is in use
