@@ -13,13 +13,22 @@ import time
 
 import chain
 import check
+import compact
 import convert
 import disk_snapshot
 import jobs
 import vm
 from host import BUILD, TOP, Failed, Host, hosts
 
-GROUPS = {"chain": chain, "check": check, "convert": convert, "disk_snapshot": disk_snapshot, "jobs": jobs, "vm": vm}
+GROUPS = {
+    "chain": chain,
+    "check": check,
+    "compact": compact,
+    "convert": convert,
+    "disk_snapshot": disk_snapshot,
+    "jobs": jobs,
+    "vm": vm,
+}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, object]:

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, TimedOut
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import guestfs
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guestfs import Guestfs, missing_programs
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu.node import Image
+
+NAMES = ("virt-sparsify", "virt-resize", "virt-filesystems", "guestfish")
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for programs that say how they were called."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def install(folder: Path, name: str, does: str = "") -> None:
+    program = folder / name
+    program.write_text(
+        f'#!/bin/sh\necho "{name} $* / $LIBGUESTFS_BACKEND $LIBGUESTFS_BACKEND_SETTINGS" >> {folder}/log\n{does}\n'
+    )
+    program.chmod(0o755)
+
+
+def calls(folder: Path) -> list[str]:
+    return (folder / "log").read_text().splitlines()
+
+
+def test_what_is_missing_is_named_with_its_package(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+    install(programs, "virt-resize")
+    found = missing_programs()
+    assert found.startswith("virt-sparsify, virt-filesystems, guestfish is not installed")
+    assert "guestfish, guestfs-tools" in found
+    for name in NAMES:
+        install(programs, name)
+    assert missing_programs() == ""
+
+
+@pytest.mark.parametrize(("emulated", "settings"), [(True, "direct force_tcg"), (False, "direct ")])
+def test_each_call_names_formats_and_the_backend(programs: Path, emulated: bool, settings: str) -> None:
+    for name in NAMES:
+        install(programs, name, "printf 'Name,Type\n/dev/sda1,partition\n/dev/sda2,partition\n'")
+    tools = Guestfs(emulated, 60)
+    image, target = Image("/disks/a", "vhd"), Image("/disks/b", "qcow2")
+    tools.launch(seconds=5)
+    tools.discard_free_space(image)
+    assert tools.partitions(image) == ["/dev/sda1", "/dev/sda2"]
+    tools.expand(image, target, "/dev/sda2")
+    told = calls(programs)
+    assert re.fullmatch(rf"guestfish --ro --format=raw -a \S+ run / {settings}", told[0])
+    assert told[1:] == [
+        f"virt-sparsify --quiet --in-place --format vpc /disks/a / {settings}",
+        f"virt-filesystems --csv --partitions --format=vpc -a /disks/a / {settings}",
+        f"virt-resize --quiet --format vpc --output-format qcow2 --expand /dev/sda2 /disks/a /disks/b / {settings}",
+    ]
+
+
+def test_a_call_ends_in_time(programs: Path) -> None:
+    install(programs, "virt-sparsify", "exec sleep 60")
+    with pytest.raises(TimedOut, match="virt-sparsify did not end within 1 seconds"):
+        Guestfs(True, 1).discard_free_space(Image("/disks/a", "qcow2"))
+
+
+def test_a_failure_in_the_programs_own_words(programs: Path) -> None:
+    install(programs, "virt-sparsify", "echo no kernel found >&2; exit 3")
+    with pytest.raises(EngineError, match="^virt-sparsify failed: no kernel found"):
+        Guestfs(True, 5).discard_free_space(Image("/disks/a", "qcow2"))
+
+
+def test_every_program_has_a_package() -> None:
+    assert set(guestfs._PROGRAMS) | {guestfs._FISH} == set(NAMES)
