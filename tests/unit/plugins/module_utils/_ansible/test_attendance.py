@@ -136,6 +136,14 @@ def test_a_job_goes_on_and_its_end_is_taken(world: World) -> None:
     assert last["diff"] == [None]
 
 
+def test_a_job_may_find_that_nothing_is_to_be_changed(world: World) -> None:
+    first = world.run({}, "a")
+    world.end("a", result={"changed": False})
+    last = world.run(waits_of(first), "a")
+    assert not last["changed"]
+    assert not last["things"][0]["changed"]
+
+
 def test_a_job_that_failed_fails_its_item(world: World) -> None:
     first = world.run({}, "a", "b")
     world.end("a", "failed", error={"type": "NoSpace", "message": "full.", "details": {"free": 1}})
