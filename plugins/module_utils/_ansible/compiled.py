@@ -65,14 +65,19 @@ class Compiled:
         self._archive: str = getattr(self._loader, "archive", "")
         # Private to zipimport, and the same in every Python that we know; without it there is nothing to gain.
         read: dict[str, dict[str, Any]] = getattr(zipimport, "_zip_directory_cache", {})
-        self._files = read.get(self._archive, {})
+        # Ansible adds a file of its own with a folder's name in it, so only ours are looked at.
+        self._files = {
+            name: entry[_CHECKSUM]
+            for name, entry in read.get(self._archive, {}).items()
+            if name.startswith(f"{_FOLDER}/") and name.endswith(".py") and not name.endswith("__init__.py")
+        }
         self._path = ""
 
     def use(self) -> None:
         """Load from now on what an earlier run kept."""
         if not self._files:
             return
-        sums = repr(sorted((name, entry[_CHECKSUM]) for name, entry in self._files.items()))
+        sums = repr(sorted(self._files.items()))
         key = hashlib.sha256(f"{sys.implementation.cache_tag}{importlib.util.MAGIC_NUMBER!r}{sums}".encode())
         self._path = os.path.join(state_top(), "helper", f"{key.hexdigest()}.compiled")
         with contextlib.suppress(OSError, ValueError, EOFError, TypeError), open(self._path, "rb") as stream:
@@ -86,11 +91,10 @@ class Compiled:
             return
         codes = {}
         for path in sorted(self._files):
-            if path.startswith(f"{_FOLDER}/") and path.endswith(".py") and not path.endswith("__init__.py"):
-                name = path[: -len(".py")].replace("/", ".")
-                text = self._loader.get_data(os.path.join(self._archive, path))
-                # In two steps, so that a run takes apart only what it imports.
-                codes[name] = marshal.dumps(compile(text, path, "exec", dont_inherit=True))
+            text = self._loader.get_data(os.path.join(self._archive, path))
+            # In two steps, so that a run takes apart only what it imports.
+            code = marshal.dumps(compile(text, path, "exec", dont_inherit=True))
+            codes[path[: -len(".py")].replace("/", ".")] = code
         with contextlib.suppress(OSError):
             state_dir("helper")
             write_bytes(self._path, marshal.dumps(codes), durable=False)
