@@ -46,7 +46,7 @@ options:
     default: false
   limit:
     description:
-      - The most files that one folder may stand for. One that holds more fails the task before any image is read.
+      - The most files that one folder may stand for. One that holds more fails the task before any of its images is read.
       - A number below 1 is an error.
     type: int
     default: 10000
@@ -64,6 +64,12 @@ options:
     elements: path
   require_safe:
     description: Fail, with the findings, when an image is not safe.
+    type: bool
+    default: false
+  only_unsafe:
+    description:
+      - List only the images that are not safe in RV(disks). All are looked at and counted in RV(summary).
+      - What is not listed is not kept either, so that a store of any size takes little memory.
     type: bool
     default: false
 seealso:
@@ -96,16 +102,44 @@ EXAMPLES = r"""
   imageops.fleet.disk_info:
     path: /srv/images
     recurse: true
+    only_unsafe: true
   register: store
 
 - name: Say it
   ansible.builtin.debug:
-    msg: "{{ store.disks | rejectattr('safe') | map(attribute='path') }}"
+    msg: "{{ store.summary.unsafe }} of {{ store.summary.images }}: {{ store.disks | map(attribute='path') }}"
 """
 
 RETURN = r"""
+summary:
+  description: Counts of all images that were looked at, listed in RV(disks) or not. Images that are not there are not counted.
+  returned: always
+  type: dict
+  contains:
+    images:
+      description: How many images were looked at.
+      type: int
+      returned: always
+    safe:
+      description: How many of them are safe.
+      type: int
+      returned: always
+    unsafe:
+      description: How many are not.
+      type: int
+      returned: always
+    formats:
+      description: How many have each format. Files of a folder that could not be read have none.
+      type: dict
+      returned: always
+    rules:
+      description: In how many images, with what lies below them, each rule was found; those of warnings as well.
+      type: dict
+      returned: always
 disks:
-  description: One entry per image, in the order given, the files of a folder by path.
+  description:
+    - One entry per image, in the order given, the files of a folder by path.
+    - With O(only_unsafe) the images that are safe are left out.
   returned: always
   type: list
   elements: dict

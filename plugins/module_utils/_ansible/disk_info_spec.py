@@ -28,6 +28,7 @@ INFO = PathsSpec(
         "format": {"type": "str", "choices": [*FORMATS, *(name for name in READ_ONLY if name not in FORMATS)]},
         "backing": {"type": "list", "elements": "path"},
         "require_safe": {"type": "bool", "default": False},
+        "only_unsafe": {"type": "bool", "default": False},
     },
     key="path",
     constraints={"mutually_exclusive": [("path", "paths")], "required_one_of": [("path", "paths")]},

@@ -218,6 +218,7 @@ class _Run:
         result: dict[str, Any] = {
             "changed": any(item.changed for item in self._items),
             self._operation.result: [item.told(self._key) for item in self._items],
+            **self._operation.summarise(self._tools),
         }
         if self._module._diff:
             diffs = [item.diff for item in self._items]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ from .._formats.safety import REFUSED, Verdict, verdict
 from .._plan import Plan
 from .._records import read_record
 from .disk_listing import LISTED, absolute, files_of
+from .disk_tally import count, summary
 from .inspection import recorded_backing
 from .operation import Operation, Tools
 
@@ -28,31 +29,59 @@ CONTRADICTIONS = ("format-contradiction", "second-signature")
 # Facts that the result shows in another form.
 _TOLD_OTHERWISE = ("backing", "cipher", "encryption", "references")
 _KNOWN = Known()
+# Carries to the plan what was found before the item was known to be one.
+_FOUND = "_found"
+
+
+def images_of(params: dict[str, Any], tools: Tools) -> Iterator[dict[str, Any]]:
+    """One item per image; of those that are safe nothing is kept where only the others are wanted."""
+    for item in files_of(params, tools):
+        if not params.get("only_unsafe"):
+            yield item
+            continue
+        try:
+            found = _look(item, tools)
+        except ImageOpsError:
+            # The plan meets it again, and tells it as this item's error.
+            yield {**item, "only_unsafe": False}
+            continue
+        if found:
+            yield {**item, _FOUND: found}
 
 
 def plan_disk_info(params: dict[str, Any], tools: Tools) -> Plan:
     """Look at one image; refuse a contradicted format and, when asked, an unsafe image."""
     path = absolute(params["path"])
-    declared = canonical_format(params["format"]) if params.get("format") else None
-    found = _look(path, declared, tuple(params.get("backing") or ()), listed=bool(params.get(LISTED)))
-    _refuse_contradiction(path, declared, found)
+    found = params.get(_FOUND) or _look(params, tools)
+    _refuse_contradiction(path, _declared(params), found)
     if params.get("require_safe") and not found["safe"]:
         reasons = [f"{one['message']} ({one['rule']})" for one in found["findings"] if one["severity"] in REFUSED]
         raise UnsafeImage(f"{printable(path)} is not safe to use: {' '.join(reasons)}", **_kept(found))
     return Plan(item=path, before={}, after=found, observe=lambda: found)
 
 
-def _look(path: str, declared: str | None, backing: tuple[str, ...], *, listed: bool) -> dict[str, Any]:
-    """The facts of one image; of a file that a folder was found to hold also that it can't be read, or is gone by now."""
+def _declared(params: dict[str, Any]) -> str | None:
+    return canonical_format(params["format"]) if params.get("format") else None
+
+
+def _look(params: dict[str, Any], tools: Tools) -> dict[str, Any]:
+    """The facts of one image, counted; none of a safe one where only the others are wanted.
+
+    Of a file that a folder was found to hold also that it can't be read, or is gone by now.
+    """
+    path = absolute(params["path"])
     try:
-        chain = inspect_chain(path, declared=declared, known=_KNOWN)
+        chain = inspect_chain(path, declared=_declared(params), known=_KNOWN)
     except ImageOpsError as error:
-        if not listed:
+        if not params.get(LISTED):
             raise
-        found = {"path": path, "safe": False, "findings": [{"path": path, **asdict(finding("not-a-file", str(error)))}]}
-        return dict(printable(found))
+        missing = finding("not-a-file", str(error))
+        count(tools.tally, "", Verdict(safe=False, findings=((path, missing),)))
+        return dict(printable({"path": path, "safe": False, "findings": [{"path": path, **asdict(missing)}]}))
     recorded = recorded_backing([link.path for link in chain])
-    return describe(chain, verdict(chain, allowed_backing=recorded, allowed_real=_real_paths(backing)))
+    judged = verdict(chain, allowed_backing=recorded, allowed_real=_real_paths(tuple(params.get("backing") or ())))
+    count(tools.tally, chain[0].facts.format, judged)
+    return {} if judged.safe and params.get("only_unsafe") else describe(chain, judged)
 
 
 @lru_cache(maxsize=1)
@@ -126,4 +155,4 @@ def printable(value: Any) -> Any:
     return value
 
 
-OPERATION = Operation(plan=plan_disk_info, result="disks", expand=files_of)
+OPERATION = Operation(plan=plan_disk_info, result="disks", expand=images_of, summarise=summary)

@@ -33,7 +33,7 @@ def files_of(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
             raise InvalidOption(
                 f"path: the folder {path} holds more than {most} files; name a smaller one, or raise limit."
             )
-    return [{**params, "path": name, LISTED: True} for name in sorted(found)]
+    return ({**params, "path": name, LISTED: True} for name in sorted(found))
 
 
 def absolute(path: str | None) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
@@ -21,7 +22,7 @@ class Tools:
     """The outside world of a planner: programs, time, hypervisors, and what earlier items will have made.
 
     `forecast` maps real paths (or `domain:NAME`) to the facts that an earlier item of the same list predicts; a planner
-    that uses one makes its plan `provisional`.
+    that uses one makes its plan `provisional`. `tally` counts what a query met, by group and name.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Tools:
         self.clock = clock or Clock()
         self.version = version
         self.forecast: dict[str, dict[str, Any]] = {}
+        self.tally: Counter[tuple[str, str]] = Counter()
         self._connect = connect
         self._connections: dict[str, Connection] = {}
 
@@ -75,6 +77,11 @@ def no_job(item: dict[str, Any], tools: Tools) -> str | None:
     return None
 
 
+def no_summary(tools: Tools) -> dict[str, Any]:
+    """For operations whose results say it all."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Operation:
     """An operation for the runner.
@@ -83,7 +90,7 @@ class Operation:
     is locked before looking. `join` waits for a running job that does just this item, and says whether there was one.
     `parallel` is how many items are applied at once, unless the task's option of that name says otherwise. `expand`
     (queries) makes of one item those that the host has. `job_id` names the job that the item is done by, from its options
-    alone: the source isn't read.
+    alone: the source isn't read. `summarise` gives what is told beside the list, of all that the run looked at.
     """
 
     plan: Callable[[dict[str, Any], Tools], Plan]
@@ -93,4 +100,5 @@ class Operation:
     job_id: Callable[[dict[str, Any], Tools], str | None] = no_job
     parallel: int = 1
     expand: Callable[[dict[str, Any], Tools], Iterable[dict[str, Any]]] = just_itself
+    summarise: Callable[[Tools], dict[str, Any]] = no_summary
     lock_timeout: float = field(default=60.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -18,7 +19,12 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     UnsafeImage,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import known as known_module
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import plan_disk_info, printable
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import (
+    images_of,
+    plan_disk_info,
+    printable,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_tally import summary
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
 from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import (
@@ -218,3 +224,70 @@ def test_partitions_and_ciphers_are_told(tmp_path: Path) -> None:
         "create", "-q", "--object", f"secret,id=s,file={secret}", "-f", "qcow2", *options, str(tmp_path / "b"), "1M"
     )
     assert info(tmp_path / "b")["encryption"] == {"type": "aes", "cipher": "aes", "mode": "cbc-plain64"}
+
+
+@pytest.fixture(name="store")
+def store_fixture(tmp_path: Path, overlay: Path) -> Path:
+    """A folder with two safe images, two that are not, and nothing else."""
+    create(tmp_path / "c.vdi", "vdi", "1M")
+    patch(create(tmp_path / "d.qcow2", "qcow2", "1M"), 72, ">Q", 2)
+    return tmp_path
+
+
+COUNTS = {
+    "images": 4,
+    "safe": 2,
+    "unsafe": 2,
+    "formats": {"qcow2": 3, "vdi": 1},
+    "rules": {"backing-file": 1, "corrupt": 1},
+}
+
+
+@pytest.mark.parametrize("only_unsafe", [False, True])
+@pytest.mark.parametrize("check", [False, True])
+def test_a_summary_counts_all_images_whether_listed_or_not(store: Path, only_unsafe: bool, check: bool) -> None:
+    result = run_module("disk_info", {"path": str(store), "only_unsafe": only_unsafe}, check=check)
+    assert result["summary"] == COUNTS
+    names = {Path(disk["path"]).name for disk in result["disks"]}
+    assert names == {"over.qcow2", "d.qcow2"} | (set() if only_unsafe else {"base.qcow2", "c.vdi"})
+
+
+def test_an_unsafe_image_is_told_the_same_whether_it_is_alone_or_not(store: Path) -> None:
+    all_of_them, unsafe = (
+        run_module("disk_info", {"path": str(store), "only_unsafe": chosen})["disks"] for chosen in (False, True)
+    )
+    assert unsafe == [disk for disk in all_of_them if not disk["safe"]]
+
+
+@pytest.mark.parametrize("only_unsafe", [False, True])
+def test_a_failed_run_has_its_summary_too(store: Path, only_unsafe: bool) -> None:
+    paths = [str(store), str(store / "none")]
+    result = run_module("disk_info", {"paths": paths, "only_unsafe": only_unsafe})
+    assert (result["failed"], result["summary"]) == (True, COUNTS)
+    assert result["disks"][-1]["msg"] == f"{store / 'none'} does not exist."
+
+
+def test_a_file_that_cannot_be_read_is_counted_without_a_format(store: Path) -> None:
+    looked = run_module("disk_info", {"path": str(store / "c.vdi"), "format": "qcow2", "only_unsafe": True})
+    assert (looked["failed"], looked["summary"]["rules"]) == (True, {"format-contradiction": 1})
+    tools = Tools()
+    plan_disk_info({"path": str(store / "gone"), "_listed": True}, tools)
+    assert summary(tools)["summary"] == {
+        "images": 1,
+        "safe": 0,
+        "unsafe": 1,
+        "formats": {},
+        "rules": {"not-a-file": 1},
+    }
+
+
+def test_of_safe_images_nothing_is_kept(tmp_path: Path) -> None:
+    first = create(tmp_path / "0", "qcow2", "1M")
+    for number in range(1, 2000):
+        os.link(first, tmp_path / str(number))
+    items = images_of({"path": str(tmp_path), "recurse": False, "limit": 2000, "only_unsafe": True}, Tools())
+    tracemalloc.start()
+    found = list(items)
+    now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (found, now < 256 << 10, peak < 2 << 20) == ([], True, True), (now, peak)
