@@ -72,3 +72,16 @@ def test_lock_files_stay_and_say_nothing_in_their_names(state_dir: Path) -> None
     with locks.held(["/secret/name"], timeout=1, wait=once):
         pass
     assert [len(path.name) for path in (state_dir / "locks").iterdir()] == [32]
+
+
+def test_what_is_held_can_be_inherited() -> None:
+    assert locks.held_descriptors() == ()
+    with locks.held(["/a", "/b"], timeout=1, wait=once):
+        assert len(locks.held_descriptors()) == 2
+        engine = subprocess.Popen(["sleep", "60"], pass_fds=locks.held_descriptors())
+    try:
+        assert locks.held_descriptors() == ()
+        assert locks.try_lock("/a") is None
+    finally:
+        engine.kill()
+        engine.wait()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption, MissingLibrary
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import ownership, ownership_change
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, MissingLibrary
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import ownership, ownership_change, usage
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.usage import User
 
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> str:
 def users(monkeypatch: pytest.MonkeyPatch) -> list[User]:
     """The domains that use the file."""
     found: list[User] = []
-    monkeypatch.setattr(ownership_change, "domains_using", lambda path, tools: found)
+    monkeypatch.setattr(usage, "domains_using", lambda path, tools: found)
     return found
 
 
@@ -103,6 +103,13 @@ def test_what_can_not_be_known_is_left(file: str, monkeypatch: pytest.MonkeyPatc
     def unknown(path: str, tools: Tools) -> list[User]:
         raise MissingLibrary("libvirt is missing.")
 
-    monkeypatch.setattr(ownership_change, "domains_using", unknown)
+    monkeypatch.setattr(usage, "domains_using", unknown)
     steps, warnings, _owned = ownership_change.plan_ownership(file, **{**NOTHING, "mode": "0644"}, tools=Tools())
     assert not steps and "libvirt is missing" in warnings[0]
+
+
+def test_a_read_only_file_system_is_refused_before_anything_is_done(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership_change, "is_read_only", lambda path: True)
+    assert ownership_change.plan_ownership(file, **{**NOTHING, "mode": "0600"}, tools=Tools())[0] == ()
+    with pytest.raises(Conflict, match="mode is 0600, declared is 0640, and its file system is read-only"):
+        ownership_change.plan_ownership(file, **{**NOTHING, "mode": "0640"}, tools=Tools())
