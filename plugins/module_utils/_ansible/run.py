@@ -235,13 +235,11 @@ class _Run:
         """End the module: exit, or fail with what went wrong in the items."""
         failed = [item for item in self._items if item.error]
         pending = told(self._items)
-        if pending:
-            self._warn()
-            self._module.exit_json(**self.outcome(), pending=pending, result=self._operation.result)
-        if failed:
+        if failed and not pending:
             self.fail(refusal(failed, len(self._items)))
         self._warn()
-        self._module.exit_json(**self.outcome())
+        more = {"pending": pending, "result": self._operation.result} if pending else {}
+        self._module.exit_json(**self.outcome(), **more)
 
     def fail(self, error: ImageOpsError) -> None:
         """End the module with `error`; what was done and found until then is told all the same."""
