@@ -46,9 +46,9 @@ class Guestfs:
 
     def partitions(self, image: Image) -> list[str]:
         """The partitions by their names in the small machine (/dev/sda1), in their order on the disk."""
-        how = ["--csv", "--partitions", f"--format={image.driver}", "-a", image.path]
+        how = ["--partitions", f"--format={image.driver}", "-a", image.path]
         lines = self._run(["virt-filesystems", *how]).splitlines()
-        return [line.split(",")[0] for line in lines[1:] if line.startswith("/dev/")]
+        return [line.strip() for line in lines if line.startswith("/dev/")]
 
     def expand(self, source: Image, target: Image, partition: str) -> None:
         """Copy `source` onto the larger `target`, with one partition and its file system grown into the new room."""

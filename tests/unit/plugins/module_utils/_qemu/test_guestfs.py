@@ -50,7 +50,7 @@ def test_what_is_missing_is_named_with_its_package(programs: Path, monkeypatch: 
 @pytest.mark.parametrize(("emulated", "settings"), [(True, "direct force_tcg"), (False, "direct ")])
 def test_each_call_names_formats_and_the_backend(programs: Path, emulated: bool, settings: str) -> None:
     for name in NAMES:
-        install(programs, name, "printf 'Name,Type\n/dev/sda1,partition\n/dev/sda2,partition\n'")
+        install(programs, name, "printf '/dev/sda1\n/dev/sda2\n'")
     tools = Guestfs(emulated, 60)
     image, target = Image("/disks/a", "vhd"), Image("/disks/b", "qcow2")
     tools.launch(seconds=5)
@@ -61,7 +61,7 @@ def test_each_call_names_formats_and_the_backend(programs: Path, emulated: bool,
     assert re.fullmatch(rf"guestfish --ro --format=raw -a \S+ run / {settings}", told[0])
     assert told[1:] == [
         f"virt-sparsify --quiet --in-place --format vpc /disks/a / {settings}",
-        f"virt-filesystems --csv --partitions --format=vpc -a /disks/a / {settings}",
+        f"virt-filesystems --partitions --format=vpc -a /disks/a / {settings}",
         f"virt-resize --quiet --format vpc --output-format qcow2 --expand /dev/sda2 /disks/a /disks/b / {settings}",
     ]
 
