@@ -135,10 +135,7 @@ class _Run:
             raise refusal(refused, len(self._items))
 
     def _apply_all(self, items: list[Item]) -> None:
-        """Apply in order; neighbours that don't rest on each other run side by side.
-
-        What rests on others, and what is refused in a later run, waits for the jobs that still run.
-        """
+        """Apply in order, neighbours side by side; what rests on others, or is refused later, waits for jobs that run."""
         group: list[Item] = []
         most = self._module.params.get("parallel") or self._operation.parallel
         for number, item in enumerate(items):
