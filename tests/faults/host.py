@@ -19,6 +19,7 @@ BUILD = TOP / ".build"
 INVENTORY = BUILD / "fleet" / "inventory.yml"
 # Names the modules that these tests start on a host.
 REMOTE_TMP = "imageops-faults-tmp"
+_PYTHONS = "/var/tmp/imageops-faults-pythons"
 _ANSWER = re.compile(r"^\S+ \| (?P<status>[A-Z]+)!? =>? ?(?P<facts>\{.*\})\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -59,7 +60,7 @@ class Host:
         # Without pipelining the module is a process that can be found by its name.
         variables: dict[str, Any] = {"ansible_ssh_pipelining": False}
         if fault:
-            variables["ansible_python_interpreter"] = f"/usr/bin/env IMAGEOPS_FAULT={fault} /usr/bin/python3"
+            variables["ansible_python_interpreter"] = self._failing_python(fault)
         return subprocess.Popen(
             [*command, "-e", json.dumps(variables), "-a", json.dumps(options)],
             stdout=subprocess.PIPE,
@@ -67,6 +68,13 @@ class Host:
             text=True,
             env=environment,
         )
+
+    def _failing_python(self, fault: str) -> str:
+        """An interpreter on the host that makes the fault point fail; Ansible takes no words after its name."""
+        path = f"{_PYTHONS}/{fault.replace(':', '-')}"
+        text = f'#!/bin/sh\nIMAGEOPS_FAULT={fault} exec /usr/bin/python3 "$@"\n'
+        self.shell(f"mkdir -p {_PYTHONS}; test -x {path} || printf '%s' '{text}' > {path}; chmod 755 {path}")
+        return path
 
     def run(self, module: str, *, fault: str = "", **options: Any) -> dict[str, Any]:
         """Run a module to its end; its result, with `failed` for one that failed."""
