@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import Any
 
 from .. import _errors
@@ -26,10 +28,16 @@ def ended_state(state: JobState | None, identifier: str, target: str) -> JobStat
     kind, how = (EngineError, "was stopped") if stopped else (JobDied, "died")
     why = f" ({state.reason})" if state is not None and state.reason else ""
     raise kind(
-        f"The job {identifier} {how}{why} before {target} was finished; the target is as it was, and the next run starts "
-        f"again. {log_tail(identifier)}".strip(),
+        f"The job {identifier} {how}{why} before {target} was finished; {_left(target)}, and the next run "
+        f"finishes it. {log_tail(identifier)}".strip(),
         job=identifier,
     )
+
+
+def _left(target: str) -> str:
+    """What an unfinished job leaves: names are given to what is whole only, devices have no second name."""
+    device = os.path.exists(target) and stat.S_ISBLK(os.stat(target).st_mode)
+    return "what is on the device may be incomplete" if device else "it is the old one or the new one"
 
 
 def error_of(state: JobState) -> ImageOpsError:
