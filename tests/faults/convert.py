@@ -179,7 +179,7 @@ def together(count: int, **other: str) -> Callable[[Host], None]:
 _MOMENTS = ("before-write", "before-verify", "before-publish", "after-publish")
 WAYS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "qemu-img": ({}, _MOMENTS),
-    "LUKS": ({"passphrase": "p", "options": {"iter_time": 10}}, _MOMENTS),
+    "LUKS": ({"passphrase": "drowssap", "options": {"iter_time": 10}}, _MOMENTS),
     "own writer": ({"options": {"compression_type": "zlib"}}, (*_MOMENTS, "while-writing")),
 }
 
