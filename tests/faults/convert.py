@@ -94,13 +94,15 @@ def killed(pattern: str) -> Callable[[Host], None]:
 def cut_connection(host: Host) -> None:
     """The SSH session dies; the job goes on, and the next run joins it."""
     old_image(host)
-    process = host.start("disk_convert", **SLOW)
+    # Slow enough that a busy machine comes back in time.
+    slow = {**SLOW, "bandwidth": "12M"}
+    process = host.start("disk_convert", **slow)
     wait_for(in_convert(host), "the conversion")
     host.shell(f"pkill -9 -f '{_MODULE}'")
     process.kill()
     process.communicate()
     expect(in_convert(host)(), "the job ended with the connection")
-    joined = host.run("disk_convert", **SLOW)
+    joined = host.run("disk_convert", **slow)
     expect(joined["disks"][0].get("joined") is True, f"the next run did not join the job: {joined}")
     converges(host)
 
