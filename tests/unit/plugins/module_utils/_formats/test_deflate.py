@@ -44,6 +44,22 @@ def test_what_takes_more_than_allowed_is_not_given(encoder: Encoder) -> None:
     assert encoder.compress(TEXT[: 64 * KIB], 64 * KIB - 1) is not None
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (NOISE[: 64 * KIB], True),
+        (NOISE[: 2 << 20], True),
+        (NOISE[: 8 * KIB], False),
+        (TEXT[: 64 * KIB], False),
+        (bytes(64 * KIB), False),
+        (bytes(range(256)) * 256, False),
+        (NOISE[: 24 * KIB] + TEXT[: 40 * KIB], False),
+    ],
+)
+def test_noise_is_told_from_what_can_be_compressed(data: bytes, expected: bool) -> None:
+    assert deflate.is_noise(data) is expected
+
+
 def test_without_libraries_the_standard_one_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> ctypes.CDLL:
         raise OSError(f"{name}: cannot open shared object file")
