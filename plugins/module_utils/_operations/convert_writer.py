@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 from .._formats.compress_pool import workers
 from .._formats.guest_content import GuestContent, RawContent
-from .._qemu.nbd_export import PROGRAM, exported
+from .._qemu.nbd_export import exported
+from .._qemu.nbd_server import can_serve
 from .._qemu.node import is_block_device
 from .convert_images import told_clearly
 from .convert_work import Work
@@ -27,7 +27,7 @@ def suits(params: dict[str, Any], source: Inspected) -> bool:
     """Whether we can write what the job's `params` describe, and read its source."""
     if params["encryption"] is not None or params["sparse_size"] is not None:
         return False
-    if source.format != "raw" and shutil.which(PROGRAM) is None:
+    if source.format != "raw" and not can_serve():
         return False
     return can_write(params["format"], params["options"], compress=params["compress"])
 

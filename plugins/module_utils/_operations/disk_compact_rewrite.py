@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from .._commands import Commands
 from .._errors import EngineError
@@ -17,7 +16,8 @@ from .._formats.compress_pool import workers
 from .._formats.safety import verdict
 from .._jobs.progress import Progress
 from .._qemu.image import Image, QemuImg, convert_arguments
-from .._qemu.nbd_export import PROGRAM, exported
+from .._qemu.nbd_export import exported
+from .._qemu.nbd_server import can_serve
 from .._qemu.options import engine_arguments
 from .._qemu.percent import run_with_percent
 from .._qemu.rebase import header_arguments
@@ -42,7 +42,7 @@ def rewrite(request: CompactRequest, source: Image, target: Image, progress: Pro
 def _suits_writer(request: CompactRequest) -> bool:
     """Our writers know no backing files, and read through qemu-nbd."""
     known = can_write(request.format, request.options, compress=request.compress)
-    return known and request.base is None and shutil.which(PROGRAM) is not None
+    return known and request.base is None and can_serve()
 
 
 def _by_writer(request: CompactRequest, source: Image, handle: int, progress: Progress, lock: int) -> dict[str, str]:

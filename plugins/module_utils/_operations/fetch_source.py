@@ -55,12 +55,12 @@ def _read_list(path: str) -> bytes:
 def look(url: RemoteUrl, access: Access) -> Validators:
     """What the server says of the source, without reading it; raises what opening it raises."""
     if url.is_nbd:
-        return Validators(size=export_size(url, idle_timeout=access.idle_timeout))
+        return Validators(size=export_size(url, access))
     return probe(HttpClient(access), url)
 
 
 def open_source(url: RemoteUrl, access: Access, clock: Clock, *, proven: bool) -> Source:
     """The source as a stream that isn't open yet; `proven` when a checksum is compared in the end."""
     if url.is_nbd:
-        return NbdStream(url, clock, idle_timeout=access.idle_timeout, proven=proven)
+        return NbdStream(url, clock, access, proven=proven)
     return HttpStream(HttpClient(access), url, clock, proven=proven)

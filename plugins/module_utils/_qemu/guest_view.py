@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Iterator
 
 from .._errors import EngineError
+from .._transfer.nbd import NbdClient
 from .image import Image
-from .nbd_client import NbdClient
+from .nbd_export import stretches
 from .nbd_server import served
 
 BLOCK = 2 << 20
-# Reads on their way together, and the range of one question about holes.
+# Reads on their way together.
 _AHEAD = 4
-_RANGE = 1 << 30
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def guest_blocks(image: Image, *, size: int, direct: bool) -> Iterator[Iterator[
         with open(image.path, "rb", buffering=0) as stream:
             yield _of_file(stream.fileno(), size)
         return
-    with served(image) as client:
+    with served(image) as (client,):
         if client.size != size:
             raise EngineError(f"QEMU sees {client.size} bytes in {image.path}, its header says {size}.")
         yield _of_export(client)
@@ -82,7 +82,7 @@ def _of_export(client: NbdClient) -> Iterator[bytearray | None]:
 
 def _zero_blocks(client: NbdClient) -> Iterator[bool]:
     """For each block whether all of it reads as zeros, by the image's tables."""
-    extents = _extents(client)
+    extents = stretches(client)
     until, zeros = 0, True
     for offset in range(0, client.size, BLOCK):
         end, all_zeros = min(offset + BLOCK, client.size), True
@@ -93,15 +93,3 @@ def _zero_blocks(client: NbdClient) -> Iterator[bool]:
                 break
             until, zeros = next(extents)
         yield all_zeros
-
-
-def _extents(client: NbdClient) -> Iterator[tuple[int, bool]]:
-    """Where each stretch of data or of zeros ends."""
-    told = 0
-    while told < client.size:
-        found = client.extents(told, min(_RANGE, client.size - told))
-        if not found:
-            raise EngineError("The NBD server tells nothing about where data are.")
-        for length, zeros in found:
-            told += length
-            yield told, zeros

@@ -16,6 +16,7 @@ from typing import Callable, cast
 
 from .._commands import environment, failure, missing_program
 from .._errors import EngineError
+from .._transfer.nbd import NbdClient
 from .bounded import die_with
 from .image import PROGRAM, Image
 from .nbd_server import served
@@ -82,16 +83,15 @@ def _follow(output: BufferedReader, report: Callable[[float], None]) -> bytes:
 
 def _exactly(one: Image, other: Image, near: int) -> int:
     """The first byte at or after `near` that differs."""
-    with served(one) as left, served(other) as right:
+    with served(one) as (left,), served(other) as (right,):
         for offset in range(near, max(left.size, right.size), _LOOK):
-            here = [_read(client.size, offset, client.ask, client.take) for client in (left, right)]
+            here = [_read(client, offset) for client in (left, right)]
             if here[0] != here[1]:
                 return offset + next(at for at, (a, b) in enumerate(zip(*here)) if a != b)
     return near
 
 
-def _read(size: int, offset: int, ask: Callable[[int, int], int], take: Callable[[int], bytearray | None]) -> bytes:
+def _read(client: NbdClient, offset: int) -> bytes:
     """The bytes of a range, zeros behind the end of the disk."""
-    length = min(_LOOK, size - offset)
-    found = take(ask(offset, length)) if length > 0 else None
-    return bytes(found or b"").ljust(_LOOK, b"\0")
+    length = min(_LOOK, client.size - offset)
+    return bytes(client.read(offset, length) if length > 0 else b"").ljust(_LOOK, b"\0")

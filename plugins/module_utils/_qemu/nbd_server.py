@@ -1,94 +1,113 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""qemu-nbd that shows one image, read-only, to one client: us. Its socket has a name only until we are connected."""
+"""qemu-nbd that shows one image as its guest sees it, read-only, to us alone: its socket has a name until we are connected."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import IO
 
 from .._commands import environment, failure, missing_program
-from .._errors import EngineError, TimedOut
-from .bounded import die_with
-from .image import Image
-from .nbd_client import NbdClient
+from .._errors import EngineError, NotFound, TimedOut, TransferError
+from .._transfer.http import Broken
+from .._transfer.nbd import NbdClient, is_installed, library
+from .node import Image, Opening, image_arguments, opening
+from .percent import die_with
 
 PROGRAM = "qemu-nbd"
-_START_SECONDS = 30.0
-_END_SECONDS = 10.0
-_PAUSE = 0.005
+_START_SECONDS = 60.0
+_ANSWER_SECONDS = 600.0
+_PAUSE = 0.02
 _MOST_STDERR = 64 << 10
-# Not yet made, not yet listened on.
-_NOT_YET = (FileNotFoundError, ConnectionRefusedError)
+
+
+def can_serve() -> bool:
+    """Whether program and library are installed on this host."""
+    return shutil.which(PROGRAM) is not None and is_installed()
 
 
 @contextlib.contextmanager
-def served(image: Image) -> Iterator[NbdClient]:
-    """A client of an export of `image`; the server is gone afterwards."""
-    with tempfile.TemporaryFile() as stderr, contextlib.ExitStack() as stack:
+def served(image: Image, *, connections: int = 1, pass_fds: Sequence[int] = ()) -> Iterator[list[NbdClient]]:
+    """So many connections to an export of `image`; qemu-nbd inherits `pass_fds`, and is gone afterwards.
+
+    Raises MissingLibrary, EngineError or TimedOut; what a connection raises within the block becomes an EngineError.
+    """
+    library()
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(opening(image))
+        stderr = stack.enter_context(tempfile.TemporaryFile())
         with tempfile.TemporaryDirectory(prefix="imageops-nbd-") as folder:
             path = os.path.join(folder, "socket")
-            argv = [PROGRAM, "--read-only", f"--format={image.driver}", f"--socket={path}", "--", image.path]
-            try:
-                process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=stderr,
-                    stderr=stderr,
-                    env=environment(),
-                    # Nothing of ours runs in other threads when engines are started.
-                    preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
-                )
-            except FileNotFoundError:
-                raise missing_program(argv[0]) from None
+            process = _start(image, opened, path, stderr, pass_fds)
             stack.callback(_end, process)
-            connection = stack.enter_context(_connected(path, process))
+            clients = [_connect(image, path, process, stderr) for _number in range(connections)]
+        # The connections live on without the socket's name, so nothing of it can be left behind.
         try:
-            if process.poll() is not None:
-                raise EngineError(f"{PROGRAM} ended before it served anything.")
-            client = NbdClient(connection)
-            yield client
-            client.end()
-        except (EngineError, ConnectionError):
-            # When the server failed, its own words say why.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if process.wait(timeout=_PAUSE) != 0:
-                    raise failure(argv, process.returncode, _read(stderr.fileno())) from None
-            raise
+            yield clients
+        except TransferError as error:
+            if isinstance(error, Broken):
+                _require_running(process, stderr)
+            raise EngineError(str(error), **error.details) from None
+        finally:
+            for client in clients:
+                client.close()
 
 
-def _connected(path: str, process: subprocess.Popen[bytes]) -> socket.socket:
-    """A connection as soon as the server listens, or a socket without one when it has ended before."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    deadline = time.monotonic() + _START_SECONDS
-    while process.poll() is None:
+def _start(
+    image: Image, opened: Opening, path: str, stderr: IO[bytes], pass_fds: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    how, names = image_arguments([image], opened, flags=["--format"])
+    argv = [PROGRAM, "--read-only", "--persistent", "--shared=0", f"--socket={path}", *how, *names]
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=environment(),
+            pass_fds=(*opened.descriptors, *pass_fds),
+            # Nothing of ours runs in other threads when engines are started.
+            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
+        )
+    except FileNotFoundError:
+        raise missing_program(PROGRAM) from None
+
+
+def _connect(image: Image, path: str, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> NbdClient:
+    """Connect as soon as the server listens, which may be before it has opened the image."""
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until:
         try:
-            connection.connect(path)
-        except _NOT_YET:
-            if time.monotonic() > deadline:
-                connection.close()
-                raise TimedOut(f"{PROGRAM} did not listen within {_START_SECONDS:g} seconds.") from None
-            time.sleep(_PAUSE)
-        else:
-            break
-    return connection
+            return NbdClient(
+                lambda handle: handle.aio_connect_unix(path),
+                where=image.path,
+                idle_timeout=_ANSWER_SECONDS,
+            )
+        except (NotFound, Broken):
+            _require_running(process, stderr)
+        except TransferError as error:
+            raise EngineError(str(error)) from None
+    raise TimedOut(f"{PROGRAM} did not open its socket within {_START_SECONDS:g} seconds.")
+
+
+def _require_running(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
+    """Raise EngineError with the server's own words when it ends within a moment."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_PAUSE)
+        stderr.seek(0)
+        said = stderr.read(_MOST_STDERR).decode(errors="replace")
+        raise failure([PROGRAM], process.returncode, said)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """It ends by itself with its last client; one that doesn't is ended."""
-    try:
-        process.wait(timeout=_END_SECONDS if process.poll() is None else None)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _read(handle: int) -> str:
-    return os.pread(handle, _MOST_STDERR, 0).decode(errors="replace")
+    """It only reads, so it may be killed at any moment."""
+    process.kill()
+    process.wait()

@@ -1,185 +1,164 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An NBD export as a stream: the client side of the protocol, reading only.
-
-https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md: fixed newstyle handshake, NBD_OPT_GO, simple and
-structured replies. Holes that the server names are not transferred.
-"""
+"""The one file that imports nbd, the binding of libnbd: an export that is read from, and the library's errors as ours."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
-import socket
-import struct
+import time
 from collections.abc import Iterator
-from typing import Callable
+from typing import Any, Callable
 
-from .._errors import NotFound, TransferError, Unsupported
+from .._errors import ImageOpsError, MissingLibrary, NotFound, TransferError, Unsupported
 from .http import Broken
-from .url import RemoteUrl
 
-_MAGIC = (0x4E42444D41474943, 0x49484156454F5054)
-_REPLY, _REQUEST = 0x3E889045565A9, 0x25609513
-_SIMPLE, _STRUCTURED = 0x67446698, 0x668E33EF
-_FIXED, _NO_ZEROES = 1, 2
-_OPT_GO, _OPT_STRUCTURED = 7, 8
-_ACK, _INFO, _ERROR = 1, 3, 1 << 31
-_ERR_TLS, _ERR_UNKNOWN = _ERROR + 5, _ERROR + 6
-_INFO_EXPORT = 0
-_READ, _DISCONNECT = 0, 2
-_DONE, _DATA, _HOLE, _CHUNK_ERROR = 1, 1, 2, 1 << 15
-# What every server takes that tells no limit of its own (32 MiB is the protocol's default).
-MOST_READ = 4 << 20
-_MOST_OPTION = 64 << 10
+# For so long at once the library waits, which nothing can interrupt.
+_MOST_MILLISECONDS = 500
 
 
-class NbdConnection:
-    """An export that is open for reading; `size` is in bytes."""
+@functools.cache
+def library() -> Any:
+    """The module `nbd`; raises MissingLibrary."""
+    try:
+        import nbd
+    except ImportError:
+        raise MissingLibrary(
+            "The Python library nbd (libnbd's binding) is not installed for the interpreter that runs this module; install "
+            "python3-libnbd (Debian, Fedora), or point ansible_python_interpreter at one that has it."
+        ) from None
+    return nbd
 
-    def __init__(self, url: RemoteUrl, *, idle_timeout: float) -> None:
-        self._url = url
+
+def is_installed() -> bool:
+    """Whether NBD can be spoken here."""
+    try:
+        library()
+    except MissingLibrary:
+        return False
+    return True
+
+
+class NbdClient:
+    """A connection to an export for reading; `size` is in bytes. One thread at a time may use it.
+
+    `connect` gets libnbd's handle and begins. After `idle_timeout` seconds in which nothing comes, a call raises Broken.
+    """
+
+    def __init__(self, connect: Callable[[Any], None], *, where: str, idle_timeout: float) -> None:
+        self._nbd = library()
+        self._where = where
         self._seconds = idle_timeout
-        self._cookie = 0
-        self.size = -1
-        with self._failures():
-            self._socket = _connect(url, idle_timeout)
-        try:
-            with self._failures():
-                self._handshake()
-        except BaseException:
-            self._socket.close()
-            raise
+        self._asked: dict[int, tuple[int, bytearray]] = {}
+        self._handle = self._nbd.NBD()
+        # Buffers are new, and those of a failed read are thrown away.
+        self._handle.set_pread_initialize(False)
+        self._handle.add_meta_context(self._nbd.CONTEXT_BASE_ALLOCATION)
+        with self._connecting():
+            connect(self._handle)
+            while not self._handle.aio_is_ready():
+                self._step()
+            self.size: int = self._handle.get_size()
+            whole = self._handle.can_df()
+            self._tells_holes: bool = self._handle.can_meta_context(self._nbd.CONTEXT_BASE_ALLOCATION)
+        # Answers come in one piece: when QEMU fails in the middle of several, it hangs up and tells no reason.
+        self._flags = self._nbd.CMD_FLAG_DF if whole else 0
 
-    def close(self) -> None:
-        """Say goodbye, if that can still be done."""
-        with contextlib.suppress(OSError):
-            self._socket.sendall(struct.pack(">IHHQQI", _REQUEST, 0, _DISCONNECT, 0, 0, 0))
-        self._socket.close()
+    def ask(self, offset: int, length: int) -> int:
+        """Send a read, and return by what `take` knows it; several may be on their way."""
+        data = bytearray(length)
+        with self._reading(offset, length):
+            cookie: int = self._handle.aio_pread_structured(
+                self._nbd.Buffer.from_buffer(data), offset, lambda *_piece: 0, flags=self._flags
+            )
+        self._asked[cookie] = (offset, data)
+        return cookie
 
-    def read(self, offset: int, count: int) -> bytes:
-        """Just `count` bytes, at most MOST_READ."""
-        self._cookie += 1
-        with self._failures():
-            self._socket.sendall(struct.pack(">IHHQQI", _REQUEST, 0, _READ, self._cookie, offset, count))
-            return self._reply(offset, count)
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Say what goes wrong on the line as one sentence."""
-        shown = self._url.shown
-        try:
-            yield
-        except (socket.timeout, TimeoutError):
-            raise Broken(f"{shown}: nothing came for {self._seconds:g} seconds (idle_timeout).") from None
-        except FileNotFoundError:
-            raise NotFound(f"{shown}: the socket {self._url.socket} does not exist.") from None
-        except OSError as error:
-            raise Broken(f"{shown}: the connection failed: {error.strerror or error}.") from None
-
-    def _exactly(self, count: int) -> bytearray:
-        data = bytearray(count)
-        view, done = memoryview(data), 0
-        while done < count:
-            came = self._socket.recv_into(view[done:])
-            if not came:
-                raise ConnectionResetError(errno.ECONNRESET, "the server ended it")
-            done += came
+    def take(self, cookie: int) -> bytearray:
+        """The bytes of an asked range; raises Broken, and TransferError for a range that the server can't read."""
+        offset, data = self._asked.pop(cookie)
+        self._complete(cookie, offset, len(data))
         return data
 
-    def _numbers(self, layout: str) -> tuple[int, ...]:
-        return struct.unpack(layout, self._exactly(struct.calcsize(layout)))
+    def read(self, offset: int, length: int) -> bytearray:
+        """Just these bytes; raises as `take` does."""
+        return self.take(self.ask(offset, length))
 
-    def _handshake(self) -> None:
-        if self._numbers(">QQ") != _MAGIC:
-            raise TransferError(f"{self._url.shown}: what answers there does not speak NBD (fixed newstyle).")
-        (offered,) = self._numbers(">H")
-        if not offered & _FIXED:
-            raise Unsupported(f"{self._url.shown}: the server speaks an NBD older than fixed newstyle.")
-        self._socket.sendall(struct.pack(">I", offered & (_FIXED | _NO_ZEROES)))
-        self._option(_OPT_STRUCTURED, b"", lambda data: None)
-        name = self._url.export.encode()
-        answer = self._option(_OPT_GO, struct.pack(">I", len(name)) + name + struct.pack(">H", 0), self._note)
-        if answer != _ACK or self.size < 0:
-            raise self._no_export(answer)
+    def extents(self, offset: int, length: int) -> list[tuple[int, bool]]:
+        """Lengths from `offset` on, each with whether it reads as zeros; they may end before or after the range does.
 
-    def _no_export(self, answer: int) -> TransferError | Unsupported | NotFound:
-        shown = self._url.shown
-        if answer == _ERR_UNKNOWN:
-            return NotFound(f"{shown}: the server has no export of the name '{self._url.export}'.")
-        if answer == _ERR_TLS:
-            return Unsupported(f"{shown}: the server wants TLS, which is not supported for NBD; use a tunnel.")
-        return TransferError(f"{shown}: the server does not open the export (answer {answer & ~_ERROR}).")
+        There are none when the server doesn't tell them.
+        """
+        if not self._tells_holes:
+            return []
+        found: list[tuple[int, bool]] = []
 
-    def _option(self, option: int, data: bytes, note: Callable[[bytes], None]) -> int:
-        """Ask for an option; the type of the last reply, what comes with NBD_REP_INFO goes to `note`."""
-        self._socket.sendall(struct.pack(">QII", _MAGIC[1], option, len(data)) + data)
-        while True:
-            magic, which, kind, length = self._numbers(">QIII")
-            if magic != _REPLY or which != option or length > _MOST_OPTION:
-                raise TransferError(
-                    f"{self._url.shown}: the server breaks the NBD protocol while options are agreed on."
-                )
-            payload = bytes(self._exactly(length))
-            if kind != _INFO:
-                return kind
-            note(payload)
+        def note(_context: str, _offset: int, entries: list[int], _error: object) -> int:
+            states = [bool(flags & self._nbd.STATE_ZERO) for flags in entries[1::2]]
+            found.extend(zip(entries[::2], states))
+            return 0
 
-    def _note(self, payload: bytes) -> None:
-        if len(payload) >= 12 and struct.unpack_from(">H", payload)[0] == _INFO_EXPORT:
-            (self.size,) = struct.unpack_from(">Q", payload, 2)
+        with self._reading(offset, length):
+            cookie = self._handle.aio_block_status(length, offset, note)
+        self._complete(cookie, offset, length)
+        return found
 
-    def _reply(self, offset: int, count: int) -> bytes:
-        """The data of the one request that is on its way."""
-        (magic,) = self._numbers(">I")
-        if magic == _SIMPLE:
-            error, cookie = self._numbers(">IQ")
-            self._require(cookie == self._cookie)
-            self._require_read(error)
-            return bytes(self._exactly(count))
-        data, done = bytearray(count), False
-        while not done:
-            self._require(magic == _STRUCTURED)
-            flags, kind, cookie, length = self._numbers(">HHQI")
-            self._require(cookie == self._cookie and length <= count + 8)
-            self._chunk(kind, bytes(self._exactly(length)), data, offset)
-            done = bool(flags & _DONE)
-            if not done:
-                (magic,) = self._numbers(">I")
-        return bytes(data)
+    def close(self) -> None:
+        """Say goodbye, if that can still be done, and wait for no answer."""
+        with contextlib.suppress(self._nbd.Error):
+            self._handle.aio_disconnect()
+        del self._handle
 
-    def _chunk(self, kind: int, payload: bytes, data: bytearray, offset: int) -> None:
-        """One piece of a structured reply; holes are zeros already."""
-        if kind & _CHUNK_ERROR:
-            self._require(len(payload) >= 4)
-            self._require_read(struct.unpack_from(">I", payload)[0])
-        elif kind == _DATA:
-            self._require(len(payload) >= 8)
-            start = struct.unpack_from(">Q", payload)[0] - offset
-            self._require(0 <= start and start + len(payload) - 8 <= len(data))
-            data[start : start + len(payload) - 8] = payload[8:]
-        else:
-            self._require(kind in (0, _HOLE))
+    def _complete(self, cookie: int, offset: int, length: int) -> None:
+        with self._reading(offset, length):
+            while not self._handle.aio_command_completed(cookie):
+                self._step()
 
-    def _require(self, sound: bool) -> None:
-        if not sound:
-            raise TransferError(f"{self._url.shown}: the server breaks the NBD protocol while data are read.")
+    def _step(self) -> None:
+        """Wait until something comes or can be sent."""
+        until = time.monotonic() + self._seconds
+        while not self._handle.poll(min(_MOST_MILLISECONDS, int(self._seconds * 1000))):
+            if time.monotonic() >= until:
+                raise Broken(f"{self._where}: nothing came for {self._seconds:g} seconds.")
 
-    def _require_read(self, error: int) -> None:
-        if error:
-            raise TransferError(f"{self._url.shown}: the server can't read its data: {os.strerror(error)}.")
+    @contextlib.contextmanager
+    def _connecting(self) -> Iterator[None]:
+        try:
+            yield
+        except self._nbd.Error as error:
+            raise _refusal(self._where, _words(error), error.errnum) from None
+
+    @contextlib.contextmanager
+    def _reading(self, offset: int, length: int) -> Iterator[None]:
+        try:
+            yield
+        except self._nbd.Error as error:
+            if not self._handle.aio_is_ready() and not self._handle.aio_is_processing():
+                raise Broken(f"{self._where}: the connection failed: {_words(error)}.") from None
+            why = os.strerror(error.errnum) if error.errnum else _words(error)
+            raise TransferError(
+                f"{self._where}: bytes {offset} to {offset + length} of the disk can't be read: {why}.",
+                errno=error.errnum,
+                offset=offset,
+            ) from None
 
 
-def _connect(url: RemoteUrl, seconds: float) -> socket.socket:
-    if url.scheme == "nbd":
-        return socket.create_connection((url.host, url.port), timeout=seconds)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(seconds)
-        connection.connect(url.socket)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _words(error: Any) -> str:
+    """What the library says, without the name of its function."""
+    said: str = error.string
+    return said.partition(": ")[2] or said
+
+
+def _refusal(where: str, said: str, number: int) -> ImageOpsError:
+    """Why there is no connection; Broken where another attempt may get one."""
+    in_handshake = said.startswith("handshake")
+    if number == errno.ENOENT:
+        return NotFound(f"{where}: {said}." if in_handshake else f"{where}: the socket does not exist.")
+    if number == errno.ENOTSUP:
+        return Unsupported(f"{where}: {said}; nbds:// asks for TLS, nbd:// does not.")
+    if in_handshake or "gnutls" in said:
+        return TransferError(f"{where}: what answers there does not speak NBD as it must: {said}.")
+    return Broken(f"{where}: the connection failed: {said}.")

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 from .._errors import InvalidOption, Unsupported
 
 HTTP = ("http", "https")
-NBD = ("nbd", "nbd+unix")
+NBD = ("nbd", "nbds", "nbd+unix")
 NBD_PORT = 10809
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
@@ -102,9 +102,9 @@ def _host(parts: SplitResult) -> str:
 def _check_scheme(scheme: str, schemes: tuple[str, ...], option: str) -> None:
     if scheme in schemes:
         return
-    if scheme in ("nbds", "nbds+unix"):
+    if scheme == "nbds+unix":
         raise Unsupported(
-            f"{option}: NBD with TLS is not supported; read the export through a tunnel, as nbd:// or nbd+unix://."
+            f"{option}: TLS over a socket of this host is not supported; use nbd+unix://, or nbds:// to a host."
         )
     hint = "; give a path instead" if scheme == "file" else ""
     raise InvalidOption(f"{option}: URLs of '{scheme}' are not read, only those of {', '.join(schemes)}{hint}.")

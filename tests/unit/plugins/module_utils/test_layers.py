@@ -25,7 +25,7 @@ LEVELS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # Libraries that only one file may know, and the room where that file stands.
-GUARDED = {"libvirt": "_hypervisor", "qemu": None}
+GUARDED = {"libvirt": "_hypervisor", "qemu": None, "nbd": "_transfer", "zstandard": "_transfer", "isal": "_formats"}
 UTILS = sorted(path for path in ROOT.rglob("*.py") if path.name != "__init__.py")
 MODULES = sorted(path for path in (PLUGINS / "modules").glob("*.py"))
 

@@ -80,7 +80,7 @@ def test_the_rest_is_left_to_qemu(folder: Path, given: dict[str, Any]) -> None:
 def test_other_formats_need_qemu_nbd(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "src").rename(folder / "raw")
     qemu_img("convert", "-f", "raw", "-O", "qcow2", str(folder / "raw"), str(folder / "src"))
-    monkeypatch.setattr(convert_writer.shutil, "which", lambda name: None)
+    monkeypatch.setattr(convert_writer, "can_serve", lambda: False)
     assert convert(request(folder, **STREAM))[0]["method"] == "qemu-img"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, MissingLibrary, TimedOut
-from ansible_collections.imageops.fleet.plugins.module_utils._qemu import nbd_export
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import nbd_server
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.nbd_export import exported
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.node import Image
 
@@ -62,7 +62,7 @@ def test_an_image_that_the_engine_refuses(tmp_path: Path, source: Path) -> None:
 
 
 def test_a_program_that_is_not_there(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nbd_export, "PROGRAM", "no-such-program")
+    monkeypatch.setattr(nbd_server, "PROGRAM", "no-such-program")
     with pytest.raises(MissingLibrary, match="no-such-program"), exported(Image(str(source), "raw"), readers=1):
         pass
 
@@ -71,23 +71,23 @@ def test_a_server_that_never_listens(source: Path, monkeypatch: pytest.MonkeyPat
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\nexec sleep 60\n")
     silent.chmod(0o755)
-    monkeypatch.setattr(nbd_export, "PROGRAM", str(silent))
-    monkeypatch.setattr(nbd_export, "_START_SECONDS", 0.2)
+    monkeypatch.setattr(nbd_server, "PROGRAM", str(silent))
+    monkeypatch.setattr(nbd_server, "_START_SECONDS", 0.2)
     with pytest.raises(TimedOut, match="did not open its socket"), exported(Image(str(source), "raw"), readers=1):
         pass
 
 
 def test_a_server_that_dies(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    start = nbd_export._start
+    start = nbd_server._start
 
     def remember(*arguments: object) -> object:
         started.append(start(*arguments))  # type: ignore[arg-type]
         return started[-1]
 
-    monkeypatch.setattr(nbd_export, "_start", remember)
-    with exported(Image(str(source), "raw"), readers=1) as content:
+    monkeypatch.setattr(nbd_server, "_start", remember)
+    image = Image(str(source), "raw")
+    with pytest.raises(EngineError, match="was ended by SIGKILL"), exported(image, readers=1) as content:
         started[0].kill()
         started[0].wait()
-        with pytest.raises(EngineError, match="ended"):
-            content.read(0, 512)
+        content.read(0, 512)

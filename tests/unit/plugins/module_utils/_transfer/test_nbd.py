@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import NotFound, TransferError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    ImageOpsError,
+    MissingLibrary,
+    NotFound,
+    TransferError,
+    Unsupported,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer import nbd, nbd_tls
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer.http import Access
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.nbd_stream import NbdStream, export_size
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.stream import ContentChanged, Validators
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.url import RemoteUrl, parse_url
@@ -49,7 +58,7 @@ def url_of(name: str, path: Path) -> RemoteUrl:
 
 
 def stream_of(url: RemoteUrl, *, idle: float = 5.0, **given: Any) -> NbdStream:
-    return NbdStream(url, HastyClock(), idle_timeout=idle, **given)
+    return NbdStream(url, HastyClock(), Access(idle_timeout=idle), **given)
 
 
 def whole(stream: NbdStream, **given: Any) -> bytes:
@@ -62,7 +71,7 @@ def whole(stream: NbdStream, **given: Any) -> bytes:
 
 
 def test_an_export_comes_whole(export: RemoteUrl) -> None:
-    assert export_size(export, idle_timeout=5) == len(CONTENT)
+    assert export_size(export, Access(idle_timeout=5)) == len(CONTENT)
     assert whole(stream_of(export)) == CONTENT
 
 
@@ -76,12 +85,12 @@ def test_only_a_checksum_lets_a_later_run_go_on(export: RemoteUrl) -> None:
 
 
 def test_another_export(export: RemoteUrl) -> None:
-    with pytest.raises(NotFound, match="no export of the name 'other'"):
+    with pytest.raises(NotFound, match="no export named 'other'"):
         whole(stream_of(url_of("other", Path(export.socket))))
 
 
 def test_no_socket(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="the socket .* does not exist"):
+    with pytest.raises(NotFound, match="the socket does not exist"):
         whole(stream_of(url_of("", tmp_path / "none")))
 
 
@@ -146,7 +155,13 @@ def test_not_for_ever(proxy: tuple[RemoteUrl, list[int]]) -> None:
         whole(stream_of(url))
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4,
+        b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u5 with words\r\n",
+    ],
+)
 def test_another_protocol(tmp_path: Path, said: bytes) -> None:
     path = tmp_path / "other"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -160,3 +175,89 @@ def test_another_protocol(tmp_path: Path, said: bytes) -> None:
         threading.Thread(target=serve, daemon=True).start()
         with pytest.raises(TransferError, match="does not speak NBD"):
             whole(stream_of(url_of("", path)))
+
+
+def test_a_server_that_cannot_read(tmp_path: Path) -> None:
+    disk, path = tmp_path / "disk.raw", tmp_path / "socket"
+    disk.write_bytes(CONTENT)
+    broken = f"driver=raw,file.driver=blkdebug,file.image.filename={disk},file.inject-error.0.event=read_aio"
+    server = subprocess.Popen(["qemu-nbd", "-t", "-r", "--image-opts", "-k", str(path), broken])
+    try:
+        while not path.exists():
+            time.sleep(0.01)
+        with pytest.raises(TransferError, match="bytes 0 to 1048576 .* can't be read: Input/output error"):
+            whole(stream_of(url_of("", path)))
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_without_the_library(export: RemoteUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbd.library.cache_clear()
+    monkeypatch.setitem(sys.modules, "nbd", None)
+    assert not nbd.is_installed()
+    with pytest.raises(MissingLibrary, match="python3-libnbd"):
+        whole(stream_of(export))
+
+
+def openssl(folder: Path, *words: str) -> None:
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def secret_export(disk: Path, tmp_path: Path) -> Iterator[RemoteUrl]:
+    """A server that wants TLS, with a certificate for localhost of an authority of its own."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl(folder, *new, "-x509", "-subj", "/CN=authority", "-keyout", "ca-key.pem", "-out", "ca-cert.pem")
+    openssl(folder, *new, "-subj", "/CN=localhost", "-keyout", "server-key.pem", "-out", "request.pem")
+    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    openssl(folder, *["x509", "-req", "-in", "request.pem", "-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"],
+            *["-extfile", "names", "-out", "server-cert.pem"])  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    creds = f"tls-creds-x509,id=tls,endpoint=server,dir={folder},verify-peer=no"
+    server = subprocess.Popen(
+        ["qemu-nbd", "-t", "-e", "9", "-r", "-f", "raw", "--object", creds, "--tls-creds", "tls", "-b", "127.0.0.1"]
+        + ["-p", str(port), str(disk)]
+    )
+    while socket.socket().connect_ex(("127.0.0.1", port)):
+        time.sleep(0.01)
+    yield parse_url(f"nbds://localhost:{port}/", option="src")
+    server.kill()
+    server.wait()
+
+
+def test_tls(secret_export: RemoteUrl, tmp_path: Path) -> None:
+    trusting = Access(5, ca_path=str(tmp_path / "tls" / "ca-cert.pem"))
+    assert whole(NbdStream(secret_export, HastyClock(), trusting)) == CONTENT
+    assert export_size(secret_export, Access(5, validate_certs=False)) == len(CONTENT)
+
+
+def test_a_certificate_of_another_host(secret_export: RemoteUrl, tmp_path: Path) -> None:
+    other = parse_url(secret_export.text.replace("localhost", "127.0.0.1"), option="src")
+    with pytest.raises(TransferError, match="certificate"):
+        export_size(other, Access(5, ca_path=str(tmp_path / "tls" / "ca-cert.pem")))
+
+
+@pytest.mark.parametrize(
+    ("ca_path", "said"), [("/nonexistent", "ca_path: /nonexistent can't be read"), ("", "no certificates")]
+)
+def test_nobody_to_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca_path: str, said: str) -> None:
+    monkeypatch.setattr(nbd_tls, "_BUNDLES", ())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
+    with pytest.raises(ImageOpsError, match=said):
+        export_size(parse_url("nbds://localhost:1/", option="src"), Access(5, ca_path=ca_path))
+
+
+def test_tls_that_nobody_vouches_for(secret_export: RemoteUrl) -> None:
+    with pytest.raises(TransferError, match="certificate"):
+        export_size(secret_export, Access(5))
+
+
+def test_tls_is_asked_for_by_one_side_only(secret_export: RemoteUrl, export: RemoteUrl) -> None:
+    plain = parse_url(secret_export.text.replace("nbds:", "nbd:"), option="src")
+    with pytest.raises(Unsupported, match="nbds:// asks for TLS"):
+        export_size(plain, Access(5))

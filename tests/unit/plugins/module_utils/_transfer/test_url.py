@@ -37,6 +37,7 @@ def test_urls_of_web_servers(text: str, request_text: str, shown: str, name: str
     [
         ("nbd://h", "h", 10809, "", ""),
         ("nbd://h:10810/disk", "h", 10810, "disk", ""),
+        ("nbds://h/disk", "h", 10809, "disk", ""),
         ("nbd+unix:///disk?socket=/run/a%20b", "", 10809, "disk", "/run/a b"),
         ("nbd+unix:///?socket=/run/s", "", 10809, "", "/run/s"),
     ],
@@ -66,7 +67,7 @@ def test_queries_are_told_apart_by_a_digest() -> None:
         ("http://h:99999/a", InvalidOption, "not a URL"),
         ("http://[::1/a", InvalidOption, "not a URL"),
         ("http://h/" + "a" * 9000, InvalidOption, "longer than"),
-        ("nbds://h/a", Unsupported, "TLS is not supported"),
+        ("nbds+unix:///a?socket=/s", Unsupported, "TLS over a socket"),
         ("nbd+unix:///a", InvalidOption, "names no socket"),
         ("nbd+unix:///a?socket=relative", InvalidOption, "names no socket"),
         ("nbd:///a", InvalidOption, "names no host"),

@@ -1,22 +1,21 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client against a server that fails on purpose: QEMU's blkdebug, and one of ours that lies."""
-
 from __future__ import annotations
 
-import socket
-import struct
+import errno
+import os
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, MissingLibrary
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import nbd_server
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guest_view import BLOCK, guest_blocks
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import Image
-from ansible_collections.imageops.fleet.plugins.module_utils._qemu.nbd_client import NbdClient
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.nbd_server import served
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer import nbd
 
 MIB = 1 << 20
 
@@ -50,40 +49,34 @@ def test_an_image_that_is_not_what_was_said(image: Image) -> None:
         pass
 
 
-def test_what_the_disk_cannot_read_is_told_by_its_place(image: Image, tmp_path: Path) -> None:
-    path = tmp_path / "socket"
+def test_what_the_disk_cannot_read_is_told_by_its_place(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = (
         "driver=qcow2,file.driver=blkdebug,file.image.driver=file,"
         f"file.image.filename={image.path},file.inject-error.0.event=read_aio"
     )
-    server = subprocess.Popen(["qemu-nbd", "-r", "--image-opts", "-k", str(path), broken])
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            while connection.connect_ex(str(path)):
-                time.sleep(0.01)
-            client = NbdClient(connection)
-            with pytest.raises(EngineError, match="can't be read: Input/output error") as caught:
-                client.take(client.ask(0, MIB))
-            assert caught.value.details["offset"] == 0
-            client.end()
-    finally:
-        server.kill()
-        server.wait()
+    monkeypatch.setattr(nbd_server, "image_arguments", lambda *_given, **_named: (["--image-opts"], [broken]))
+    with pytest.raises(EngineError, match="can't be read: Input/output error") as caught, served(image) as (client,):
+        client.read(0, MIB)
+    assert caught.value.details == {"offset": 0, "errno": errno.EIO}
 
 
-@pytest.mark.parametrize(
-    ("said", "complaint"),
-    [
-        (b"HTTP/1.1 400 Bad Request\r\n", "no NBD server"),
-        (b"NBDMAGIC", "ended before"),
-        (b"NBDMAGICIHAVEOPT\0\3" + struct.pack(">QIII", 0x3E889045565A9, 8, (1 << 31) | 1, 0), "refused option 8"),
-        (b"NBDMAGICIHAVEOPT\0\3" + struct.pack(">QIII", 0x3E889045565A9, 8, 1, 1 << 30), "announced"),
-    ],
-)
-def test_a_server_that_lies(said: bytes, complaint: str) -> None:
-    ours, theirs = socket.socketpair()
-    theirs.sendall(said)
-    theirs.shutdown(socket.SHUT_WR)
-    with ours, pytest.raises(EngineError, match=complaint):
-        NbdClient(ours)
-    theirs.close()
+def test_several_reads_are_on_their_way(image: Image) -> None:
+    with served(image) as (client,):
+        asked = [client.ask(at * MIB, MIB) for at in range(9)]
+        found = [bytes(client.take(cookie)) for cookie in reversed(asked)][::-1]
+    assert [piece[0] for piece in found] == [1, 0, 0, 0, 0, 2, 0, 0, 3]
+
+
+def test_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nbd_server.can_serve()
+    monkeypatch.setenv("PATH", os.devnull)
+    assert not nbd_server.can_serve()
+
+
+def test_without_the_library_nothing_is_started(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbd.library.cache_clear()
+    monkeypatch.setitem(sys.modules, "nbd", None)
+    monkeypatch.setattr(nbd_server, "_start", pytest.fail)
+    assert not nbd_server.can_serve()
+    with pytest.raises(MissingLibrary, match="python3-libnbd"), served(image):
+        pass
