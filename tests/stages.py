@@ -48,6 +48,7 @@ STAGES = (
     Stage("sanity", "tests/run-sanity"),
     Stage("unit", "python -m pytest -q tests/unit"),
     Stage("unit, current Python", "tests/setup current && .build/venv-current/bin/python -m pytest -q tests/unit"),
+    Stage("corpus", "tests/setup corpus && .build/venv-corpus/bin/python -m pytest -q tests/corpus"),
     Stage(
         "build and install",
         f"rm -rf {BUILD}/dist {INSTALLED} && ansible-galaxy collection build --output-path {BUILD}/dist"
