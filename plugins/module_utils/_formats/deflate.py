@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Callable
 
-from .isal import RAW, ZLIB, isal_compressor
+from .isal import isal_compressor
 from .libdeflate import libdeflate_compressor
 
 # QEMU's window for compressed clusters (block/qcow2-threads.c); its decoder promises no more than that.
@@ -67,7 +67,7 @@ def standard_qcow2_encoder() -> Encoder:
 
 def qcow2_encoder() -> Encoder:
     """Raw deflate (RFC 1951) within a window of 4 KiB."""
-    isal = isal_compressor(level=3, window_bits=QCOW2_WINDOW_BITS, wrapper=RAW)
+    isal = isal_compressor(level=3, window_bits=-QCOW2_WINDOW_BITS)
     return Encoder("ISA-L", isal) if isal else standard_qcow2_encoder()
 
 
@@ -81,5 +81,5 @@ def vmdk_encoder() -> Encoder:
     libdeflate = libdeflate_compressor(level=1)
     if libdeflate:
         return Encoder("libdeflate", libdeflate)
-    isal = isal_compressor(level=3, window_bits=_FULL_WINDOW_BITS, wrapper=ZLIB)
+    isal = isal_compressor(level=3, window_bits=_FULL_WINDOW_BITS)
     return Encoder("ISA-L", isal) if isal else standard_vmdk_encoder()

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
 import socket
 import sys
 from collections.abc import Coroutine
@@ -17,24 +16,22 @@ from typing import Any, TypeVar
 
 from .._commands import NO_SPACE
 from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace
-from .._files import STATE_DIR
+from .._files import LIBRARY_DIR
 
 _Answer = TypeVar("_Answer")
-# The role hypervisor installs it there, since the distributions don't package it.
-_LIBRARY_DIR = os.path.join(STATE_DIR, "python")
 
 
 @functools.cache
 def library() -> Any:
     """The module `qemu.qmp`; raises MissingLibrary."""
-    if _LIBRARY_DIR not in sys.path:
-        sys.path.append(_LIBRARY_DIR)
+    if LIBRARY_DIR not in sys.path:
+        sys.path.append(LIBRARY_DIR)
     try:
         from qemu import qmp
     except ImportError:
         raise MissingLibrary(
             "The Python library qemu.qmp (PyPI's name) is not installed on this host, and block jobs need it; run the role "
-            f"imageops.fleet.hypervisor, which puts it into {_LIBRARY_DIR}."
+            f"imageops.fleet.hypervisor, which puts it into {LIBRARY_DIR}."
         ) from None
     # A daemon that is killed is told of by our own sentence.
     logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from .._errors import UnsafeImage
-from .by_program import decompress_by_program, is_installed
+from .ahead import ahead
 from .stream import BLOCK
+from .zstd import DamagedFrame, ZstdDecompressor
 
 # xz -9 takes 65 MiB; a file that wants more was made to hurt.
 _MOST_MEMORY = 512 << 20
@@ -38,14 +39,13 @@ def compression_of(start: bytes) -> str:
 def decompressed(kind: str, read: Read, *, where: str) -> Iterator[bytes]:
     """The content of the compressed stream that `read` gives, in pieces of at most 1 MiB.
 
-    Raises UnsafeImage for a stream that is cut off, broken, followed by something else, or wants too much memory.
+    Two threads read and decompress while the caller does what it wants with them. Raises UnsafeImage for a stream that is
+    cut off, broken, followed by something else, or wants too much memory; MissingLibrary for zst without zstandard.
     """
     try:
-        if kind == "zst" or is_installed(kind):
-            yield from decompress_by_program(kind, read, most=BLOCK, where=where)
-        else:
-            yield from _members(_ENGINES[kind], read, kind, where)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+        arrived = ahead(iter(lambda: read(_CHUNK), b""))
+        yield from ahead(_members(_ENGINES[kind], lambda count: next(arrived, b""), kind, where))
+    except (zlib.error, lzma.LZMAError, DamagedFrame, OSError, EOFError) as error:
         # bz2 says with OSError what is wrong with the data; one of the system has a number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -97,6 +97,7 @@ _ENGINES: dict[str, Callable[[], Any]] = {
     "gz": _Gzip,
     "bz2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_MEMORY),
+    "zst": ZstdDecompressor,
 }
 
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import zlib
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._formats import deflate
+from ansible_collections.imageops.fleet.plugins.module_utils._formats import deflate, isal
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.deflate import Encoder
 
 from .written import KIB, NOISE, TEXT
@@ -65,4 +66,8 @@ def test_without_libraries_the_standard_one_serves(monkeypatch: pytest.MonkeyPat
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert deflate.vmdk_encoder().name == "ISA-L"
+    isal._library.cache_clear()
+    monkeypatch.setitem(sys.modules, "isal", None)
     assert (deflate.qcow2_encoder().name, deflate.vmdk_encoder().name) == ("zlib", "zlib")
+    isal._library.cache_clear()

@@ -7,14 +7,15 @@ import bz2
 import gzip
 import io
 import lzma
-import os
 import random
 import resource
-import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+import zstandard
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError, MissingLibrary, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer import zstd
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.decompress import (
     compression_of,
     decompressed,
@@ -25,7 +26,8 @@ CONTENT = random.Random(7).randbytes(300_000) + bytes(2 << 20) + random.Random(8
 
 
 def zst(data: bytes) -> bytes:
-    return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+    packed: bytes = zstandard.ZstdCompressor(write_checksum=True).compress(data)
+    return packed
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -113,20 +115,26 @@ def test_what_the_reader_raises_comes_through(kind: str) -> None:
         list(decompressed(kind, lambda count: next(pieces), where="x"))
 
 
-def test_without_the_program_xz(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", os.devnull)
-    packed = lzma.compress(CONTENT)
-    assert unpacked("xz", packed + bytes(4096)) == CONTENT
-    for wrong in (packed[:-5], packed + b"garbage" * 9, packed[:1000] + b"\0" + packed[1001:]):
-        with pytest.raises(UnsafeImage, match="not a sound xz file"):
-            unpacked("xz", wrong)
+def test_without_the_library_zstandard(monkeypatch: pytest.MonkeyPatch) -> None:
+    zstd.library.cache_clear()
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(MissingLibrary, match="python3-zstandard"):
+        unpacked("zst", zst(b"one"))
 
 
-def test_without_the_program_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = zst(b"one")
-    monkeypatch.setenv("PATH", os.devnull)
-    with pytest.raises(MissingLibrary, match="package zstd"):
-        unpacked("zst", packed)
+def test_frames_that_are_skipped() -> None:
+    """pzstd tells by them where the next frame begins."""
+    skipped = b"\x50\x2a\x4d\x18\4\0\0\0abcd"
+    packed = skipped + zst(b"one") + skipped + zst(b"two")
+    assert compression_of(packed) == "zst"
+    assert unpacked("zst", packed, most=7) == b"onetwo"
+
+
+def test_zst_that_wants_too_much_memory() -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=28)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    with pytest.raises(UnsafeImage, match="not a sound zst file"):
+        unpacked("zst", packer.compress(b"x") + packer.flush())
 
 
 @pytest.mark.parametrize("start", [b"", b"QFI\xfb", b"\x1f\x8b\x00", b"BZh9xxxxxxxx", b"conectix", bytes(64)])

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one file that imports zstandard: zstd frames, called as the standard library's decompressors are."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .._errors import MissingLibrary
+
+# zstd's own default, and what its program takes without being asked.
+_MOST_WINDOW = 128 << 20
+# What comes of one call has no limit but this: four bytes can stand for a block of 128 KiB (RFC 8878, 3.1.1.2.2).
+_PIECE = 1 << 10
+
+
+class DamagedFrame(Exception):
+    """What the library says of a frame that it can't decompress."""
+
+
+@functools.cache
+def library() -> Any:
+    """The module `zstandard`; raises MissingLibrary."""
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingLibrary(
+            "The Python library zstandard is not installed for the interpreter that runs this module; install "
+            "python3-zstandard (Debian, Fedora), or zstandard from PyPI, or publish the file in another compression."
+        ) from None
+    return zstandard
+
+
+class ZstdDecompressor:
+    """Decompresses one frame."""
+
+    def __init__(self) -> None:
+        self._frame = library().ZstdDecompressor(max_window_size=_MOST_WINDOW).decompressobj()
+        self._input = memoryview(b"")
+        self._output = memoryview(b"")
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """At most `most` bytes of what `data`, and what was given before, holds."""
+        if data:
+            self._input = memoryview(bytes(self._input) + data)
+        pieces, length = [self._output], len(self._output)
+        while length < most and self._input and not self._frame.eof:
+            piece, self._input = self._input[:_PIECE], self._input[_PIECE:]
+            pieces.append(memoryview(self._decompressed(piece)))
+            length += len(pieces[-1])
+        whole = memoryview(b"".join(pieces))
+        self._output = whole[most:]
+        return bytes(whole[:most])
+
+    def _decompressed(self, piece: memoryview) -> bytes:
+        try:
+            found: bytes = self._frame.decompress(piece)
+        except library().ZstdError as error:
+            raise DamagedFrame(str(error)) from None
+        return found
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._input and not self._output
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof) and not self._output
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._frame.unused_data) + bytes(self._input)
