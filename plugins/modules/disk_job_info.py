@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: disk_job_info
 short_description: Lists and stops the jobs of a host
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - The imageops.fleet developers (@imageops)
 description:
