@@ -154,11 +154,11 @@ def _words(error: Any) -> str:
 
 def _refusal(where: str, said: str, number: int) -> ImageOpsError:
     """Why there is no connection; Broken where another attempt may get one."""
-    in_handshake = said.startswith("handshake")
     if number == errno.ENOENT:
-        return NotFound(f"{where}: {said}." if in_handshake else f"{where}: the socket does not exist.")
+        return NotFound(f"{where}: the socket does not exist." if said.startswith("connect") else f"{where}: {said}.")
     if number == errno.ENOTSUP:
         return Unsupported(f"{where}: {said}; nbds:// asks for TLS, nbd:// does not.")
-    if in_handshake or "gnutls" in said:
+    # Older versions say the first, newer ones also the second.
+    if said.startswith(("handshake", "the server")) or "gnutls" in said:
         return TransferError(f"{where}: what answers there does not speak NBD as it must: {said}.")
     return Broken(f"{where}: the connection failed: {said}.")

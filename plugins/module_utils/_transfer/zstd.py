@@ -13,7 +13,7 @@ from .._errors import MissingLibrary
 # zstd's own default, and what its program takes without being asked.
 _MOST_WINDOW = 128 << 20
 # What comes of one call has no limit but this: four bytes can stand for a block of 128 KiB (RFC 8878, 3.1.1.2.2).
-_PIECE = 1 << 10
+_PIECE = 256
 
 
 class DamagedFrame(Exception):
