@@ -29,7 +29,6 @@ PACKAGES = [
     "iptables",
     "kmod",
     "libdeflate0",
-    "libisal2",
     "libvirt-clients",
     "libvirt-daemon-config-network",
     "libvirt-daemon-system",
@@ -39,10 +38,12 @@ PACKAGES = [
     "procps",
     "python3",
     "python3-apt",
+    "python3-libnbd",
     "python3-libvirt",
     "python3-lxml",
     "python3-pip",
     "python3-pycdlib",
+    "python3-zstandard",
     "qemu-block-extra",
     "qemu-system-x86",
     "qemu-utils",
@@ -58,7 +59,7 @@ PACKAGES = [
 
 # libguestfs and the kernel that it starts are on one of the hosts only: what needs them is tested there, and doing without them on
 # the other one.
-MORE_PACKAGES = {"bookworm": ["guestfish", "guestfs-tools", "linux-image-cloud-amd64"]}
+MORE_PACKAGES = {"bookworm": ["guestfish", "guestfs-tools", "linux-image-cloud-amd64"], "trixie": ["python3-isal"]}
 
 # Documentation is half of a minimal system and nobody reads it here.
 DPKG_OPTIONS = (
