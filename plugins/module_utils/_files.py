@@ -193,6 +193,15 @@ def write_bytes(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Tr
         raise
 
 
+def remove_halves(folder: str) -> None:
+    """Remove what `write_bytes` left in `folder` when it was killed: such a name ends with the thread that wrote it."""
+    for name in os.listdir(folder):
+        writer = name.rpartition("-")[2]
+        if is_partial(name) and writer.isdigit() and not os.path.exists(f"/proc/{writer}"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+
+
 _MODE = re.compile(r"^0?[0-7]{3,4}$")
 
 

@@ -15,6 +15,7 @@ from typing import Any, Callable
 
 from .._commands import Commands
 from .._errors import Conflict, EngineError, ImageOpsError
+from .._files import remove_halves
 from .._locks import try_lock
 from .attended import PATIENCE, Pending, attended
 from .clock import Clock
@@ -149,6 +150,7 @@ def _start_new(job: Job, clock: Clock, commands: Commands, lease: Lease) -> JobS
     dead = read_state(job.id)
     if dead is not None:
         remove_leaves(dead.leaves)
+    remove_halves(job_dir(job.id))
     tidy_jobs(clock)
     launcher = launcher_here()
     state = JobState(

@@ -17,6 +17,8 @@ from .clock import Clock
 from .state import job_dir, unit_name
 
 _UNIT_SECONDS = 10.0
+# How often systemd is asked whether a unit that says nothing is there.
+_ALIVE_SECONDS = 1.0
 
 
 def start_unit(argv: list[str], identifier: str, clock: Clock, commands: Commands) -> Callable[[], bool]:
@@ -45,7 +47,17 @@ def start_unit(argv: list[str], identifier: str, clock: Clock, commands: Command
 
     if not clock.wait_until(started, _UNIT_SECONDS):
         raise EngineError(f"The unit {unit} of an earlier job does not end; look at it with systemctl.")
-    return lambda: True
+    asked = clock.now()
+
+    def alive() -> bool:
+        nonlocal asked
+        if clock.now() - asked < _ALIVE_SECONDS:
+            return True
+        asked = clock.now()
+        state = commands.output(["systemctl", "show", "--property=ActiveState", "--value", unit])
+        return state.strip() not in ("inactive", "failed")
+
+    return alive
 
 
 def start_session(argv: list[str], identifier: str) -> Callable[[], bool]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._files import fingerprint
+from .._files import fingerprint, partial_path
 from .._records import read_record
 from .disk_chain_act import COMMIT, HEADER, NOTHING, TIDY, Act, is_still, written_by_us
 from .disk_chain_commit import remove_layers
@@ -22,7 +22,7 @@ def require_free(request: ChainRequest, act: Act, tools: Tools, *, search_paths:
     Where the image's content stays what it is, only what has it open now is in the way.
     """
     if act.kind in (COMMIT, TIDY):
-        _require_free_layers(act, tools, search_paths)
+        _require_free_layers(act, tools, search_paths, top=request.path)
     elif act.kind != NOTHING:
         users = users_of(request.path, tools, search_paths=search_paths)
         other = act.kind == HEADER and act.new_base is not None
@@ -32,12 +32,14 @@ def require_free(request: ChainRequest, act: Act, tools: Tools, *, search_paths:
         )
 
 
-def _require_free_layers(act: Act, tools: Tools, search_paths: Sequence[str]) -> None:
+def _require_free_layers(act: Act, tools: Tools, search_paths: Sequence[str], *, top: str) -> None:
     """A commit changes the content of its base and removes what is above: nobody else may rest on any of them."""
     files = [layer.real_path for layer in act.layers][: (act.base or 0) + 1] if act.kind == COMMIT else []
     wanted = files or list(act.leftover)
+    # What a killed run left beside them is thrown away by this one.
+    gone = [*wanted, *map(partial_path, {*wanted, top})]
     for path in wanted:
-        refuse(path, users_of(path, tools, search_paths=search_paths, gone=wanted))
+        refuse(path, users_of(path, tools, search_paths=search_paths, gone=gone))
 
 
 def droppable(path: str) -> list[str]:

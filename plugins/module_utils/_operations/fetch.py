@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import ImageOpsError, InvalidOption, TransferError
-from .._files import require_space, require_writable_folder
-from .._plan import KNOWN_AFTER, Plan
+from .._files import remove, require_space, require_writable_folder
+from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record
 from .._transfer.checksum import Checksum
+from .._transfer.journal import Journal
 from .._transfer.stream import Validators
 from .convert_device import open_exclusively
 from .convert_found import facts_of, find
@@ -130,8 +131,22 @@ def _unchanged(request: FetchRequest, before: dict[str, Any], tools: Tools) -> P
         {**before, **owned},
         lambda: {**before, **ownership_of(dest)},
         steps=steps,
+        upkeep=_leftover(request),
         warnings=(*warnings, *(said if blind else ())),
     )
+
+
+def _leftover(request: FetchRequest) -> tuple[Step, ...]:
+    """The end of a run that was killed when `dest` had its name already: what it had downloaded goes."""
+    journal = Journal(request.staging)
+    if not os.path.lexists(request.staging) and not journal.exists:
+        return ()
+
+    def discard() -> None:
+        remove(request.staging)
+        journal.forget()
+
+    return (Step("remove a download that is not needed any more", discard),)
 
 
 def _download(request: FetchRequest, before: dict[str, Any], published: _Published, tools: Tools) -> Plan:

@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .._files import fingerprint, remove, state_dir, write_bytes
+from .._files import fingerprint, remove, remove_halves, state_dir, state_top, write_bytes
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _MOST_BYTES = 64 << 10
@@ -55,6 +55,12 @@ class Journal:
     def forget(self) -> None:
         """There is nothing to go on with any more."""
         remove(self._file())
+        remove_halves(os.path.dirname(self._file()))
+
+    @property
+    def exists(self) -> bool:
+        """Whether a position is kept; nothing is made."""
+        return os.path.exists(os.path.join(state_top(), "downloads", self._name))
 
     def load(self, source: dict[str, Any]) -> Position | None:
         """The position of a download of `source` whose partial file is still there and ours."""

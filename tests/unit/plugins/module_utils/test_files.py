@@ -149,3 +149,11 @@ def test_a_name_leaves_room_for_the_hidden_one(tmp_path: Path) -> None:
 )
 def test_modes(text: str, mode: int | None) -> None:
     assert files.parse_mode(text) == mode
+
+
+def test_halves_of_dead_writers_go_from_a_jobs_folder(tmp_path: Path) -> None:
+    living, dead = f".state.json.imageops-partial-{os.getpid()}", ".state.json.imageops-partial-99999999"
+    for name in (living, dead, "state.json"):
+        (tmp_path / name).touch()
+    files.remove_halves(str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == [living, "state.json"]

@@ -191,20 +191,26 @@ class _Systemd:
 
     def __init__(self, *answers: tuple[int, str]) -> None:
         self.answers = list(answers)
+        self.said = ""
         self.calls: list[list[str]] = []
 
     def __call__(self, argv: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
         self.calls.append(argv)
         code, said = self.answers.pop(0)
-        return subprocess.CompletedProcess(argv, code, "", said)
+        return subprocess.CompletedProcess(argv, code, self.said, said)
 
 
 def test_a_unit_takes_the_name_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "launcher_here", lambda: launch.UNIT)
-    wanted, systemd = job("sleep", tmp_path, seconds=1), _Systemd((1, "Unit x.service was already loaded."), (0, ""))
+    wanted, systemd = (
+        job("sleep", tmp_path, seconds=1),
+        _Systemd((1, "Unit x.service was already loaded."), (0, ""), (0, "")),
+    )
+    systemd.said = "inactive\n"
     with pytest.raises(EngineError, match="did not start"):
         launch.start(wanted, FakeClock(), Commands(systemd))
-    assert len(systemd.calls) == 2
+    # It is gone, so nobody waits for it to the end of time.
+    assert [call[0] for call in systemd.calls] == ["systemd-run", "systemd-run", "systemctl"]
     assert systemd.calls[0] == systemd.calls[1]
     assert {f"--unit=imageops-job-{wanted.id}", "--collect"} <= set(systemd.calls[0])
     assert any(word.startswith("--setenv=IMAGEOPS_STATE_DIR=") for word in systemd.calls[0])
