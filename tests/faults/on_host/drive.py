@@ -1,0 +1,185 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The driver on a fleet host: plays the rounds of all scenarios, some scenarios side by side, and tells each round as a line of JSON.
+
+Everything happens on file systems of its own: loop devices on files in memory, so that flushing costs little and a full or a
+bad disk is a real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import chain_rounds
+import check_rounds
+import convert_rounds
+import rounds
+import snapshot_rounds
+from processes import mounts_below, run
+from room import Room
+from scenario import Scenario
+from strikes import BadSource, Cancel, FullDisk, Kill, LostSource, Point, Strike
+
+SCENARIOS: tuple[type[Scenario], ...] = (
+    *chain_rounds.SCENARIOS,
+    *convert_rounds.SCENARIOS,
+    *snapshot_rounds.SCENARIOS,
+    *check_rounds.SCENARIOS,
+)
+_TOP = "/var/tmp/imageops-rounds"
+_MEMORY = "/tmp/imageops-rounds"
+_LANE_MEBIBYTES, _SMALL_MEBIBYTES = 1024, 112
+_HOWS = ("kill", "full", "broken")
+_AT_ONCE = 8
+
+
+def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Iterator[Strike]:
+    """All interruptions on the scenario's ordinary disk; `quick`: each named point once, and two moments from outside."""
+    whats = ["module", *(["helper"] if scenario.kind else []), *(["engine"] if scenario.engines else [])]
+    for point in scenario.points:
+        for how in ("kill",) if quick else _HOWS:
+            yield Point(point, how, by_module=not scenario.kind)
+    if quick:
+        for what in (whats[-1], chance.choice(whats)):
+            yield Kill(what, chance.random(), rejoins=False)
+        return
+    for what in whats:
+        for number in range(10):
+            yield Kill(what, (number + chance.random()) / 10, rejoins=what == "module" and number % 2 == 0)
+    if scenario.kind:
+        yield from (Kill("all", (number + chance.random()) / 3) for number in range(3))
+        yield from (Cancel((number + chance.random()) / 4) for number in range(4))
+        yield from (Cancel(chance.random(), killed=True) for _number in range(2))
+    if scenario.source and scenario.kind:
+        for number in range(6):
+            yield LostSource((number // 2 + chance.random()) / 3, replaced=number % 2 == 1)
+        yield from (BadSource(part) for part in (0.05, 0.25, 0.5, 0.75, 0.95))
+
+
+def play_all(scenario: Scenario, chance: random.Random, *, quick: bool, only: str) -> Iterator[rounds.Round]:
+    """Every round of a scenario; one that can't even run undisturbed is a round that failed."""
+    try:
+        scenario.prepare()
+        with disk_of(scenario):
+            lengths = rounds.measured(scenario)
+            for strike in strikes_of(scenario, chance, quick=quick):
+                if re.search(only, str(strike)):
+                    yield rounds.play(scenario, strike, lengths)
+            if re.search(only, "at once"):
+                yield rounds.together(scenario, 2 if quick else _AT_ONCE)
+        if scenario.full_sizes and not quick and re.search(only, "MiB free"):
+            with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_SMALL_MEBIBYTES, at=scenario.room.disk):
+                for size in scenario.full_sizes:
+                    yield rounds.play(scenario, FullDisk(size), lengths)
+    except (rounds.Broken, RuntimeError, OSError) as error:
+        yield rounds.Round(scenario.name, "none", problem=f"{error}"[:1500])
+    finally:
+        scenario.end()
+
+
+@contextlib.contextmanager
+def disk_of(scenario: Scenario) -> Iterator[None]:
+    """The file system that the scenario wants, where it wants another one than the lane has."""
+    make: tuple[str, ...] = getattr(scenario, "file_system", ())
+    if not make:
+        yield
+        return
+    with mounted(*make, mebibytes=getattr(scenario, "mebibytes", _SMALL_MEBIBYTES), at=scenario.room.disk):
+        yield
+
+
+@contextlib.contextmanager
+def mounted(*make: str, mebibytes: int, at: str) -> Iterator[None]:
+    """A new file system in memory, mounted for the time of the block."""
+    image = f"{_MEMORY}-{at.strip('/').replace('/', '-')}.img"
+    with open(image, "wb") as stream:
+        stream.truncate(mebibytes << 20)
+    try:
+        run(*make, image)
+        os.makedirs(at, exist_ok=True)
+        run("mount", "-o", "loop", image, at)
+        yield
+    finally:
+        for point in [*reversed(mounts_below(at)), at]:
+            run("umount", point, check=False)
+        os.unlink(image)
+
+
+def lane(number: int, names: Any, told: Any, arguments: argparse.Namespace) -> None:
+    """A process that plays scenarios until none is left."""
+    top = f"{_TOP}/{os.getppid()}-{number}"
+    try:
+        with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_LANE_MEBIBYTES, at=top):
+            while (name := names.get()) is not None:
+                chosen = next(each for each in SCENARIOS if each.name == name)
+                room = Room(f"{top}/{re.sub('[^a-z0-9]+', '-', name.lower())}", arguments.payloads)
+                room.make()
+                chance = random.Random(f"{arguments.seed} {name}")
+                for outcome in play_all(chosen(room), chance, quick=arguments.quick, only=arguments.only):
+                    told.put(outcome.as_dict())
+                shutil.rmtree(room.folder, ignore_errors=True)
+    except BaseException:
+        told.put({"scenario": "driver", "strike": "none", "problem": traceback.format_exc()})
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.rmdir(top)
+        told.put(None)
+
+
+def play(names: list[str], arguments: argparse.Namespace) -> None:
+    """Play in lanes, and print what comes."""
+    waiting: Any = multiprocessing.Queue()
+    told: Any = multiprocessing.Queue()
+    for name in [*names, *[None] * arguments.lanes]:
+        waiting.put(name)
+    lanes = [
+        multiprocessing.Process(target=lane, args=(number, waiting, told, arguments))
+        for number in range(arguments.lanes)
+    ]
+    for each in lanes:
+        each.start()
+    ended = 0
+    while ended < len(lanes):
+        found = told.get()
+        ended += found is None
+        if found is not None:
+            print(json.dumps(found), flush=True)
+    for each in lanes:
+        each.join()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("groups", nargs="*", help="first words of scenarios' names; all when left out")
+    parser.add_argument("--payloads", required=True, help="folder with a payload per module")
+    parser.add_argument("--quick", action="store_true", help="every named point once, two moments from outside")
+    parser.add_argument("--only", default="", help="a pattern: only interruptions whose words it is found in")
+    parser.add_argument("--seed", default=str(time.time_ns()))
+    parser.add_argument("--lanes", type=int, default=2)
+    parser.add_argument("--points", action="store_true", help="print the named points that scenarios meet, and end")
+    arguments = parser.parse_args()
+    chosen = [one for one in SCENARIOS if not arguments.groups or one.name.startswith(tuple(arguments.groups))]
+    if arguments.points:
+        print(json.dumps(sorted({point for one in chosen for point in one.points})))
+        return 0
+    os.nice(5)
+    play([one.name for one in chosen], arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ways to interrupt a run: at a named moment of the code, at any moment from outside, by a full or a bad disk, by a lost source."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+from bad_disk import BadDisk
+from processes import engines_of, helper_of, kill, of_unit, run, wait_until
+
+if TYPE_CHECKING:
+    from rounds import Lengths
+    from scenario import Scenario
+
+_APPEARS = 20.0
+_REPLACED = "-was"
+
+
+class Strike:
+    """Nothing happens; subclasses say what does."""
+
+    fault = ""
+    # Whether the module itself is killed, so that it says nothing.
+    takes_module = False
+    # Whether the next run starts while the job may still be at work.
+    rejoins = False
+    # Whether the interrupted run itself must have tidied up.
+    cleans = False
+
+    def before(self, scenario: Scenario) -> None:
+        """Done before the module starts."""
+
+    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
+        """Done while the module runs; whether something was really interrupted."""
+        return False
+
+    def settle(self, scenario: Scenario) -> None:
+        """Done when all has ended, before anybody looks."""
+
+    def undo(self, scenario: Scenario) -> None:
+        """Done before the next run, and again at the end of the round."""
+
+
+class Point(Strike):
+    """A named moment of the code fails."""
+
+    def __init__(self, point: str, how: str, *, by_module: bool) -> None:
+        self.fault = f"{point}:{how}"
+        self.takes_module = by_module and how == "kill"
+        self.cleans = how != "kill"
+
+    def __str__(self) -> str:
+        return self.fault
+
+
+class Kill(Strike):
+    """kill -9 at a moment that is `part` (0 to 1) of the way through."""
+
+    def __init__(self, what: str, part: float, *, rejoins: bool = False) -> None:
+        self.what, self.part, self.rejoins = what, part, rejoins
+        self.takes_module = what in ("module", "all")
+
+    def __str__(self) -> str:
+        return f"kill of {self.what} at {self.part:.2f}{', joined' if self.rejoins else ''}"
+
+    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
+        if self.what == "module":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(self.part * lengths.module)
+            return process.poll() is None and kill([process.pid]) > 0
+        job = scenario.job
+        if not wait_until(lambda: bool(of_unit(job)) or process.poll() is not None, _APPEARS):
+            return False
+        first, last = lengths.engine if self.what == "engine" else (0.0, lengths.helper)
+        time.sleep(first + self.part * (last - first))
+        if self.what == "helper":
+            return kill(helper_of(job)) > 0
+        if self.what == "engine":
+            # The first one that works from this moment on.
+            wait_until(lambda: bool(engines_of(job)) or not of_unit(job), _APPEARS, pause=0.001)
+            return kill(engines_of(job)) > 0
+        done = kill([pid for pid, _name in of_unit(job)])
+        return done + (kill([process.pid]) if process.poll() is None else 0) > 0
+
+
+class Cancel(Strike):
+    """disk_job_info stops the job; with `killed` it dies itself in the middle of that."""
+
+    cleans = True
+
+    def __init__(self, part: float, *, killed: bool = False) -> None:
+        self.part, self.killed = part, killed
+        self.cleans = not killed
+        self._said: dict[str, Any] = {}
+
+    def __str__(self) -> str:
+        return f"job cancel at {self.part:.2f}{', itself killed' if self.killed else ''}"
+
+    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
+        if not wait_until(lambda: bool(of_unit(scenario.job)) or process.poll() is not None, _APPEARS):
+            return False
+        time.sleep(self.part * lengths.helper)
+        lived = bool(of_unit(scenario.job))
+        cancel = scenario.room.start("disk_job_info", {"ids": [scenario.job], "cancel": True})
+        if self.killed:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                cancel.wait(0.15 + 0.4 * self.part)
+            kill([cancel.pid])
+            cancel.communicate()
+            return lived
+        out, err = cancel.communicate(timeout=60)
+        if '"failed": true' in out or "Traceback" in out + err:
+            raise RuntimeError(f"the cancellation failed: {(out + err)[-600:]}")
+        if of_unit(scenario.job):
+            raise RuntimeError("the job is still at work after it was cancelled")
+        return lived and '"cancelled"' in out
+
+
+class LostSource(Strike):
+    """The source is removed, or another file takes its name, while the job works."""
+
+    def __init__(self, part: float, *, replaced: bool) -> None:
+        self.part, self.replaced = part, replaced
+
+    def __str__(self) -> str:
+        return f"source {'replaced' if self.replaced else 'removed'} at {self.part:.2f}"
+
+    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
+        if not wait_until(lambda: bool(of_unit(scenario.job)) or process.poll() is not None, _APPEARS):
+            return False
+        time.sleep(self.part * lengths.helper)
+        lived = bool(of_unit(scenario.job))
+        os.rename(scenario.source, f"{scenario.room.temp}{_REPLACED}")
+        if self.replaced:
+            with open(f"{scenario.room.folder}/other", "wb") as stream:
+                stream.write(b"other" * (os.path.getsize(f"{scenario.room.temp}{_REPLACED}") // 5))
+            os.rename(f"{scenario.room.folder}/other", scenario.source)
+        return lived
+
+    def settle(self, scenario: Scenario) -> None:
+        self.undo(scenario)
+
+    def undo(self, scenario: Scenario) -> None:
+        if os.path.exists(f"{scenario.room.temp}{_REPLACED}"):
+            os.replace(f"{scenario.room.temp}{_REPLACED}", scenario.source)
+
+
+class FullDisk(Strike):
+    """The disk has only so much room left; the scenario's folder is a small file system of its own."""
+
+    cleans = True
+
+    def __init__(self, mebibytes: int) -> None:
+        self.mebibytes = mebibytes
+        self._free = 0
+
+    def __str__(self) -> str:
+        return f"{self.mebibytes} MiB free"
+
+    def _filler(self, scenario: Scenario) -> str:
+        return scenario.path("filler")
+
+    def before(self, scenario: Scenario) -> None:
+        os.sync()
+        room = _free(scenario) - (self.mebibytes << 20)
+        if room > 0:
+            run("fallocate", "-l", str(room), self._filler(scenario), check=False)
+        self._free = _free(scenario)
+
+    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
+        return process.wait(120) != 0
+
+    def settle(self, scenario: Scenario) -> None:
+        os.sync()
+        back = self._free - _free(scenario)
+        if back > 1 << 20 and not scenario.in_place and scenario.look() == "old":
+            raise RuntimeError(f"{back} bytes were not given back")
+
+    def undo(self, scenario: Scenario) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._filler(scenario))
+
+
+class BadSource(Strike):
+    """From a place on the source's disk gives I/O errors."""
+
+    cleans = True
+
+    def __init__(self, part: float) -> None:
+        self.part = part
+        self._disk: BadDisk | None = None
+
+    def __str__(self) -> str:
+        return f"EIO from {self.part:.2f} of the source"
+
+    def before(self, scenario: Scenario) -> None:
+        self._disk = BadDisk(f"{scenario.room.folder}/bad", scenario.source, self.part)
+
+    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
+        return process.wait(120) != 0
+
+    def settle(self, scenario: Scenario) -> None:
+        # What is looked at may rest on the source.
+        if self._disk:
+            self._disk.mend()
+
+    def undo(self, scenario: Scenario) -> None:
+        if self._disk:
+            self._disk.end()
+            self._disk = None
+
+
+def _free(scenario: Scenario) -> int:
+    return shutil.disk_usage(scenario.room.disk).free
