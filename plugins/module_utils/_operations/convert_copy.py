@@ -5,27 +5,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
 from typing import Any
 
-from .._errors import Conflict
 from .._faults import fault_point
 from .._formats.facts import ImageFacts
 from .._qemu.found import found_options
 from .._qemu.options import SECTOR, completed
 from .convert_work import Work
+from .file_copy import clone, copy_data
 from .inspection import Inspected
 
-# ioctl(2) FICLONE: _IOW(0x94, 9, int).
-_FICLONE = 0x40049409
-# What a file system, or two of them, says that can't share blocks, or not these.
-_CANT_SHARE = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
 # File systems whose servers copy by themselves.
 _COPYING = ("nfs4", "cifs", "smb3", "ceph")
-_PIECE = 64 << 20
 # Other formats hold an identity of their own that no two images should share.
 _FORMATS = ("raw", "qcow2")
 
@@ -62,15 +54,12 @@ def shares_blocks(target: str, source: int) -> bool:
     """Make the new file `target` share all blocks of the open file `source`; False where that can't be done."""
     handle = os.open(target, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        fcntl.ioctl(handle, _FICLONE, source)
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in _CANT_SHARE:
-            raise
-        return False
+        shared = clone(source, handle)
+        if shared:
+            os.fsync(handle)
     finally:
         os.close(handle)
-    return True
+    return shared
 
 
 def copies_by_itself(path: str) -> bool:
@@ -84,41 +73,15 @@ def copies_by_itself(path: str) -> bool:
 
 def copy_extents(target: str, source: int, work: Work) -> None:
     """Copy what isn't a hole."""
-    size = os.fstat(source).st_size
+
+    def report(place: int) -> None:
+        work.progress.update(place)
+        fault_point("convert:while-writing")
+
+    work.progress.phase("convert", total=os.fstat(source).st_size)
     handle = os.open(target, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    work.progress.phase("convert", total=size)
     try:
-        os.ftruncate(handle, size)
-        place = 0
-        with contextlib.suppress(_NoMoreData):
-            while place < size:
-                start = _data(source, place)
-                place = _copy(source, handle, start, os.lseek(source, start, os.SEEK_HOLE))
-                work.progress.update(place)
-                fault_point("convert:while-writing")
+        copy_data(source, handle, report)
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class _NoMoreData(Exception):
-    """Only a hole follows."""
-
-
-def _data(source: int, place: int) -> int:
-    try:
-        return os.lseek(source, place, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        raise _NoMoreData from None
-
-
-def _copy(source: int, target: int, start: int, end: int) -> int:
-    """Copy a piece; where it ended."""
-    done = os.copy_file_range(source, target, min(end - start, _PIECE), start, start)
-    if done == 0:
-        raise Conflict(
-            "src: the file became shorter while it was being copied; run the task again when nothing writes to it."
-        )
-    return start + done

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from .._qemu.image import Image, QemuImg
 from .._qemu.options import TABLES, engine_arguments
 from .._qemu.percent import run_with_percent
 from .._qemu.rebase import compare_arguments, header_arguments, repair_arguments
-from .._records import ATTRIBUTE
 from .disk_chain_act import Act
 from .disk_chain_layers import images_of
 from .disk_chain_request import ChainRequest
+from .file_copy import copy_attributes
 
 _DIFFERENT = 1
 
@@ -123,10 +122,5 @@ def make_hidden(path: str) -> None:
 
 def like(path: str, hidden: str) -> None:
     """Give `hidden` owner, group, mode and attributes (ACL, label) of `path`."""
-    found = os.stat(path)
-    os.chown(hidden, found.st_uid, found.st_gid)
-    os.chmod(hidden, found.st_mode & 0o7777)
-    with contextlib.suppress(OSError):
-        for name in os.listxattr(path):
-            if name != ATTRIBUTE:
-                os.setxattr(hidden, name, os.getxattr(path, name))
+    with open(path, "rb") as old, open(hidden, "rb") as new:
+        copy_attributes(old.fileno(), new.fileno())

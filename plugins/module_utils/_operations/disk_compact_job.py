@@ -23,7 +23,7 @@ from .disk_compact_guest import GuestPart
 from .disk_compact_request import Base, CompactRequest
 from .disk_compact_rewrite import require_equal, rewrite
 from .inspection import identity_of, inspect
-from .whole_copy import keep_attributes
+from .file_copy import copy_attributes
 
 _SECTOR = 512
 
@@ -114,7 +114,7 @@ def _publish(request: CompactRequest, tool: str, *, same: bool) -> None:
     with kept_from_engines(path):
         _require_same(request)
         with open(path, "rb") as old, open(new, "rb") as stream:
-            keep_attributes(old.fileno(), stream.fileno())
+            copy_attributes(old.fileno(), stream.fileno())
         found = fingerprint(new)
         record = replace(_record(request, tool, found.as_dict() if found else {}), virtual_size=request.size)
         is_as_made = same and untouched(path, read_record(path))

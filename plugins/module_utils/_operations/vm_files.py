@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import functools
 import os
 import tempfile
@@ -16,12 +14,10 @@ from .._commands import Commands
 from .._files import fingerprint, partial_path, remove
 from .._qemu.image import Image, QemuImg, convert_arguments
 from .._records import Record, publish_with_record
+from .file_copy import clone
 from .inspection import Inspected
 
 MODE = 0o600
-# FICLONE of linux/fs.h: share all blocks of another file; file systems that can't say one of these errors.
-_FICLONE = 0x40049409
-_NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM}
 
 
 @dataclass(frozen=True)
@@ -118,10 +114,4 @@ def _same_bytes_will_do(disk: NewDisk, image: Inspected) -> bool:
 def _clone(source: str, target: str) -> bool:
     """Whether `target` got all blocks of `source` by a reflink."""
     with open(source, "rb") as reading, open(target, "wb") as writing:
-        try:
-            fcntl.ioctl(writing, _FICLONE, reading.fileno())
-        except OSError as error:
-            if error.errno not in _NO_CLONE:
-                raise
-            return False
-    return True
+        return clone(reading.fileno(), writing.fileno())

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_copy
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_copy, file_copy
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_place import place_of
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_work import Work
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.inspection import inspect
@@ -87,7 +87,7 @@ def test_no_reflink_where_there_is_none(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(95, "Operation not supported")
 
     (tmp_path / "t").touch()
-    monkeypatch.setattr(convert_copy.fcntl, "ioctl", refuse)
+    monkeypatch.setattr(file_copy.fcntl, "ioctl", refuse)
     assert convert_copy.shares_blocks(str(tmp_path / "t"), 0) is False
 
 
