@@ -22,8 +22,8 @@ from .._records import Record, read_record, tidy_sidecars, untouched, write_reco
 from .disk_compact_guest import GuestPart
 from .disk_compact_request import Base, CompactRequest
 from .disk_compact_rewrite import require_equal, rewrite
-from .inspection import identity_of, inspect
 from .file_copy import copy_attributes
+from .inspection import identity_of, inspect
 
 _SECTOR = 512
 
