@@ -30,6 +30,8 @@ extends_documentation_fragment:
   - imageops.fleet.job
 requirements:
   - C(qemu-img) and C(qemu-nbd) on the host (Debian's package C(qemu-utils))
+  - For O(compare_to), and for O(checksum) of other formats than raw, libnbd's Python library C(nbd) on the host (Debian's package
+    C(python3-libnbd))
 options:
   disks:
     description:

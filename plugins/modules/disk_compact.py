@@ -29,7 +29,9 @@ extends_documentation_fragment:
   - imageops.fleet.attributes.idempotent
   - imageops.fleet.job
 requirements:
-  - C(qemu-img) and C(qemu-nbd) on the host (Debian's package C(qemu-utils))
+  - C(qemu-img) on the host (Debian's package C(qemu-utils))
+  - The collection's own writer also uses C(qemu-nbd) (in C(qemu-utils)), libnbd's Python library C(nbd) (C(python3-libnbd)) and, to
+    be faster, C(isal) (C(python3-isal)); without the first two QEMU's writer is used, which RV(disks[].job) tells.
   - For O(discard) and O(grow_partition) C(virt-sparsify), C(virt-resize), C(virt-filesystems) and C(guestfish) (Debian's packages
     C(guestfs-tools) and C(guestfish)) and a kernel that the host can read (Debian's package C(linux-image-cloud-amd64))
 options:

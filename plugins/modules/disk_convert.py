@@ -32,6 +32,10 @@ extends_documentation_fragment:
   - imageops.fleet.job
 requirements:
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
+  - For C(nbd) URLs libnbd's Python library C(nbd) (C(python3-libnbd)), for URLs of zst files C(zstandard) (C(python3-zstandard))
+  - The collection's own writers read other formats than raw through C(qemu-nbd) (in C(qemu-utils)) and C(nbd), and compress
+    faster with C(isal) (C(python3-isal)) and C(libdeflate) (C(libdeflate0)). Without C(qemu-nbd) or C(nbd) QEMU's writer is
+    used, which RV(disks[].job) tells.
 options:
   disks:
     description:
@@ -53,10 +57,10 @@ options:
       src: &src
         description:
           - Absolute path of the source, a regular file or a block device. It must not be in use by a running VM.
-          - Or a URL, V(http://...), V(https://...), V(nbd://HOST[:PORT]/EXPORT) or V(nbd+unix:///EXPORT?socket=PATH). What
-            comes is hashed and decompressed (gz, bz2, xz, zst, known by its first bytes) on its way into one hidden file beside
-            O(dest), compared with O(checksum), inspected, and converted. When it is already what is asked for, that very
-            file becomes O(dest). QEMU never reads from the network.
+          - Or a URL, V(http://...), V(https://...), V(nbd://HOST[:PORT]/EXPORT), V(nbds://HOST[:PORT]/EXPORT) (with TLS) or
+            V(nbd+unix:///EXPORT?socket=PATH). What comes is hashed and decompressed (gz, bz2, xz, zst, known by its first
+            bytes) on its way into one hidden file beside O(dest), compared with O(checksum), inspected, and converted. When
+            it is already what is asked for, that very file becomes O(dest). QEMU never reads from the network.
           - A broken connection goes on where it was. After a kill or too many failures the next run of the same task goes
             on with an uncompressed file, provided that the server's ETag or modification time is the same or O(checksum) is
             given; of a compressed one the download starts again.
@@ -370,7 +374,7 @@ disks:
           phase that moved most, C(verify), and C(phases), a list of C(name), C(bytes), C(seconds) and C(rate).
         - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), or V(writer), our own parallel one for
           V(streamOptimized) VMDK and qcow2 compressed with zlib. Of a writer C(encoder) names the library that compressed:
-          V(ISA-L) (Debian's package C(libisal2)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
+          V(ISA-L) (Debian's package C(python3-isal)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
         - "From a URL also C(download): C(size), the published bytes; C(resumed), how many of them an earlier run had brought;
           C(compression), such as V(xz), empty when there was none."
       type: dict

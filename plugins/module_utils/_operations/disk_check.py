@@ -20,6 +20,7 @@ from .._qemu.image_check import Report, check_image
 from .._qemu.image_locks import holders
 from .._records import read_record, untouched
 from .._sizes import parse_size
+from .._transfer.nbd import library as nbd_library
 from . import disk_check_repair_job
 from .disk_check_repair_job import has_unsettled_backup, settle_backup
 from .disk_check_request import CheckRequest, read_request
@@ -43,6 +44,8 @@ def plan_check(params: dict[str, Any], tools: Tools) -> Plan:
     known = _known(request)
     upkeep: tuple[Step, ...] = ()
     if request.reads_content and known is None:
+        if request.needs_nbd:
+            nbd_library()
         title = f"read the content of {request.image.path}"
         upkeep = (job_step(title, request.read_job(), tools, params=params, info=info),)
 

@@ -50,6 +50,11 @@ class CheckRequest:
     def reads_content(self) -> bool:
         return bool(self.other or self.params["checksum"])
 
+    @property
+    def needs_nbd(self) -> bool:
+        """Whether the content is another one than the file's, or the place of a difference is to be found."""
+        return self.other is not None or self.image.format != "raw"
+
     def read_job(self) -> Job:
         """The job that compares and computes; equal requests of unchanged files give equal jobs."""
         params = {

@@ -17,8 +17,8 @@ from typing import IO
 
 from .._commands import environment, failure, missing_program
 from .._errors import EngineError, NotFound, TimedOut, TransferError
-from .._transfer.http import Broken
 from .._transfer.nbd import NbdClient, is_installed, library
+from .._transfer.stream import Broken
 from .node import Image, Opening, image_arguments, opening
 from .percent import die_with
 

@@ -19,16 +19,12 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from .._errors import InvalidOption, NotFound, TransferError
-from .stream import ContentChanged
+from .stream import Broken, ContentChanged
 from .url import HTTP, RemoteUrl
 
 _MOST_REDIRECTS = 10
 # The server may do better later (RFC 9110, 15.5.9 and 15.6; RFC 6585).
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-
-
-class Broken(TransferError):
-    """The connection failed in a way that another attempt may not."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import http.client
 import re
 
 from .._errors import TransferError
-from .http import Broken, HttpClient, failures
-from .stream import BLOCK, Clock, ContentChanged, Validators
+from .http import HttpClient, failures
+from .stream import BLOCK, Broken, Clock, ContentChanged, Validators
 from .url import RemoteUrl
 
 # Failures one after the other without a byte between them, and how long we wait after each.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from .._errors import ImageOpsError, MissingLibrary, NotFound, TransferError, Unsupported
-from .http import Broken
+from .stream import Broken
 
 # For so long at once the library waits, which nothing can interrupt.
 _MOST_MILLISECONDS = 500

@@ -10,10 +10,10 @@ from collections import deque
 from typing import Any
 
 from .._errors import TransferError
-from .http import Access, Broken
+from .http import Access
 from .nbd import NbdClient
 from .nbd_tls import require_tls
-from .stream import BLOCK, Clock, ContentChanged, Validators
+from .stream import BLOCK, Broken, Clock, ContentChanged, Validators
 from .url import RemoteUrl
 
 ATTEMPTS = 6

@@ -17,6 +17,10 @@ class ContentChanged(TransferError):
     """What was received so far can't be gone on with: the server has other content now, or can't tell that it hasn't."""
 
 
+class Broken(TransferError):
+    """The connection failed in a way that another attempt may not."""
+
+
 @dataclass(frozen=True)
 class Validators:
     """What a server says to tell two states of a file apart (RFC 9110, 8.8); sizes are bytes, -1 is unknown."""

@@ -9,6 +9,7 @@ import hashlib
 import os
 import struct
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._records import (
     untouched,
     write_record,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer import nbd
 from ansible_collections.imageops.fleet.tests.unit import run_module
 
 MIB, CLUSTER = 1 << 20, 65536
@@ -263,3 +265,15 @@ def test_a_hostile_image_meets_no_engine(image: Path, tmp_path: Path) -> None:
     )
     os.truncate(image, 8 * CLUSTER)
     assert "not safe" in run(image, repair="all")["msg"]
+
+
+@pytest.mark.parametrize("options", [{"checksum": "sha256"}, {"compare_to": "{raw}"}])
+def test_without_libnbd_nothing_is_started(
+    image: Path, raw: Path, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbd.library.cache_clear()
+    monkeypatch.setitem(sys.modules, "nbd", None)
+    result = run(image, check=True, **{key: value.format(raw=raw) for key, value in options.items()})
+    assert "python3-libnbd" in result["msg"]
+    # A raw file's bytes are the guest's.
+    assert "failed" not in run(raw, checksum="sha256")

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption, NotFound, TransferError
-from ansible_collections.imageops.fleet.plugins.module_utils._transfer.http import Access, Broken, HttpClient
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer.http import Access, HttpClient
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.http_stream import (
     ATTEMPTS,
     HttpStream,
     probe,
     read_small,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._transfer.stream import ContentChanged, Validators
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer.stream import Broken, ContentChanged, Validators
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.url import RemoteUrl, parse_url
 from ansible_collections.imageops.fleet.tests.unit.hasty_clock import HastyClock
 from ansible_collections.imageops.fleet.tests.unit.web_server import Site, serving
