@@ -57,6 +57,7 @@ STAGES = (
     ),
     Stage("smoke, installed", f"ansible-playbook -i {INVENTORY} {SMOKE}", fleet=True, collections=INSTALLED),
     Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", fleet=True),
+    Stage("faults, sample", "tests/faults/run --quick --host first chain check compact convert disk snapshot", fleet=True),
     Stage("molecule", "molecule test --all", fleet=True),
     Stage("demo", "demo/run && demo/run --expect-unchanged", fleet=True),
 )

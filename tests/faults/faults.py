@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON."""
+"""Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
+
+The disk operations are interrupted in rounds on the host itself; what needs a controller (jobs, vm) runs through Ansible.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,23 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
-import chain
-import check
-import compact
-import convert
-import disk_snapshot
 import jobs
+import rounds_of
 import vm
 from host import BUILD, TOP, Failed, Host, hosts
 
-GROUPS = {
-    "chain": chain,
-    "check": check,
-    "compact": compact,
-    "convert": convert,
-    "disk_snapshot": disk_snapshot,
-    "jobs": jobs,
-    "vm": vm,
-}
+CASES = {"jobs": jobs, "vm": vm}
 
 
-def run_case(host: Host, group: str, name: str) -> dict[str, object]:
+def run_case(host: Host, group: str, name: str) -> dict[str, Any]:
     """One case on one host; `problem` is empty when it held."""
     print(f"faults: {host.name}: {group}: {name}", flush=True)
     began = time.monotonic()
     problem = ""
     try:
-        GROUPS[group].CASES[name](host)
+        CASES[group].CASES[name](host)
     except Failed as failed:
         problem = str(failed)
         print(f"faults: FAILED: {problem}", flush=True)
@@ -49,28 +41,70 @@ def run_case(host: Host, group: str, name: str) -> dict[str, object]:
     }
 
 
+def run_cases(host: Host, group: str) -> list[dict[str, Any]]:
+    CASES[group].prepare(host)
+    rows = [run_case(host, group, name) for name in CASES[group].CASES]
+    CASES[group].tidy(host)
+    return rows
+
+
+def run_rounds(host: Host, wanted: argparse.Namespace) -> list[dict[str, Any]]:
+    """All rounds of the disk operations on one host."""
+    groups = [group for group in wanted.groups if group in rounds_of.GROUPS]
+    if not groups:
+        return []
+    rounds, began = [], time.monotonic()
+    for one in rounds_of.play(host, groups, quick=wanted.quick, seed=wanted.seed, only=wanted.only):
+        rounds.append({"host": host.name, **one})
+        if one["problem"]:
+            print(f"faults: {host.name}: {one['scenario']}: {one['strike']}: FAILED: {one['problem']}", flush=True)
+        elif len(rounds) % 25 == 0:
+            print(f"faults: {host.name}: {len(rounds)} rounds, {time.monotonic() - began:.0f} s", flush=True)
+    print(
+        f"\n{host.name}, {time.monotonic() - began:.0f} s, seed {wanted.seed}\n{rounds_of.table(rounds_of.summed(rounds))}\n"
+    )
+    return rounds
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("groups", nargs="*", default=list(GROUPS), help="which cases (default: all)")
-    parser.add_argument("--host", help="only this host of the fleet")
+    known = [*rounds_of.GROUPS, *CASES]
+    parser.add_argument("groups", nargs="*", default=known, help=f"which operations (default: {' '.join(known)})")
+    parser.add_argument("--host", help="only this host of the fleet; 'first' for the first one")
+    parser.add_argument(
+        "--quick", action="store_true", help="a sample: every named point once, two moments from outside"
+    )
+    parser.add_argument("--only", default="", help="a pattern: only rounds whose interruption has these words")
+    parser.add_argument("--seed", default=str(time.time_ns() % 10**8), help="chooses the random moments")
     wanted = parser.parse_args()
+    if unknown := sorted(set(wanted.groups) - set(known)):
+        parser.error(f"no group {unknown[0]}; they are: {', '.join(known)}")
     subprocess.run([TOP / "tests" / "setup"], check=True)
     subprocess.run([TOP / "tests" / "fleet" / "fleet", "up"], check=True)
-    rows = []
-    for host in hosts():
-        if wanted.host in (None, host.name):
-            for group in wanted.groups:
-                GROUPS[group].prepare(host)
-                rows += [run_case(host, group, name) for name in GROUPS[group].CASES]
-                GROUPS[group].tidy(host)
-    report = BUILD / "faults.json"
-    report.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    print(f"\n{'host':<8}{'case':<44}{'seconds':>9}  outcome")
+    rounds_of.make_payloads()
+    missed = rounds_of.missed_points()
+    rounds: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for number, host in enumerate(hosts()):
+        if wanted.host in (None, host.name) or (wanted.host == "first" and number == 0):
+            rounds += run_rounds(host, wanted)
+            rows += [row for group in wanted.groups if group in CASES for row in run_cases(host, group)]
+    return report(rounds, rows, missed)
+
+
+def report(rounds: list[dict[str, Any]], rows: list[dict[str, Any]], missed: list[str]) -> int:
+    path = BUILD / "faults.json"
+    told = {"operations": rounds_of.summed(rounds), "rounds": rounds, "cases": rows, "missed_points": missed}
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    if rounds:
+        print(f"all hosts\n{rounds_of.table(told['operations'])}\n")
     for row in rows:
         print(f"{row['host']:<8}{row['case']:<44}{row['seconds']:>9}  {'FAILED' if row['problem'] else 'held'}")
-    bad = sum(1 for row in rows if row["problem"])
-    print(f"\nwritten to {report.relative_to(TOP)}\n{len(rows) - bad} passed, {bad} failed")
-    return 1 if bad else 0
+    if missed:
+        print(f"FAILED: no scenario meets the named points {', '.join(missed)}")
+    bad = sum(1 for row in [*rounds, *rows] if row["problem"])
+    print(f"\nwritten to {path.relative_to(TOP)}\n{len(rounds) + len(rows) - bad} passed, {bad} failed")
+    return 1 if bad or missed else 0
 
 
 if __name__ == "__main__":

@@ -34,12 +34,25 @@ class Host:
     name: str
     address: str
 
+    @property
+    def ssh(self) -> list[str]:
+        """The command that runs another one on the host, in a connection of its own."""
+        base = BUILD / "fleet"
+        options = [
+            "-i",
+            str(base / "id_ed25519"),
+            "-o",
+            f"UserKnownHostsFile={base / 'known_hosts'}",
+            "-o",
+            "BatchMode=yes",
+        ]
+        return ["ssh", *options, f"root@{self.address}"]
+
     def shell(self, script: str, *, check: bool = True, timeout: float = 120) -> str:
         """Standard output of a shell script on the host."""
-        base = BUILD / "fleet"
-        options = ["-i", base / "id_ed25519", "-o", f"UserKnownHostsFile={base / 'known_hosts'}", "-o", "BatchMode=yes"]
-        command = ["ssh", *options, f"root@{self.address}", "sh -eu"]
-        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            [*self.ssh, "sh -eu"], input=script, capture_output=True, text=True, timeout=timeout, check=False
+        )
         if check and done.returncode != 0:
             raise Failed(f"{script!r} failed on {self.name}: {done.stderr.strip()}")
         return done.stdout

@@ -124,6 +124,7 @@ class Shorten(Chain):
     """The layers between are copied up."""
 
     name = "chain: shorten"
+    variant = True
     points = _UP
     more: ClassVar[dict[str, Any]] = {"depth": 2}
     rests_on = "base.raw"
@@ -174,6 +175,7 @@ class CommitKept(Chain):
     """Down into the lowest layer; an empty overlay stays."""
 
     name = "chain: commit, kept"
+    variant = True
     points = (*_DOWN, "chain:before-growth", "chain:before-publish")
     written = "low"
     rests_on = "low"

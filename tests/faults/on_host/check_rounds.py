@@ -72,6 +72,7 @@ class RepairLeaks(Repair):
     """A cluster at the end is counted and used by nobody."""
 
     name = "check: repair leaks"
+    variant = True
     how = "leaks"
 
     def damage(self, path: str) -> None:
@@ -95,6 +96,7 @@ class Read(Repair):
     """A checksum of what guests see; the image is never touched."""
 
     name = "check: checksum"
+    variant = True
     kind = "read"
     points = ("read:before-verify",)
     done = OLD

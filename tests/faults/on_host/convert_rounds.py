@@ -85,6 +85,7 @@ class ToStream(ByWriter):
     """streamOptimized VMDK by our own writer."""
 
     name = "convert: own writer, VMDK"
+    variant = True
     format, image = "vmdk", "image.vmdk"
     more: ClassVar[dict[str, Any]] = {"options": {"subformat": "streamOptimized"}}
 
@@ -93,6 +94,7 @@ class Encrypted(ToQcow2):
     """A qcow2 image with a LUKS header; the passphrase goes through a pipe."""
 
     name = "convert: LUKS"
+    variant = True
     more: ClassVar[dict[str, Any]] = {"passphrase": "drowssap", "options": {"iter_time": 10}}
 
     def problems(self) -> str:
@@ -110,6 +112,7 @@ class SeveralFiles(ToQcow2):
     """A VMDK of several files over one of several files."""
 
     name = "convert: VMDK of several files"
+    variant = True
     format, image = "vmdk", "image.vmdk"
     points = (
         *_MOMENTS,
@@ -148,6 +151,7 @@ class RemovedFiles(SeveralFiles):
     """The image of several files is removed, by the module itself."""
 
     name = "disk: several files removed"
+    variant = True
     module, kind = "disk", ""
     points = ("disk:after-note", "disk:before-extents")
     engines = False
@@ -225,6 +229,7 @@ class SlowDownload(Download):
     """As slow as it takes to note more than once how far it is."""
 
     name = "convert: URL, slow"
+    variant = True
     points = ("fetch:downloading",)
     more: ClassVar[dict[str, Any]] = {"bandwidth": "6M"}
     engines = False
@@ -235,6 +240,7 @@ class Unpacked(Download):
     """Decompressed on its way."""
 
     name = "convert: URL, gz"
+    variant = True
     points = ("fetch:decompressing",)
     published = "source.raw.gz"
     full_sizes = (0, 6)
@@ -248,6 +254,7 @@ class OnDevice(ToQcow2):
     """Onto a block device, which is marked as unfinished while it is neither old nor new."""
 
     name = "convert: block device"
+    variant = True
     points = (*_MOMENTS, "convert:before-mark")
     format = "raw"
     in_place = True

@@ -17,6 +17,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -31,6 +32,7 @@ import snapshot_rounds
 from processes import mounts_below, run
 from room import Room
 from scenario import Scenario
+from sessions import Session
 from strikes import BadSource, Cancel, FullDisk, Kill, LostSource, Point, Strike
 
 SCENARIOS: tuple[type[Scenario], ...] = (
@@ -56,26 +58,29 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         for what in (whats[-1], chance.choice(whats)):
             yield Kill(what, chance.random(), rejoins=False)
         return
+    moments = 3 if scenario.variant else 10
     for what in whats:
-        for number in range(10):
-            yield Kill(what, (number + chance.random()) / 10, rejoins=what == "module" and number % 2 == 0)
+        for number in range(moments):
+            yield Kill(what, (number + chance.random()) / moments, rejoins=what == "module" and number % 2 == 0)
     if scenario.kind:
         yield from (Kill("all", (number + chance.random()) / 3) for number in range(3))
         yield from (Cancel((number + chance.random()) / 4) for number in range(4))
         yield from (Cancel(chance.random(), killed=True) for _number in range(2))
     if scenario.source and scenario.kind:
-        for number in range(6):
+        for number in range(2 if scenario.variant else 6):
             yield LostSource((number // 2 + chance.random()) / 3, replaced=number % 2 == 1)
         yield from (BadSource(part) for part in (0.05, 0.25, 0.5, 0.75, 0.95))
 
 
-def play_all(scenario: Scenario, chance: random.Random, *, quick: bool, only: str) -> Iterator[rounds.Round]:
+def play_all(scenario: Scenario, told: Any, arguments: argparse.Namespace) -> Iterator[rounds.Round]:
     """Every round of a scenario; one that can't even run undisturbed is a round that failed."""
+    chance, quick, only = random.Random(f"{arguments.seed} {scenario.name}"), arguments.quick, arguments.only
     try:
         scenario.prepare()
         with disk_of(scenario):
             lengths = rounds.measured(scenario)
-            for strike in strikes_of(scenario, chance, quick=quick):
+            sessions = (Session(chance.random(), told.put) for _number in range(arguments.sessions))
+            for strike in (*strikes_of(scenario, chance, quick=quick), *sessions):
                 if re.search(only, str(strike)):
                     yield rounds.play(scenario, strike, lengths)
             if re.search(only, "at once"):
@@ -121,14 +126,15 @@ def mounted(*make: str, mebibytes: int, at: str) -> Iterator[None]:
 def lane(number: int, names: Any, told: Any, arguments: argparse.Namespace) -> None:
     """A process that plays scenarios until none is left."""
     top = f"{_TOP}/{os.getppid()}-{number}"
+    # Whoever started the driver may go away: then everything is unmounted all the same.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     try:
         with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_LANE_MEBIBYTES, at=top):
             while (name := names.get()) is not None:
                 chosen = next(each for each in SCENARIOS if each.name == name)
                 room = Room(f"{top}/{re.sub('[^a-z0-9]+', '-', name.lower())}", arguments.payloads)
                 room.make()
-                chance = random.Random(f"{arguments.seed} {name}")
-                for outcome in play_all(chosen(room), chance, quick=arguments.quick, only=arguments.only):
+                for outcome in play_all(chosen(room), told, arguments):
                     told.put(outcome.as_dict())
                 shutil.rmtree(room.folder, ignore_errors=True)
     except BaseException:
@@ -169,6 +175,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="every named point once, two moments from outside")
     parser.add_argument("--only", default="", help="a pattern: only interruptions whose words it is found in")
     parser.add_argument("--seed", default=str(time.time_ns()))
+    parser.add_argument(
+        "--sessions", type=int, default=0, help="rounds that kill an SSH session, which the caller starts"
+    )
     parser.add_argument("--lanes", type=int, default=2)
     parser.add_argument("--points", action="store_true", help="print the named points that scenarios meet, and end")
     arguments = parser.parse_args()

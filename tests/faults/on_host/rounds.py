@@ -89,7 +89,7 @@ def _play(scenario: Scenario, strike: strikes.Strike, lengths: Lengths, outcome:
     room, job = scenario.room, scenario.job
     scenario.fresh()
     strike.before(scenario)
-    process = room.start(scenario.module, scenario.options, fault=strike.fault)
+    process = strike.start(scenario)
     outcome.hit = strike.hit(scenario, process, lengths)
     said = room.answer(process)
     _require_sentence(said, killed=strike.takes_module)

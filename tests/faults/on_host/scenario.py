@@ -32,6 +32,8 @@ class Scenario:
     # Whether the image is changed where it is, so that a failure need not give the space back before the next run.
     in_place = False
     engines = True
+    # Whether another scenario goes through the same code but for a little: then fewer moments are tried.
+    variant = False
     # What the name shows when all is done; a scenario that only reads shows the old one.
     done = NEW
     full_sizes: tuple[int, ...] = (0, 1, 3, 6, 10)

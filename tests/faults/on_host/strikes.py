@@ -37,6 +37,10 @@ class Strike:
     def before(self, scenario: Scenario) -> None:
         """Done before the module starts."""
 
+    def start(self, scenario: Scenario) -> subprocess.Popen[str]:
+        """Start the module."""
+        return scenario.room.start(scenario.module, scenario.options, fault=self.fault)
+
     def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
         """Done while the module runs; whether something was really interrupted."""
         return False
