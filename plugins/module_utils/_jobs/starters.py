@@ -16,6 +16,7 @@ from .._files import STATE_VARIABLE
 from .clock import Clock
 from .state import job_dir, unit_name
 
+_RUNTIME = "/run"
 _UNIT_SECONDS = 10.0
 # How often systemd is asked whether a unit that says nothing is there.
 _ALIVE_SECONDS = 1.0
@@ -30,6 +31,10 @@ def start_unit(argv: list[str], identifier: str, clock: Clock, commands: Command
         "--property=Type=exec",
         f"--property=StandardOutput=truncate:{log}",
         f"--property=StandardError=append:{log}",
+        # systemd removes it when the unit ends, also by SIGKILL.
+        f"--property=RuntimeDirectory={unit}",
+        "--property=RuntimeDirectoryMode=0700",
+        f"--setenv=TMPDIR={os.path.join(_RUNTIME, unit)}",
     ]
     options += [
         f"--setenv={name}={os.environ[name]}" for name in (STATE_VARIABLE, FAULT_VARIABLE) if name in os.environ
