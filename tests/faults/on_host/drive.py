@@ -185,7 +185,6 @@ def main() -> int:
     if arguments.points:
         print(json.dumps(sorted({point for one in chosen for point in one.points})))
         return 0
-    os.nice(5)
     play([one.name for one in chosen], arguments)
     return 0
 

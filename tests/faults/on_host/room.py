@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import shutil
 import stat
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from processes import has_unit, mounts_below, of_unit, run, using, wait_until
 
 _PARAMS = re.compile(r"(?m)^params=.*$")
 _MOST_SECONDS = 180.0
+_USED_SECONDS = 10.0
+_SOCKETS = "/tmp/imageops-nbd-*"
 _JOB_FILES = {"request.json", "state.json", "log", "lease"}
 
 
@@ -37,10 +41,12 @@ class Room:
         self.state = f"{self.folder}/state"
         self.temp = f"{self.folder}/tmp"
         self._number = 0
+        self._not_ours: list[str] = []
 
     def make(self) -> None:
         for path in (self.disk, self.master, self.state, self.temp):
             os.makedirs(path, exist_ok=True)
+        self._not_ours = glob.glob(_SOCKETS)
 
     def start(self, module: str, options: dict[str, Any], *, fault: str = "") -> subprocess.Popen[str]:
         """Run a module as Ansible does: its payload, with the options in it, by the host's Python."""
@@ -101,6 +107,8 @@ class Room:
         wait_until(lambda: not has_unit(job), 5, pause=0.01)
         found = [f"unit imageops-job-{job}"] if has_unit(job) else []
         found += [path for path in self._odd_files(job) if not (kept and re.search(kept, path))]
+        found += [path for path in (f"/run/imageops-job-{job}",) if os.path.exists(path)]
+        found += [f"socket {path}" for path in _dead_sockets() if path not in self._not_ours]
         found += [f"process {one}" for one in using(self.folder)]
         return found + [f"mount {one}" for one in mounts_below(self.disk)]
 
@@ -151,6 +159,17 @@ def _text(path: str) -> str:
     if path not in _TEXTS:
         _TEXTS[path] = Path(path).read_text(encoding="utf-8")
     return _TEXTS[path]
+
+
+def _dead_sockets() -> list[str]:
+    """Sockets of engines, in temporary folders of ours, that nobody listens on; a new one may be about to be used."""
+    known = Path("/proc/net/unix").read_text(encoding="utf-8")
+    found = []
+    for path in glob.glob(_SOCKETS):
+        with contextlib.suppress(OSError):
+            if path not in known and time.time() - os.stat(path).st_mtime > _USED_SECONDS:
+                found.append(path)
+    return found
 
 
 def _is_socket(path: str) -> bool:
