@@ -26,7 +26,7 @@ class Chain(Scenario):
     written, result, format = "top", "top", "qcow2"
     # Which file the image rests on when all is done; nothing when it is flat.
     rests_on = ""
-    leaks = True
+    replaceable = False
     in_place = True
 
     @property

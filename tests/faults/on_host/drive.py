@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import glob
 import json
 import multiprocessing
 import os
@@ -68,7 +69,7 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         yield from (Cancel(chance.random(), killed=True) for _number in range(2))
     if scenario.source and scenario.kind:
         for number in range(2 if scenario.variant else 6):
-            yield LostSource((number // 2 + chance.random()) / 3, replaced=number % 2 == 1)
+            yield LostSource((number // 2 + chance.random()) / 3, replaced=number % 2 == 1 and scenario.replaceable)
         yield from (BadSource(part) for part in (0.05, 0.25, 0.5, 0.75, 0.95))
 
 
@@ -123,11 +124,22 @@ def mounted(*make: str, mebibytes: int, at: str) -> Iterator[None]:
         os.unlink(image)
 
 
+def sweep() -> None:
+    """Remove what drivers left that were killed."""
+    for name in os.listdir(_TOP) if os.path.isdir(_TOP) else ():
+        driver = name.partition("-")[0]
+        if not os.path.exists(f"/proc/{driver}"):
+            top = f"{_TOP}/{name}"
+            for point in [*reversed(mounts_below(top)), top]:
+                run("umount", point, check=False)
+            shutil.rmtree(top, ignore_errors=True)
+            for image in glob.glob(f"{_MEMORY}-{top.strip('/').replace('/', '-')}*"):
+                os.unlink(image)
+
+
 def lane(number: int, names: Any, told: Any, arguments: argparse.Namespace) -> None:
     """A process that plays scenarios until none is left."""
     top = f"{_TOP}/{os.getppid()}-{number}"
-    # Whoever started the driver may go away: then everything is unmounted all the same.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     try:
         with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_LANE_MEBIBYTES, at=top):
             while (name := names.get()) is not None:
@@ -185,6 +197,10 @@ def main() -> int:
     if arguments.points:
         print(json.dumps(sorted({point for one in chosen for point in one.points})))
         return 0
+    sweep()
+    # Whoever started the driver may go away: then everything is unmounted all the same, by the lanes, which get this too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: sys.exit(1))
     play([one.name for one in chosen], arguments)
     return 0
 

@@ -23,12 +23,12 @@ class Scenario:
     # The kind of the job that does the work, and the file that it writes; the kind is empty where the module works itself.
     kind = ""
     points: tuple[str, ...] = ()
-    # Whether an interrupted run may leave clusters that nobody refers to, until the next one.
-    leaks = False
     # A pattern of the files that may stay until the next run.
     kept = ""
     # A file that is only read: it gets removed, replaced and unreadable.
     source = ""
+    # Whether another file may take the source's name; what lies below an overlay is a part of it.
+    replaceable = True
     # Whether the image is changed where it is, so that a failure need not give the space back before the next run.
     in_place = False
     engines = True

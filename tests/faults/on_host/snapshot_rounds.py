@@ -25,7 +25,6 @@ class Create(Scenario):
     after: tuple[str, ...] = ("a-old", "new", "old")
     reverts = False
     cluster = "1024"
-    leaks = True
     in_place = True
     # The mark says to the next run that clusters may be counted too often.
     kept = "imageops-partial-snapshot"

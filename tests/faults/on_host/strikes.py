@@ -122,7 +122,8 @@ class Cancel(Strike):
         out, err = cancel.communicate(timeout=60)
         if '"failed": true' in out or "Traceback" in out + err:
             raise RuntimeError(f"the cancellation failed: {(out + err)[-600:]}")
-        if of_unit(scenario.job):
+        # The last that a job does is to say that it is over.
+        if not wait_until(lambda: not of_unit(scenario.job), 3):
             raise RuntimeError("the job is still at work after it was cancelled")
         return lived and '"cancelled"' in out
 
