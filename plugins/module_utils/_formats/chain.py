@@ -20,7 +20,6 @@ from .facts import Finding, ImageFacts, Reference
 from .known import Known
 from .names import canonical_format
 from .rules import finding
-from .vmdk_extents import extent_problem, leaves_folder
 
 MAX_DEPTH = 200
 IMAGE, BACKING = "image", "backing"
@@ -189,6 +188,8 @@ def _too_deep(links: list[Link]) -> Finding | None:
 def _unfit(image: Link, reference: Reference, link: Link) -> Finding | None:
     """Why a file beside the image can't be what the image says that it is."""
     if reference.kind == "extent":
+        from .vmdk_extents import extent_problem, leaves_folder
+
         problem = extent_problem(image.facts, reference.name, link.facts, link.file_size)
         return problem or leaves_folder(image.real_path, link.real_path)
     return _too_short(image, reference, link)

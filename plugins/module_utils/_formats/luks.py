@@ -22,18 +22,12 @@ from .facts import Draft
 from .reader import SECTOR, Malformed, Reader, check_virtual_size
 from .rules import finding
 
-MAGIC = b"LUKS\xba\xbe"
 LAYOUT = ">6sH32s32s32sII20s32sI40s"
 HEADER_SIZE, SLOTS_AT, SLOT, SLOTS = 592, 208, ">II32sII", 8
 ENABLED, DISABLED = 0x00AC71F3, 0x0000DEAD
 MAX_KEY_BYTES = 512
 # Anti-forensic stripes: every writer uses 4000.
 MAX_STRIPES = 1 << 20
-
-
-def is_luks(image: Reader) -> bool:
-    """Whether the file starts as LUKS of any version."""
-    return image.upto(0, len(MAGIC)) == MAGIC
 
 
 def parse(image: Reader, draft: Draft) -> None:
@@ -54,7 +48,8 @@ def parse(image: Reader, draft: Draft) -> None:
         raise Malformed("unsupported-variant", "The file is a detached LUKS header; its disk lies in another file.")
     if payload > image.size:
         raise Malformed("truncated", f"The LUKS payload starts at byte {payload}, the file ends at {image.size}.")
-    draft.virtual_size = image.size - payload
+    # QEMU rounds the length of a file up to a sector.
+    draft.virtual_size = -(-image.size // SECTOR) * SECTOR - payload
     draft.header_area = payload
     check_virtual_size(draft)
     draft.findings.append(finding("encrypted", "The image is encrypted (luks)."))

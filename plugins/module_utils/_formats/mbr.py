@@ -85,3 +85,8 @@ def _logical(image: Reader, base: int, problems: list[str], before: int) -> Iter
             return
         at = base + following
     problems.append("The extended boot records form a loop, or are more than can be.")
+
+
+def has_boot_mark(image: Reader) -> bool:
+    """Whether a BIOS would start the first sector."""
+    return image.upto(MARK_AT, len(MARK)) == MARK

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from . import iso9660, mbr, raw, vhd
 from .facts import Draft, ImageFacts
 from .names import canonical_format
 from .reader import SECTOR, Malformed, Reader
-from .registry import parser_of, signatures
+from .registry import parser_of
 from .rules import finding
+from .signatures import VHD, signatures
 
 
 def inspect(stream: BinaryIO, *, size: int, declared: str | None = None) -> ImageFacts:
@@ -60,16 +60,28 @@ def _second_signatures(image: Reader, draft: Draft, found: list[str]) -> None:
         ]
         return
     # The guest's own data may end a file with eight telling letters; a whole footer with its checksum is no accident.
-    others = [
-        name for name in others if name != "vhd" or vhd.valid_footer_at_end(image) or image.upto(0, 8) == vhd.COOKIE
-    ]
-    others += ["iso9660"] if draft.header_area > iso9660.MAGIC_AT and iso9660.has_iso(image) else []
+    others = [name for name in others if name != "vhd" or _ends_as_vhd(image)]
+    others += ["iso9660"] if _carries_iso(image, draft) else []
     others += ["boot sector"] if draft.header_area >= SECTOR and _boots(image, draft) else []
     draft.findings += [
         finding("polyglot", f"The file is {draft.format} and {name} at once; do not use it.") for name in others
     ]
 
 
+def _ends_as_vhd(image: Reader) -> bool:
+    from .vhd import valid_footer_at_end
+
+    return image.upto(0, 8) == VHD or valid_footer_at_end(image)
+
+
+def _carries_iso(image: Reader, draft: Draft) -> bool:
+    from .iso9660 import MAGIC_AT, has_iso
+
+    return draft.header_area > MAGIC_AT and has_iso(image)
+
+
 def _boots(image: Reader, draft: Draft) -> bool:
     """Whether a BIOS would start the file; in a LUKS header the two bytes of its mark are random salt."""
-    return bool(mbr.read_rows(image)) if draft.format == "luks" else raw.has_boot_mark(image)
+    from .mbr import has_boot_mark, read_rows
+
+    return bool(read_rows(image)) if draft.format == "luks" else has_boot_mark(image)

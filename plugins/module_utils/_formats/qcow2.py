@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from . import luks
 from .facts import Backing, Draft, Reference
-from .qcow2_bitmaps import read_bitmaps
 from .qcow2_extensions import Extensions, read_extensions
 from .qcow2_header import Header, read_header
 from .qcow2_region import ACTIVE, REFCOUNTS, Region
@@ -15,6 +13,7 @@ from .qcow2_snapshots import read_snapshots
 from .qcow2_tables import check_tables
 from .reader import SECTOR, Malformed, Reader, check_virtual_size, text
 from .rules import finding
+from .signatures import LUKS
 
 DIRTY, CORRUPT, DATA_FILE, COMPRESSION, EXTENDED_L2 = 1, 2, 4, 8, 16
 INCOMPATIBLE = {
@@ -49,6 +48,8 @@ def parse(image: Reader, draft: Draft) -> None:
         image, draft, offset=header.snapshot_offset, count=header.snapshot_count, cluster_size=header.cluster_size
     )
     if extensions.bitmaps and header.autoclear & 1:
+        from .qcow2_bitmaps import read_bitmaps
+
         regions += read_bitmaps(image, draft, directory=extensions.bitmaps)
     check_tables(
         image,
@@ -145,7 +146,7 @@ def _features(header: Header, extensions: Extensions, draft: Draft) -> None:
 def _encryption(image: Reader, header: Header, extensions: Extensions, draft: Draft) -> list[Region]:
     """What the method is, and the place of the LUKS header in the file."""
     found = extensions.luks if header.crypt_method == 2 else None
-    if header.crypt_method == 2 and not (found and image.upto(found[0], len(luks.MAGIC)) == luks.MAGIC):
+    if header.crypt_method == 2 and not (found and image.upto(found[0], len(LUKS)) == LUKS):
         draft.findings.append(finding("encryption-header", "The image says LUKS but has no LUKS header; get it again."))
         return []
     if header.crypt_method == 1:
@@ -157,7 +158,9 @@ def _encryption(image: Reader, header: Header, extensions: Extensions, draft: Dr
         draft.findings.append(finding("encrypted", f"The image is encrypted ({draft.encryption})."))
     if not found:
         return []
-    luks.read_luks1(image, draft, at=found[0], length=found[1])
+    from .luks import read_luks1
+
+    read_luks1(image, draft, at=found[0], length=found[1])
     return [Region("LUKS header", *found).checked(image, header.cluster_size)]
 
 

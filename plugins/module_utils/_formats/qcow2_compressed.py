@@ -14,7 +14,6 @@ from collections.abc import Collection
 
 from .facts import Draft
 from .reader import SECTOR, Reader
-from .zstd_frame import frame_end
 
 # A zstd frame has at least its header and one block; deflate shrinks at most 1032 times.
 SMALLEST_ZSTD = 10
@@ -53,6 +52,8 @@ def _whole(image: Reader, draft: Draft, start: int) -> bool:
     """Whether the rest of the file from start holds one whole cluster."""
     data, length = image.upto(start, image.size - start), draft.cluster_size or 0
     if draft.compression == "zstd":
+        from .zstd_frame import frame_end
+
         return frame_end(data) is not None
     try:
         return len(zlib.decompressobj(RAW_DEFLATE).decompress(data, length)) == length

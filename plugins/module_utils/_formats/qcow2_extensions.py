@@ -9,7 +9,6 @@ import struct
 from dataclasses import dataclass, field
 from typing import Callable
 
-from . import luks
 from .facts import Draft
 from .reader import Malformed, Reader, text
 from .rules import finding
@@ -77,7 +76,9 @@ def _bitmaps(_image: Reader, _draft: Draft, found: Extensions, data: bytes) -> N
     """u32 count, u32 reserved, u64 directory size, u64 directory offset."""
     if len(data) != 24:
         raise Malformed("malformed-header", f"The bitmaps extension has {len(data)} bytes instead of 24.")
-    count, _reserved, size, offset = struct.unpack(">IIQQ", data)
+    count, reserved, size, offset = struct.unpack(">IIQQ", data)
+    if reserved:
+        raise Malformed("malformed-header", "The bitmaps extension has a reserved field that is not zero.")
     found.bitmaps = (count, size, offset)
 
 
@@ -85,8 +86,10 @@ def _luks(image: Reader, draft: Draft, found: Extensions, data: bytes) -> None:
     """u64 offset, u64 length of the LUKS header that lies in clusters of its own."""
     if len(data) != 16:
         raise Malformed("malformed-header", f"The encryption header extension has {len(data)} bytes instead of 16.")
+    from .luks import HEADER_SIZE
+
     offset, length = struct.unpack(">QQ", data)
-    if not offset or offset + length > image.size or length < luks.HEADER_SIZE:
+    if not offset or offset + length > image.size or length < HEADER_SIZE:
         draft.findings.append(
             finding("truncated", f"The LUKS header of {length} bytes at {offset} is not in the file.")
         )

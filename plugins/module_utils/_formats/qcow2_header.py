@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 from .reader import Malformed, Reader
 
-MAGIC = b"QFI\xfb"
 LAYOUT_V2 = ">4sIQIIQIIQQIIQ"
 LAYOUT_V3 = ">QQQII"
 

@@ -18,8 +18,9 @@ from .compress_pool import Block, Report, packed, write_at
 from .deflate import Encoder
 from .guest_content import GuestContent
 from .qcow2_compressed import start_bits
-from .qcow2_header import LAYOUT_V2, LAYOUT_V3, MAGIC
+from .qcow2_header import LAYOUT_V2, LAYOUT_V3
 from .reader import SECTOR, entries
+from .signatures import QCOW2
 
 _COPIED, _COMPRESSED = 1 << 63, 1 << 62
 _HEADER_LENGTH = 104
@@ -110,7 +111,7 @@ class _Writer:
         l1 = self._store(_big_endian(self._l1))
         table, clusters = self._store_refcounts()
         head = struct.pack(
-            LAYOUT_V2, MAGIC, version, 0, 0, self._cluster.bit_length() - 1, self._size, 0,
+            LAYOUT_V2, QCOW2, version, 0, 0, self._cluster.bit_length() - 1, self._size, 0,
             len(self._l1), l1, table, clusters, 0, 0,
         )  # fmt: skip
         if version > 2:

@@ -21,7 +21,6 @@ from .qed_tables import check_tables
 from .reader import SECTOR, Malformed, Reader, check_virtual_size, power_of_two, text
 from .rules import finding
 
-MAGIC = b"QED\0"
 LAYOUT = "<4sIIIQQQQQII"
 BACKING, NEED_CHECK, RAW_BACKING = 1, 2, 4
 FEATURES = {BACKING: "backing file", NEED_CHECK: "need check", RAW_BACKING: "raw backing file"}
@@ -30,6 +29,8 @@ MIN_TABLE_CLUSTERS, MAX_TABLE_CLUSTERS = 2, 16
 MAX_BACKING_NAME = 1023
 # QEMU keeps a table in memory: 16 clusters of 64 MiB are more than it ever makes or this collection reads.
 MAX_TABLE_BYTES = 32 << 20
+# QEMU counts a run of clusters within a table in 32 bits (block/qed-cluster.c), and aborts where that gives zero.
+MAX_TABLE_SPAN = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ def _check_fields(header: Header) -> None:
     entries = header.table_bytes // 8
     if header.size > entries * entries * header.cluster_size:
         raise Malformed("table-bounds", f"The tables of the QED image cannot hold {header.size} bytes.")
+    if min(header.size, entries * header.cluster_size) >= MAX_TABLE_SPAN:
+        raise Malformed(
+            "unsupported-variant",
+            "A table of the QED image describes 4 GiB or more, of which QEMU dies; convert it with smaller clusters "
+            "where it was made.",
+        )
 
 
 def _describe(header: Header, draft: Draft) -> None:

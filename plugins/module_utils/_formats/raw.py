@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from . import content, iso9660, partitions
 from .facts import Draft
-from .mbr import MARK, MARK_AT
 from .reader import SECTOR, Reader, check_virtual_size
 from .rules import finding
 
@@ -27,8 +26,3 @@ def parse(image: Reader, draft: Draft) -> None:
 def _told(image: Reader, size: int) -> str:
     short = f", of which only {image.size} of {size} bytes are there" if size > image.size else ""
     return f"The raw image carries an ISO 9660 file system{short}."
-
-
-def has_boot_mark(image: Reader) -> bool:
-    """Whether a BIOS would start the first sector."""
-    return image.upto(MARK_AT, len(MARK)) == MARK

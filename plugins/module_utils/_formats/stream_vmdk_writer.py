@@ -26,8 +26,8 @@ from .compress_pool import Block, Report, packed, write_at
 from .deflate import Encoder
 from .guest_content import GuestContent
 from .reader import SECTOR, entries
+from .signatures import VMDK_SPARSE
 from .vmdk_sparse import AT_END, COMPRESSED, FOOTER_MARKER, LAYOUT, LINE_ENDS, MARKERS
-from .vmdk_sparse import MAGIC as SPARSE_MAGIC
 from .vmdk_text import stream_descriptor
 
 GRAIN = 64 << 10
@@ -131,7 +131,7 @@ class _Writer:
 
     def _header(self, directory: int) -> bytes:
         return struct.pack(
-            LAYOUT, SPARSE_MAGIC, _VERSION, _FLAGS, self._capacity, _GRAIN_SECTORS, 1, _DESCRIPTOR_SECTORS, TABLE_ENTRIES,
+            LAYOUT, VMDK_SPARSE, _VERSION, _FLAGS, self._capacity, _GRAIN_SECTORS, 1, _DESCRIPTOR_SECTORS, TABLE_ENTRIES,
             0, directory, _OVERHEAD_SECTORS, 0, LINE_ENDS, _DEFLATE,
         )  # fmt: skip
 

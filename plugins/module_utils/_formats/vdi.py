@@ -30,9 +30,8 @@ from .reader import (
     unchecked,
 )
 from .rules import finding
+from .signatures import VDI_AT
 
-SIGNATURE = b"\x7f\x10\xda\xbe"
-SIGNATURE_AT = 0x40
 LAYOUT = "<4sIIII256sIIIIIIIQIIII16s16s16s16s"
 VERSION = 0x00010001
 VARIANTS = {1: "dynamic", 2: "static", 3: "undo", 4: "differencing"}
@@ -72,7 +71,7 @@ class Header:
 
 def parse(image: Reader, draft: Draft) -> None:
     """Fill the draft from the header and the block map."""
-    header = Header(*image.unpack(LAYOUT, SIGNATURE_AT, what="VDI header"))
+    header = Header(*image.unpack(LAYOUT, VDI_AT, what="VDI header"))
     _describe(draft, header)
     _check_fields(header)
     check_virtual_size(draft)

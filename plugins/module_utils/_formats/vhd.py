@@ -36,10 +36,11 @@ from .reader import (
     unchecked,
 )
 from .rules import finding
+from .signatures import VHD, vhd_footers
 from .vhd_parent import parent_of
 from .vhd_places import check_places
 
-COOKIE, SPARSE_COOKIE = b"conectix", b"cxsparse"
+SPARSE_COOKIE = b"cxsparse"
 LAYOUT = ">8sIIQI4sI4sQQHBBII16sB"
 SPARSE_LAYOUT = ">8sQQIIII"
 SPARSE_SIZE = 1024
@@ -96,21 +97,15 @@ class Footer:
         return self.creator in GEOMETRY_CREATORS and self.geometry_sectors != MAX_GEOMETRY_SECTORS
 
 
-def footer_places(image: Reader) -> list[int]:
-    """Where a footer stands: at the start (dynamic), in the last sector (all)."""
-    last = image.size - SECTOR
-    return [at for at in sorted({0, last}) if at >= 0 and image.upto(at, 8) == COOKIE]
-
-
 def valid_footer_at_end(image: Reader) -> bool:
     """Whether the last sector is a footer with a right checksum, not just eight letters of guest data."""
     data = image.upto(image.size - SECTOR, SECTOR)
-    return data[:8] == COOKIE and _sum(data, CHECKSUM_AT) == int.from_bytes(data[64:68], "big")
+    return data[:8] == VHD and _sum(data, CHECKSUM_AT) == int.from_bytes(data[64:68], "big")
 
 
 def parse(image: Reader, draft: Draft) -> None:
     """Fill the draft from footer, dynamic header and block table."""
-    places = footer_places(image)
+    places = vhd_footers(image)
     if not places:
         raise Malformed("truncated", "The file has no VHD footer; get the file again.")
     data = image.exact(places[0], SECTOR, what="VHD footer")

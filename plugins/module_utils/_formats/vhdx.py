@@ -18,7 +18,6 @@ from .vhdx_blocks import check_blocks
 from .vhdx_log import waiting_entries
 from .vhdx_parent import parent_of
 
-MAGIC = b"vhdxfile"
 KIB, MIB = 1 << 10, 1 << 20
 HEADERS, HEADER_SIZE = (64 * KIB, 128 * KIB), 4 * KIB
 REGIONS, REGION_SIZE = (192 * KIB, 256 * KIB), 64 * KIB

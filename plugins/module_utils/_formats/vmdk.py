@@ -12,32 +12,23 @@ from __future__ import annotations
 from . import vmdk_cowd, vmdk_sparse
 from .facts import Draft
 from .reader import SECTOR, Malformed, Reader, check_virtual_size
-from .vmdk_descriptor import MAX_DESCRIPTOR, looks_like_descriptor, parse_descriptor
+from .signatures import VMDK_COWD, VMDK_SESPARSE, VMDK_SPARSE
+from .vmdk_descriptor import MAX_DESCRIPTOR, parse_descriptor
 from .vmdk_lookalikes import check_lookalikes
-
-SPARSE_MAGIC = vmdk_sparse.MAGIC
-COWD_MAGIC = vmdk_cowd.MAGIC
-SESPARSE_MAGIC = b"\xbe\xba\xfe\xca\0\0\0\0"
 
 
 def parse(image: Reader, draft: Draft) -> None:
     """Fill the draft from whichever of the VMDK files this is."""
     start = image.upto(0, SECTOR)
-    if start.startswith(SPARSE_MAGIC):
+    if start.startswith(VMDK_SPARSE):
         vmdk_sparse.parse(image, draft)
-    elif start.startswith(COWD_MAGIC):
+    elif start.startswith(VMDK_COWD):
         vmdk_cowd.parse(image, draft)
-    elif start.startswith(SESPARSE_MAGIC):
+    elif start.startswith(VMDK_SESPARSE):
         draft.variant = "seSparse"
         raise Malformed("unsupported-variant", "The seSparse extent of an ESXi host is not supported; export the VM.")
     else:
         _parse_text(image, draft)
-
-
-def is_vmdk(image: Reader) -> bool:
-    """Whether the file starts as any kind of VMDK."""
-    start = image.upto(0, 8)
-    return start.startswith((SPARSE_MAGIC, COWD_MAGIC, SESPARSE_MAGIC)) or looks_like_descriptor(image.upto(0, 4096))
 
 
 def _parse_text(image: Reader, draft: Draft) -> None:

@@ -17,7 +17,6 @@ from .reader import SECTOR, Malformed, Reader, check_virtual_size
 from .vmdk_lookalikes import PARENT_AREA, PARENT_AT, check_lookalikes
 from .vmdk_tables import Tables, check_tables
 
-MAGIC = b"COWD"
 LAYOUT = "<4sIIIIIII"
 # Every grain table of ESX has so many entries.
 TABLE_ENTRIES = 4096

@@ -21,9 +21,6 @@ EXTENT = re.compile(
 )
 ACCESS = re.compile(r"^(RW|RDONLY|NOACCESS)\b")
 SETTING = re.compile(r'^[ \t]*([A-Za-z][A-Za-z0-9_.]{0,63})[ \t]*=[ \t]*"?([^"\r\n]*)"?')
-# Comment and blank lines, then the version: that is all that QEMU's own probing asks for.
-PROBE = re.compile(rb"(?:#[^\n]*\n|[ \t\r]*\n)*version=[123]\r?\n")
-SIGNATURE = b"# disk descriptorfile"
 KEPT = {
     "adapter_type": "ddb.adaptertype",
     "cid": "cid",
@@ -32,11 +29,6 @@ KEPT = {
     "tools_version": "ddb.toolsversion",
     "uuid": "ddb.uuid",
 }
-
-
-def looks_like_descriptor(start: bytes) -> bool:
-    """Whether VMware or QEMU would take this text for a descriptor."""
-    return start[: len(SIGNATURE)].lower() == SIGNATURE or (start[:1] in b"#v\n\r \t" and bool(PROBE.match(start)))
 
 
 def parse_descriptor(draft: Draft, data: bytes, *, embedded: bool) -> None:

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from .facts import Draft
 from .reader import SECTOR, Malformed, Reader, check_end, check_virtual_size, power_of_two
 from .rules import finding
+from .signatures import VMDK_SPARSE
 from .vmdk_descriptor import MAX_DESCRIPTOR, parse_descriptor
 from .vmdk_lookalikes import PARENT_AREA, PARENT_AT, check_lookalikes
 from .vmdk_tables import Tables, check_tables
 
-MAGIC = b"KDMV"
 LAYOUT = "<4sIIQQQQIQQQB4sH"
 AT_END = 0xFFFFFFFFFFFFFFFF
 END_OF_STREAM, FOOTER_MARKER = 0, 3
@@ -113,7 +113,7 @@ def _footer(image: Reader, draft: Draft, first: Header) -> Header:
     _value, size, kind = image.unpack("<QII", max(at, 0), what="VMDK footer")
     header = Header(*image.unpack(LAYOUT, max(at, 0) + SECTOR, what="VMDK footer"))
     ended = image.unpack("<QII", max(at, 0) + 2 * SECTOR, what="VMDK footer") == (0, 0, END_OF_STREAM)
-    if kind != FOOTER_MARKER or size or header.magic != MAGIC or not ended:
+    if kind != FOOTER_MARKER or size or header.magic != VMDK_SPARSE or not ended:
         raise Malformed("truncated", "The streamOptimized VMDK has no footer at its end; get the file again.")
     same = ("version", "flags", "capacity", "grain_sectors", "descriptor_offset", "table_entries", "algorithm")
     different = [name for name in same if getattr(header, name) != getattr(first, name)]

@@ -13,19 +13,12 @@ from .._errors import ImageOpsError
 from .._files import real_path
 from .._formats.chain import backing_path, follows, open_image
 from .._formats.facts import ImageFacts
-from .._formats.probe import inspect
-from .._formats.qcow2_header import MAGIC as QCOW2
-from .._formats.vdi import SIGNATURE as VDI
-from .._formats.vdi import SIGNATURE_AT as VDI_AT
-from .._formats.vhd import COOKIE as VHD
-from .._formats.vhdx import MAGIC as VHDX
-from .._formats.vmdk import SPARSE_MAGIC as VMDK
-from .._formats.vmdk_descriptor import looks_like_descriptor
+from .._formats.signatures import QCOW2, QED, VDI, VDI_AT, VHD, VHDX, VMDK_SPARSE, is_vmdk_text
 
 _START = 512
 _DATA_FILE_AT = 79
 # Byte 60 of a VHD's first footer is its type, 4 a differencing disk; byte 16 of QED and 72 of qcow2 hold feature bits.
-_QED, _VHD_TYPE, _DIFFERENCING = b"QED\0", slice(60, 64), b"\0\0\0\4"
+_VHD_TYPE, _DIFFERENCING = slice(60, 64), b"\0\0\0\4"
 
 
 @dataclass(frozen=True)
@@ -109,6 +102,8 @@ def _read(path: str) -> Needs:
             image.stream.seek(0)
             if not _may_need(image.stream.read(_START)):
                 return Needs()
+            from .._formats.probe import inspect
+
             facts = inspect(image.stream, size=image.size)
     except (ImageOpsError, OSError):
         return Needs()
@@ -125,11 +120,11 @@ def _may_need(start: bytes) -> bool:
     """Whether a file that starts so may name another one; most files of a folder end here."""
     if start.startswith(QCOW2):
         return len(start) > _DATA_FILE_AT and (any(start[8:16]) or _names_data_file(start))
-    if start.startswith(_QED):
+    if start.startswith(QED):
         return len(start) > 16 and bool(start[16] & 1)
     if start.startswith(VHD):
         return start[_VHD_TYPE] == _DIFFERENCING
-    return start.startswith((VMDK, VHDX)) or start[VDI_AT : VDI_AT + 4] == VDI or looks_like_descriptor(start)
+    return start.startswith((VMDK_SPARSE, VHDX)) or start[VDI_AT : VDI_AT + 4] == VDI or is_vmdk_text(start)
 
 
 def _names_data_file(start: bytes) -> bool:
