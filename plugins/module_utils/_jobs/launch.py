@@ -31,12 +31,14 @@ from .state import (
     job_id,
     log_tail,
     read_state,
+    unit_file,
     unit_name,
     write_request,
     write_state,
 )
 
 _START_SECONDS = 30.0
+_APPEARS_SECONDS = 3.0
 _INTERVAL = 0.25
 _RENEW_SECONDS = 1.0
 _NO_LIMIT = 10 * 365 * 86400.0
@@ -83,8 +85,16 @@ def is_running(state: JobState, lock: str, clock: Clock) -> bool:
     """Whether the job of `state`, which holds `lock` while it works, hasn't ended and hasn't died."""
     if state.ended:
         return False
-    starting = state.status == STARTING and 0 <= clock.time() - state.started < _START_SECONDS
-    return starting or _is_held(lock)
+    return _is_starting(state, clock) or _is_held(lock)
+
+
+def _is_starting(state: JobState, clock: Clock) -> bool:
+    """Whether the job was started a moment ago, and its unit or who starts it is there, if they have had time to come."""
+    age = clock.time() - state.started
+    if state.status != STARTING or not 0 <= age < _START_SECONDS:
+        return False
+    there = os.path.exists(f"/proc/{state.starter}") or os.path.exists(unit_file(state.id))
+    return state.launcher != UNIT or age < _APPEARS_SECONDS or there
 
 
 def _is_held(lock: str) -> bool:
@@ -159,6 +169,7 @@ def _start_new(job: Job, clock: Clock, commands: Commands, lease: Lease) -> JobS
         request=digest(job.params),
         launcher=launcher,
         started=clock.time(),
+        starter=os.getpid(),
         target=job.target,
         on_interrupt=lease.on_interrupt,
         lease_timeout=lease.timeout,

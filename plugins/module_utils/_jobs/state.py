@@ -32,7 +32,7 @@ class JobState:
 
     `target` is the object that it writes; `leaves` are the paths to clean when it dies; `phases` are those that ended, each
     with name, bytes, seconds and rate; `reason` says why it was cancelled. `on_interrupt` and `lease_timeout` say what
-    becomes of it when nobody asks for it any more.
+    becomes of it when nobody asks for it any more. `starter` is the process that started it.
     """
 
     id: str
@@ -57,6 +57,7 @@ class JobState:
     reason: str = ""
     on_interrupt: str = "detach"
     lease_timeout: int = 60
+    starter: int = 0
 
     @property
     def ended(self) -> bool:
@@ -71,6 +72,11 @@ def job_id(kind: str, target: str) -> str:
 def unit_name(identifier: str) -> str:
     """The systemd unit that a job runs as."""
     return f"imageops-job-{identifier}"
+
+
+def unit_file(identifier: str) -> str:
+    """The file that is there while systemd knows the unit."""
+    return f"/run/systemd/transient/{unit_name(identifier)}.service"
 
 
 def digest(request: dict[str, Any]) -> str:
