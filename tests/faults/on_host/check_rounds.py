@@ -13,6 +13,8 @@ from processes import run
 from scenario import NEW, OLD, Scenario, checked, random_bytes, same_content, same_file
 
 _CLUSTER = 1024
+# Where the partition begins.
+_OFFSET = 1 << 20
 
 
 class Repair(Scenario):
@@ -170,4 +172,41 @@ class CompactByWriter(Compact):
     more: ClassVar[dict[str, Any]] = {"compression": "zlib"}
 
 
-SCENARIOS = (Repair, RepairLeaks, Read, Compact, CompactByWriter)
+class CompactGuest(Compact):
+    """What the guest's file system doesn't need goes, and its partition grows; libguestfs starts a machine for both."""
+
+    name = "compact: guest"
+    points = ("compact:copied", "compact:discarded", "compact:grown")
+    slow = True
+    needs = ("virt-resize", "virt-sparsify", "guestfish")
+    full_sizes = ()
+    more: ClassVar[dict[str, Any]] = {"discard": "always", "size": "56M", "grow_partition": "last"}
+
+    def prepare(self) -> None:
+        master, folder = self.room.master, f"{self.room.temp}/files"
+        disk = f"{master}/disk.raw"
+        os.makedirs(folder)
+        random_bytes(f"{folder}/content", 2)
+        run("cp", f"{folder}/content", f"{master}/content")
+        random_bytes(disk, 40)
+        with open(disk, "r+b") as stream:
+            # A partition table of one entry: its type, first sector, count of sectors.
+            stream.write(bytes(446) + struct.pack("<B3sB3sII", 0, b"", 0x83, b"", _OFFSET // 512, (39 << 20) // 512))
+            stream.write(bytes(48) + b"\x55\xaa")
+        run("mkfs.ext4", "-q", "-d", folder, "-E", f"offset={_OFFSET}", disk, "39m")
+        run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, f"{master}/image.qcow2")
+
+    def look(self) -> str:
+        if same_file(self.target, f"{self.room.master}/image.qcow2"):
+            return OLD
+        disk, part = f"{self.room.temp}/seen.raw", f"{self.room.temp}/part.raw"
+        run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", self.target, disk)
+        run("dd", f"if={disk}", f"of={part}", "bs=1M", "skip=1", "status=none")
+        sound = run("e2fsck", "-f", "-n", part, check=False).returncode == 0
+        run("debugfs", "-R", f"dump content {self.room.temp}/content", part)
+        if not sound or not same_file(f"{self.room.temp}/content", f"{self.room.master}/content"):
+            return "another content"
+        return checked(self.target) or NEW
+
+
+SCENARIOS = (Repair, RepairLeaks, Read, Compact, CompactByWriter, CompactGuest)

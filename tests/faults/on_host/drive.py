@@ -53,8 +53,10 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
     """All interruptions on the scenario's ordinary disk; `quick`: each named point once, and two moments from outside."""
     whats = ["module", *(["helper"] if scenario.kind else []), *(["engine"] if scenario.engines else [])]
     for point in scenario.points:
-        for how in ("kill",) if quick else _HOWS:
+        for how in ("kill",) if quick or scenario.slow else _HOWS[:2] if scenario.variant else _HOWS:
             yield Point(point, how, by_module=not scenario.kind)
+    if scenario.slow:
+        return
     if quick:
         for what in (whats[-1], chance.choice(whats)):
             yield Kill(what, chance.random(), rejoins=False)
@@ -80,11 +82,12 @@ def play_all(scenario: Scenario, told: Any, arguments: argparse.Namespace) -> It
         scenario.prepare()
         with disk_of(scenario):
             lengths = rounds.measured(scenario)
-            sessions = (Session(chance.random(), told.put) for _number in range(arguments.sessions))
+            count = 0 if scenario.slow else arguments.sessions
+            sessions = (Session(chance.random(), told.put) for _number in range(count))
             for strike in (*strikes_of(scenario, chance, quick=quick), *sessions):
                 if re.search(only, str(strike)):
                     yield rounds.play(scenario, strike, lengths)
-            if re.search(only, "at once"):
+            if re.search(only, "at once") and not scenario.slow:
                 yield rounds.together(scenario, 2 if quick else _AT_ONCE)
         if scenario.full_sizes and not quick and re.search(only, "MiB free"):
             with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_SMALL_MEBIBYTES, at=scenario.room.disk):
@@ -122,6 +125,10 @@ def mounted(*make: str, mebibytes: int, at: str) -> Iterator[None]:
         for point in [*reversed(mounts_below(at)), at]:
             run("umount", point, check=False)
         os.unlink(image)
+
+
+def can_be_played(scenario: type[Scenario], *, quick: bool) -> bool:
+    return not (scenario.slow and quick) and all(shutil.which(program) for program in scenario.needs)
 
 
 def sweep() -> None:
@@ -190,13 +197,15 @@ def main() -> int:
     parser.add_argument(
         "--sessions", type=int, default=0, help="rounds that kill an SSH session, which the caller starts"
     )
-    parser.add_argument("--lanes", type=int, default=2)
+    parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--points", action="store_true", help="print the named points that scenarios meet, and end")
     arguments = parser.parse_args()
     chosen = [one for one in SCENARIOS if not arguments.groups or one.name.startswith(tuple(arguments.groups))]
     if arguments.points:
         print(json.dumps(sorted({point for one in chosen for point in one.points})))
         return 0
+    # The longest begin first.
+    chosen = sorted((one for one in chosen if can_be_played(one, quick=arguments.quick)), key=lambda one: not one.slow)
     sweep()
     # Whoever started the driver may go away: then everything is unmounted all the same, by the lanes, which get this too.
     for number in (signal.SIGTERM, signal.SIGHUP):

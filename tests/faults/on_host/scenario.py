@@ -34,6 +34,10 @@ class Scenario:
     engines = True
     # Whether another scenario goes through the same code but for a little: then fewer moments are tried.
     variant = False
+    # Whether a run takes tens of seconds, so that only the named points are tried, and none in a sample.
+    slow = False
+    # Programs without which the scenario can't be played on a host.
+    needs: tuple[str, ...] = ()
     # What the name shows when all is done; a scenario that only reads shows the old one.
     done = NEW
     full_sizes: tuple[int, ...] = (0, 1, 3, 6, 10)

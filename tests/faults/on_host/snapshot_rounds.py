@@ -83,6 +83,19 @@ class Create(Scenario):
         return checked(self.target)
 
 
+class CreateAgain(Create):
+    """The image is one in which an earlier run was killed."""
+
+    name = "snapshot: create after a kill"
+    points = ("snapshot:after-recover",)
+    variant = True
+    full_sizes = ()
+
+    def fresh(self) -> None:
+        super().fresh()
+        self.room.call(self.module, self.options, fault="snapshot:before-create:kill")
+
+
 class Revert(Create):
     """Back to a snapshot, in the image."""
 
@@ -122,4 +135,4 @@ class Keep(Create):
     after = ("old",)
 
 
-SCENARIOS = (Create, Revert, RevertOnCopy, Delete, Keep)
+SCENARIOS = (Create, CreateAgain, Revert, RevertOnCopy, Delete, Keep)
