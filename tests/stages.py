@@ -40,7 +40,8 @@ STAGES = (
     Stage("yamllint", "yamllint --strict ."),
     Stage(
         "shellcheck",
-        "shellcheck .ci/run demo/run tests/{setup,run,run-sanity} tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop}",
+        "shellcheck .ci/run demo/run tests/{setup,run,run-sanity} tests/{faults,fuzz}/run"
+        " tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop}",
     ),
     Stage("ansible-lint", "ansible-lint --offline"),
     Stage("changelog", "antsibull-changelog lint"),
@@ -49,6 +50,7 @@ STAGES = (
     Stage("unit", "python -m pytest -q tests/unit"),
     Stage("unit, current Python", "tests/setup current && .build/venv-current/bin/python -m pytest -q tests/unit"),
     Stage("corpus", "tests/setup corpus && .build/venv-corpus/bin/python -m pytest -q tests/corpus"),
+    Stage("fuzz", "tests/fuzz/run --seconds 45"),
     Stage(
         "build and install",
         f"rm -rf {BUILD}/dist {INSTALLED} && ansible-galaxy collection build --output-path {BUILD}/dist"
@@ -57,7 +59,9 @@ STAGES = (
     ),
     Stage("smoke, installed", f"ansible-playbook -i {INVENTORY} {SMOKE}", fleet=True, collections=INSTALLED),
     Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", fleet=True),
-    Stage("faults, sample", "tests/faults/run --quick --host first chain check compact convert disk snapshot", fleet=True),
+    Stage(
+        "faults, sample", "tests/faults/run --quick --host first chain check compact convert disk snapshot", fleet=True
+    ),
     Stage("molecule", "molecule test --all", fleet=True),
     Stage("demo", "demo/run && demo/run --expect-unchanged", fleet=True),
 )

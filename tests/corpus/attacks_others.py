@@ -116,6 +116,11 @@ def qed_cluster_in_the_header(shop: Shop) -> Path:
     return patched(path, table, "<Q", 4096)
 
 
+@attack("qed", "unsupported-variant", "aborts qemu-img: a run of clusters that counts 4 GiB")
+def qed_table_of_512_gib(shop: Shop) -> Path:
+    return patched(shop.image("qed", "cluster_size=1M"), 48, "<Q", 1 << 40)
+
+
 @attack("qed", "truncated", "a download that was cut")
 def qed_cut(shop: Shop) -> Path:
     return cut(shop.image("qed"), -70000)

@@ -50,6 +50,7 @@ FIELDS = (
     ("qcow2-65536-snapshots", 60, ">I", 65536, "too-many-snapshots", "a sample of KubeVirt CDI"),
     ("qcow2-snapshots-past-the-end", 60, ">IQ", (1, 1 << 40), "truncated", NUMBERS),
     ("qcow2-snapshots-unaligned", 60, ">IQ", (1, 0x20008), "table-bounds", NUMBERS),
+    ("qcow2-no-snapshots-at-no-cluster", 64, ">Q", 0x20008, "table-bounds", "QEMU's own rule"),
     ("qcow2-unknown-feature", 72, ">Q", 1 << 5, "unknown-feature", "the specification's rule"),
     ("qcow2-unknown-feature-63", 72, ">Q", 1 << 63, "unknown-feature", "the specification's rule"),
     ("qcow2-marked-corrupt", 72, ">Q", 2, "corrupt", "the specification's rule"),
@@ -226,6 +227,12 @@ def qcow2_with_vdi_signature(shop: Shop) -> Path:
 def qcow2_bitmaps_extension_too_short(shop: Shop) -> Path:
     path = set_extensions(shop.image("qcow2"), extension(0x23852875, bytes(8)))
     return patched(path, 88, ">Q", 1)
+
+
+@attack("qcow2", "malformed-header", "QEMU's own rule")
+def qcow2_bitmaps_reserved_field(shop: Shop) -> Path:
+    told = struct.pack(">IIQQ", 1, 7, 64, 65536)
+    return patched(set_extensions(shop.image("qcow2"), extension(0x23852875, told)), 88, ">Q", 1)
 
 
 @attack("qcow2", "absurd-size", "a directory that fills the memory")

@@ -192,6 +192,7 @@ valid("qcow2 end not padded", "qcow2", lambda shop: cut(shop.image("qcow2", size
 valid("qcow2 our own", "qcow2", own_qcow2)
 valid("vmdk our own", "vmdk", own_vmdk)
 valid("vmdk end not closed", "vmdk", lambda shop: patched(shop.image("vmdk"), 72, "<B", 1))
+valid("luks odd size", "luks", lambda shop: append(shop.encrypted("luks", "iter-time=10"), b"more"))
 valid("qed not closed", "qed", lambda shop: patched(shop.image("qed"), 16, "<Q", 2))
 
 

@@ -27,6 +27,8 @@ def read_snapshots(image: Reader, draft: Draft, *, offset: int, count: int, clus
         raise Malformed(
             "too-many-snapshots", f"The image claims {count} internal snapshots, the limit is {MAX_SNAPSHOTS}."
         )
+    if offset % cluster_size:
+        raise Malformed("table-bounds", f"The snapshot table lies at {offset}, which is no cluster of its own.")
     regions, position, end = [], offset, offset
     for _turn in range(count):
         snapshot, l1_table, length = _snapshot(image, draft, position)

@@ -137,3 +137,10 @@ def test_a_wrong_checksum_and_a_wrong_length(tmp_path: Path) -> None:
     path = luks2(tmp_path / "b.luks")
     patch(path, 8, ">Q", 1 << 40)
     assert refused(look(path)) == {"malformed-header"}
+
+
+@pytest.mark.parametrize("more", [1, 511, 512, 513])
+def test_the_end_of_a_file_is_rounded_as_qemu_does(image: Path, more: int) -> None:
+    with image.open("ab") as stream:
+        stream.write(bytes(more))
+    assert look(image).virtual_size == qemu_info(image, "luks")["virtual-size"]

@@ -19,9 +19,11 @@ from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats
     create_encrypted,
     disk,
     look,
+    patch,
     qemu_img,
     qemu_info,
     qemu_io,
+    refused,
     rules,
 )
 
@@ -166,3 +168,11 @@ def test_the_old_encryption(tmp_path: Path) -> None:
     facts = look(path)
     check_same(facts, qemu_info(path, "qcow2"))
     assert (facts.cipher["type"], rules(facts)) == ("aes", {"encrypted", "legacy-encryption"})
+
+
+def test_the_reserved_field_of_bitmaps_is_zero(tmp_path: Path) -> None:
+    path = create(tmp_path / "a.qcow2", "qcow2", "1M")
+    qemu_img("bitmap", "--add", str(path), "b")
+    place = path.read_bytes().index(b"\x23\x85\x28\x75")
+    patch(path, place + 12, ">I", 1)
+    assert refused(look(path)) == {"malformed-header"}

@@ -41,3 +41,10 @@ def test_a_file_that_ends_within_its_last_snapshot_is_truncated(tmp_path: Path) 
     (old,) = fetch(path, 64, ">Q")
     path.write_bytes(path.read_bytes()[: old + ENTRY + EXTRA + len("1") + len("nam")])
     assert "truncated" in rules(look(path))
+
+
+def test_a_table_of_no_snapshots_lies_at_a_cluster_too(tmp_path: Path) -> None:
+    """QEMU refuses the image otherwise."""
+    path = create(tmp_path / "disk.qcow2", "qcow2", "8M")
+    patch(path, 64, ">Q", 8)
+    assert rules(look(path), "unsafe", "error") == {"table-bounds"}

@@ -126,3 +126,19 @@ def test_a_bomb(tmp_path: Path) -> None:
     (cluster,) = fetch(path, l2, "<Q")
     patch(path, l2, "<1000Q", *[cluster or 65536 * 12] * 1000)
     assert "shared-table" in refused(look(path))
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "expected"),
+    [
+        (("cluster_size=1M",), 1 << 40, {"unsupported-variant"}),
+        (("cluster_size=1M",), 4 << 30, {"unsupported-variant"}),
+        (("cluster_size=1M",), (4 << 30) - 512, set()),
+        ((), 1 << 40, set()),
+    ],
+    ids=["a table of 512 GiB", "a disk of 4 GiB", "just below", "many tables of 2 GiB"],
+)
+def test_a_table_of_4_gib_aborts_qemu(tmp_path: Path, options: tuple[str, ...], size: int, expected: set[str]) -> None:
+    path = convert(disk(tmp_path / "a.raw", MIB), tmp_path / "a.qed", "qed", *options)
+    patch(path, 48, "<Q", size)
+    assert refused(look(path)) == expected
