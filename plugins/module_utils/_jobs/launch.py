@@ -48,14 +48,15 @@ _NO_LIMIT = 10 * 365 * 86400.0
 class Job:
     """A piece of long work: `kind` names the sort of work, `target` the object it writes, `params` what it gets.
 
-    `entry` is the module whose main() the helper runs. Two jobs with equal params are the same work. `secrets` reach the
-    work as `params["secrets"]`; they are never written to a file, and tell no two jobs apart.
+    `entry` names the module whose main() the helper runs; it is asked only when the job starts, so that other runs needn't
+    load the work. Two jobs with equal params are the same work. `secrets` reach the work as `params["secrets"]`; they are
+    never written to a file, and tell no two jobs apart.
     """
 
     kind: str
     target: str
     params: dict[str, Any]
-    entry: str
+    entry: Callable[[], str]
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -174,7 +175,7 @@ def _start_new(job: Job, clock: Clock, commands: Commands, lease: Lease) -> JobS
         on_interrupt=lease.on_interrupt,
         lease_timeout=lease.timeout,
     )
-    argv = [sys.executable, "-I", helper_program(job.entry), job_dir(job.id)]
+    argv = [sys.executable, "-I", helper_program(job.entry()), job_dir(job.id)]
     write_request(job.id, {"kind": job.kind, "params": job.params, "lock": job.lock, "secrets": sorted(job.secrets)})
     grant(job.id, lease)
     write_state(state)

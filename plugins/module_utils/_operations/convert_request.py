@@ -99,9 +99,13 @@ class ConvertRequest:
             "mode": self.params["mode"],
             "tool": f"imageops.fleet {version}",
         }
-        from . import convert_job
+        return Job("convert", self.dest, params, _entry, secrets=self.secrets)
 
-        return Job("convert", self.dest, params, convert_job.__name__, secrets=self.secrets)
+
+def _entry() -> str:
+    from . import convert_job
+
+    return convert_job.__name__
 
 
 def _destination(dest: str) -> dict[str, Any] | None:

@@ -29,12 +29,9 @@ from .._qemu.options import require_version, takes_full_space
 from .._sizes import format_size
 from .disk_facts import absent, differences, foreseen, inspect_existing, observed
 from .disk_request import DiskRequest, check_creation, item_path, read_request
-from .disk_work import create, resize, unlink
 from .extent_files import is_untidy, tidy
-from .extent_use import extent_users
 from .operation import Operation, Tools
 from .ownership_change import plan_ownership
-from .usage import DOMAIN, OVERLAY, refuse, users_of
 
 RESIZABLE = ("raw", "qcow2")
 
@@ -92,6 +89,8 @@ def _creation(request: DiskRequest, tools: Tools, tidy: tuple[Step, ...]) -> Pla
     require_version(request.options, QemuImg(tools.commands).version)
     if takes_full_space(request.options):
         require_space(request.path, size, what=f"path: {request.path}")
+    from .disk_work import create
+
     over = f" over {request.base.path}" if request.base else ""
     title = f"create {request.path} ({request.format}, {format_size(size)}){over}"
     return Plan(
@@ -141,6 +140,9 @@ def _resizing(request: DiskRequest, now: int, tools: Tools) -> tuple[Step, ...]:
         raise Conflict(
             f"size: {request.path} has {sizes}, and its file system is read-only; remount it, or leave 'size' out."
         )
+    from .disk_work import resize
+    from .usage import DOMAIN, refuse, users_of
+
     users = users_of(request.path, tools, search_paths=request.params["search_paths"] or ())
     refuse(request.path, [user for user in users if user.running or not (user.kind == DOMAIN and user.top)])
     verb = "shrink" if shrink else "grow"
@@ -154,6 +156,10 @@ def _removal(path: str, params: dict[str, Any], tools: Tools, *, first: bool) ->
         return Plan(path, absent(path), absent(path), partial(absent, path), steps=tidy)
     _check_removable(path, params)
     require_writable_folder(path, option="path")
+    from .disk_work import unlink
+    from .extent_use import extent_users
+    from .usage import OVERLAY, refuse, users_of
+
     gone = {name for name, facts in tools.forecast.items() if facts.get("state") == "absent"} if first else set()
     folders = params["search_paths"] or ()
     users = users_of(path, tools, search_paths=folders, gone=gone)

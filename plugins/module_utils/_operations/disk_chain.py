@@ -19,16 +19,13 @@ from .._jobs.launch import Job
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import PROGRAM as QEMU_IMG
-from .._qemu.qmp import library
-from .._qemu.storage_daemon import PROGRAM as STORAGE_DAEMON
-from . import disk_chain_job
 from .disk_chain_act import ANEW, COMMIT, COPY_UP, HEADER, NOTHING, TIDY, Act, decide
 from .disk_chain_layers import shown
 from .disk_chain_request import ChainRequest, read_request
 from .disk_chain_use import droppable, removable, remove_unused, require_free, unused_of
+from .image_layers import Layers
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
-from .usage import Layers
 
 _KIND = "chain"
 
@@ -64,6 +61,9 @@ def _files(request: ChainRequest) -> list[str]:
 
 def _require_engine(request: ChainRequest, act: Act) -> None:
     if act.kind in (COPY_UP, COMMIT):
+        from .._qemu.qmp import library
+        from .._qemu.storage_daemon import PROGRAM as STORAGE_DAEMON
+
         library()
         require_program(STORAGE_DAEMON)
     if act.kind not in (NOTHING, TIDY):
@@ -159,7 +159,13 @@ def _title(request: ChainRequest, act: Act) -> str:
 def job_of_request(request: ChainRequest, version: str) -> Job:
     """The job that does it; its target is the file that is written. Equal requests give equal jobs."""
     params = {"request": asdict(request), "tool": f"imageops.fleet {version}"}
-    return Job(_KIND, request.into or request.path, params, disk_chain_job.__name__)
+    return Job(_KIND, request.into or request.path, params, _entry)
+
+
+def _entry() -> str:
+    from . import disk_chain_job
+
+    return disk_chain_job.__name__
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:

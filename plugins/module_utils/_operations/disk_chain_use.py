@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from .._files import fingerprint, partial_path
 from .._records import read_record
 from .disk_chain_act import COMMIT, HEADER, NOTHING, TIDY, Act, is_still, written_by_us
-from .disk_chain_commit import remove_layers
 from .disk_chain_request import ChainRequest
 from .operation import Tools
-from .usage import DOMAIN, refuse, users_of
 
 
 def require_free(request: ChainRequest, act: Act, tools: Tools, *, search_paths: Sequence[str]) -> None:
@@ -24,6 +22,8 @@ def require_free(request: ChainRequest, act: Act, tools: Tools, *, search_paths:
     if act.kind in (COMMIT, TIDY):
         _require_free_layers(act, tools, search_paths, top=request.path)
     elif act.kind != NOTHING:
+        from .usage import DOMAIN, refuse, users_of
+
         users = users_of(request.path, tools, search_paths=search_paths)
         other = act.kind == HEADER and act.new_base is not None
         refuse(
@@ -38,6 +38,8 @@ def _require_free_layers(act: Act, tools: Tools, search_paths: Sequence[str], *,
     wanted = files or list(act.leftover)
     # What a killed run left beside them is thrown away by this one.
     gone = [*wanted, *map(partial_path, {*wanted, top})]
+    from .usage import refuse, users_of
+
     for path in wanted:
         refuse(path, users_of(path, tools, search_paths=search_paths, gone=gone))
 
@@ -50,6 +52,10 @@ def droppable(path: str) -> list[str]:
 
 def unused_of(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str]) -> list[str]:
     """Those of `paths` that are there and that nothing uses; each may be used by the ones before it."""
+    if not paths:
+        return []
+    from .usage import users_of
+
     found: list[str] = []
     for path in paths:
         if fingerprint(path) and not users_of(path, tools, search_paths=search_paths, gone=found):
@@ -64,6 +70,8 @@ def removable(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str]
 
 def remove_unused(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[str], removed: list[str]) -> None:
     """Remove what is ours and nobody uses now; `removed` gets the paths."""
+    from .disk_chain_commit import remove_layers
+
     for path in removable(paths, tools, search_paths=search_paths):
         remove_layers([path])
         removed.append(path)

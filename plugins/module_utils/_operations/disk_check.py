@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from .._errors import InUse, MissingLibrary, Unsupported
@@ -20,15 +21,11 @@ from .._qemu.image_check import Report, check_image
 from .._qemu.image_locks import holders
 from .._records import read_record, untouched
 from .._sizes import parse_size
-from .._transfer.nbd import library as nbd_library
-from . import disk_check_repair_job
-from .disk_check_repair_job import has_unsettled_backup, settle_backup
 from .disk_check_request import CheckRequest, read_request
 from .disk_check_result import judged, told
 from .long_work import job_step
 from .operation import Operation, Tools
 from .usage import OVERLAY, domains_using, refuse, users_of
-from .whole_copy import require_room
 
 _REPAIRABLE = ("qcow2", "qed")
 
@@ -45,7 +42,9 @@ def plan_check(params: dict[str, Any], tools: Tools) -> Plan:
     upkeep: tuple[Step, ...] = ()
     if request.reads_content and known is None:
         if request.needs_nbd:
-            nbd_library()
+            from .._transfer.nbd import library
+
+            library()
         title = f"read the content of {request.image.path}"
         upkeep = (job_step(title, request.read_job(), tools, params=params, info=info),)
 
@@ -98,6 +97,8 @@ def _require_still(request: CheckRequest, tools: Tools) -> None:
 
 def _repair(request: CheckRequest, report: Report, tools: Tools) -> Plan:
     """The plan that repairs, when there is something that the task may repair."""
+    from .disk_check_repair_job import has_unsettled_backup
+
     path, params = request.image.path, request.params
     info: dict[str, Any] = {}
     steps: tuple[Step, ...] = ()
@@ -106,7 +107,7 @@ def _repair(request: CheckRequest, report: Report, tools: Tools) -> Plan:
         title = f"repair {path} ({report.corruptions} corruptions, {report.errors} errors, {report.leaks} leaks)"
         steps = (job_step(title, job, tools, params=params, info=info),)
     # A repair that was killed after the new image had its name has still to name the old one.
-    leftover = Step("name the original that an interrupted repair kept", lambda: _settle(path))
+    leftover = Step("name the original that an interrupted repair kept", partial(_settle, path))
     upkeep = (leftover,) if has_unsettled_backup(path) else ()
     before = told(request, report)
     after = {**before, "corruptions": 0, "errors": 0, "leaks": 0, "healthy": True, "messages": []} if steps else before
@@ -123,6 +124,8 @@ def _repair(request: CheckRequest, report: Report, tools: Tools) -> Plan:
 
 
 def _settle(path: str) -> None:
+    from .disk_check_repair_job import settle_backup
+
     settle_backup(path)
 
 
@@ -149,6 +152,8 @@ def _job(request: CheckRequest, tools: Tools) -> Job:
         raise Unsupported(f"path: {path} is encrypted, and repairing such images isn't supported here.")
     _require_free(request, tools)
     require_writable_folder(path, option="path")
+    from .whole_copy import require_room
+
     require_room(path)
     found = fingerprint(path)
     backup = params["backup"] if params["backup"] is not None else params["repair"] == "all"
@@ -164,8 +169,14 @@ def _job(request: CheckRequest, tools: Tools) -> Job:
             "backup": backup,
             "bandwidth": parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
         },
-        disk_check_repair_job.__name__,
+        _repair_entry,
     )
+
+
+def _repair_entry() -> str:
+    from . import disk_check_repair_job
+
+    return disk_check_repair_job.__name__
 
 
 def _require_free(request: CheckRequest, tools: Tools) -> None:

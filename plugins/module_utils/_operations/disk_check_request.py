@@ -20,7 +20,6 @@ from .._formats.reader import Reader
 from .._formats.safety import verdict
 from .._jobs.launch import Job
 from .._sizes import parse_size
-from . import disk_check_read_job
 from .inspection import Inspected, identity_of, inspect, recorded_backing
 from .long_work import check_timeout
 
@@ -63,7 +62,13 @@ class CheckRequest:
             "checksum": self.params["checksum"],
             "bandwidth": parse_size(self.params["bandwidth"], option="bandwidth") if self.params["bandwidth"] else None,
         }
-        return Job("read", self.image.path, params, disk_check_read_job.__name__)
+        return Job("read", self.image.path, params, _read_entry)
+
+
+def _read_entry() -> str:
+    from . import disk_check_read_job
+
+    return disk_check_read_job.__name__
 
 
 def read_request(params: dict[str, Any]) -> CheckRequest:

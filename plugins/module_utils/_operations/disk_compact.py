@@ -16,14 +16,9 @@ from .._formats.chain import inspect_chain
 from .._jobs.launch import Job
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan
-from .._qemu.guestfs import missing_programs
-from . import disk_compact_job
-from .disk_compact_job import hidden_files
-from .disk_compact_request import ALWAYS, NEVER, CompactRequest, check_params, compacted, read_request
+from .disk_compact_request import ALWAYS, NEVER, CompactRequest, check_params, compacted, hidden_files, read_request
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
-from .usage import DOMAIN, User, keeps_snapshots, users_of
-from .whole_copy import shares_blocks
 
 _KIND = "compact"
 
@@ -65,6 +60,8 @@ def _observed(path: str) -> dict[str, Any]:
 
 def _require_engine(request: CompactRequest) -> None:
     """Say while planning that libguestfs is missing, when the task can't do without."""
+    from .._qemu.guestfs import missing_programs
+
     lacking = missing_programs() if request.discard == ALWAYS else ""
     if lacking:
         raise Unsupported(f"discard: libguestfs can't be used on this host: {lacking}.")
@@ -72,12 +69,17 @@ def _require_engine(request: CompactRequest) -> None:
 
 def _require_room(request: CompactRequest) -> None:
     """The new image takes no more than the old one; a copy to discard in takes as much again, unless it shares blocks."""
+    from .._qemu.guestfs import missing_programs
+    from .whole_copy import shares_blocks
+
     copies = 1 + (request.discard != NEVER and not missing_programs() and not shares_blocks(request.path))
     require_space(request.path, copies * os.stat(request.path).st_blocks * 512, what=f"Compacting {request.path}")
 
 
 def _require_free(request: CompactRequest, params: dict[str, Any], tools: Tools) -> None:
     """Raise InUse for what a new file under the image's name would disturb; a stopped VM that just has it as a disk is not."""
+    from .usage import DOMAIN, User, keeps_snapshots, users_of
+
     users = users_of(request.path, tools, search_paths=params["search_paths"] or ())
     told = [user for user in users if user.running or user.kind != DOMAIN or not user.top]
     told += [
@@ -95,7 +97,13 @@ def _require_free(request: CompactRequest, params: dict[str, Any], tools: Tools)
 def job_of_request(request: CompactRequest, version: str) -> Job:
     """The job that does it; equal requests give equal jobs."""
     params = {"request": asdict(request), "tool": f"imageops.fleet {version}"}
-    return Job(_KIND, request.path, params, disk_compact_job.__name__)
+    return Job(_KIND, request.path, params, _entry)
+
+
+def _entry() -> str:
+    from . import disk_compact_job
+
+    return disk_compact_job.__name__
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:

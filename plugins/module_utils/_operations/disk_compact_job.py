@@ -13,24 +13,19 @@ from typing import Any
 from .._commands import Commands
 from .._errors import Conflict
 from .._faults import fault_point
-from .._files import fingerprint, partial_path, publish, remove, sync_file
+from .._files import fingerprint, publish, remove, sync_file
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image import Image, QemuImg
 from .._qemu.image_locks import kept_from_engines
 from .._records import Record, read_record, tidy_sidecars, untouched, write_record
 from .disk_compact_guest import GuestPart
-from .disk_compact_request import Base, CompactRequest
+from .disk_compact_request import Base, CompactRequest, hidden_files
 from .disk_compact_rewrite import require_equal, rewrite
 from .file_copy import copy_attributes
 from .inspection import identity_of, inspect
 
 _SECTOR = 512
-
-
-def hidden_files(path: str) -> tuple[str, str, str]:
-    """The files that a compaction of `path` writes: the new image, a copy to discard in, a copy that grew."""
-    return partial_path(path), partial_path(path, suffix="-discard"), partial_path(path, suffix="-grown")
 
 
 def compact(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:

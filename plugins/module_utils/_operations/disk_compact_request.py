@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import InvalidOption, Unsupported
-from .._files import fingerprint, real_path
+from .._files import fingerprint, partial_path, real_path
 from .._formats.chain import BACKING, Link
 from .._formats.facts import ImageFacts
 from .._formats.names import canonical_format
@@ -194,3 +194,8 @@ def _size(image: Inspected, declared: dict[str, Any], options: dict[str, Any]) -
             f"size: a {image.format} image can't be made larger in one step; convert it to qcow2 or raw first."
         )
     return size
+
+
+def hidden_files(path: str) -> tuple[str, str, str]:
+    """The files that a compaction of `path` writes: the new image, a copy to discard in, a copy that grew."""
+    return partial_path(path), partial_path(path, suffix="-discard"), partial_path(path, suffix="-grown")

@@ -15,17 +15,12 @@ from .._formats.qcow2_points import Points, read_points
 from .._jobs.launch import Job, running
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
-from .._qemu.image import Image
-from .._qemu.image_check import check_image
 from .._sizes import parse_size
-from . import disk_snapshot_job
 from .disk_snapshot_acts import CREATE, DELETE, REVERT, Act, acts_for, check_request, names_after
 from .disk_snapshot_mark import is_marked
 from .inspection import Inspected, inspect
 from .long_work import check_timeout, job_step
 from .operation import Operation, Tools
-from .usage import DOMAIN, OVERLAY, User, keeps_snapshots, users_of
-from .whole_copy import require_room
 
 _KIND = "snapshot"
 _NO_LIMIT = 10 * 365 * 86400.0
@@ -80,6 +75,8 @@ def _job(params: dict[str, Any], image: Inspected, points: Points, acts: list[Ac
     on_copy = any(act.verb == REVERT for act in acts) and not _safe_in_place(params["name"], points)
     require_writable_folder(image.path, option="path")
     if on_copy:
+        from .whole_copy import require_room
+
         require_room(image.path)
     return Job(
         _KIND,
@@ -92,8 +89,14 @@ def _job(params: dict[str, Any], image: Inspected, points: Points, acts: list[Ac
             "on_copy": on_copy,
             "bandwidth": parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
         },
-        disk_snapshot_job.__name__,
+        _entry,
     )
+
+
+def _entry() -> str:
+    from . import disk_snapshot_job
+
+    return disk_snapshot_job.__name__
 
 
 def _safe_in_place(name: str, points: Points) -> bool:
@@ -136,6 +139,9 @@ def _foreseen(before: dict[str, Any], acts: list[Act]) -> dict[str, Any]:
 
 def _require_sound(path: str) -> None:
     """Raise Conflict for tables that are damaged already: then nothing that is said here about safety holds."""
+    from .._qemu.image import Image
+    from .._qemu.image_check import check_image
+
     found = check_image(Image(path, "qcow2"))
     if found.damaged:
         raise Conflict(
@@ -150,6 +156,8 @@ def _require_free(path: str, params: dict[str, Any], tools: Tools, *, reverts: b
 
     A stopped VM without snapshots of its own is not disturbed, unless another image rests on content that would change.
     """
+    from .usage import DOMAIN, OVERLAY, User, keeps_snapshots, users_of
+
     users = users_of(path, tools, search_paths=params["search_paths"] or ())
     told = [user for user in users if user.running or (reverts and (user.kind == OVERLAY or not user.top))]
     told += [
@@ -173,7 +181,7 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
 
 def wait_for_running(params: dict[str, Any], tools: Tools) -> bool:
     """Wait for a job that changes the image's snapshots now, whatever it wants; False, as the image is looked at afresh."""
-    job = Job(_KIND, real_path(params["path"]), {}, disk_snapshot_job.__name__)
+    job = Job(_KIND, real_path(params["path"]), {}, _entry)
     tools.clock.wait_until(lambda: running(job, tools.clock) is None, params["timeout"] or _NO_LIMIT)
     return False
 

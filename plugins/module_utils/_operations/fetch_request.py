@@ -19,7 +19,6 @@ from .._qemu.node import is_block_device
 from .._transfer.checksum import WEAK, Asked, Checksum, parse_checksum
 from .._transfer.http import Access
 from .._transfer.url import RemoteUrl, parse_url
-from . import fetch_job
 from .convert_request import OVERLAY, ConvertRequest, read_request
 from .fetch_source import access_of, resolve
 from .operation import Tools
@@ -92,7 +91,7 @@ class FetchRequest:
             "options": {name: value for name, value in self.params.items() if name not in _LEFT_OUT},
             "version": version,
         }
-        return Job("convert", self.conversion.dest, params, fetch_job.__name__, secrets=self._secrets())
+        return Job("convert", self.conversion.dest, params, _entry, secrets=self._secrets())
 
     def _secrets(self) -> dict[str, str]:
         """What the job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
@@ -101,6 +100,12 @@ class FetchRequest:
         if proxies:
             found["proxies"] = json.dumps(proxies)
         return {**self.conversion.secrets, **{name: text for name, text in found.items() if text not in ("", "{}")}}
+
+
+def _entry() -> str:
+    from . import fetch_job
+
+    return fetch_job.__name__
 
 
 def read_fetch_request(params: dict[str, Any], tools: Tools) -> FetchRequest:

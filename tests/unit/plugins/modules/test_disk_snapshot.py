@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk_snapshot, usage_domains
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._records import (
     Record,
     read_record,
@@ -187,9 +187,9 @@ def test_a_copy_that_dies_leaves_the_old_image(
 
 
 def test_a_disk_of_a_vm_with_snapshots_is_libvirts(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    user = disk_snapshot.User(disk_snapshot.DOMAIN, "web", "it is a disk of the stopped domain web", top=True)
-    monkeypatch.setattr(disk_snapshot, "users_of", lambda *_args, **_kwargs: [user])
-    monkeypatch.setattr(disk_snapshot, "keeps_snapshots", lambda *_args: False)
+    user = usage.User(usage.DOMAIN, "web", "it is a disk of the stopped domain web", top=True)
+    monkeypatch.setattr(usage, "users_of", lambda *_args, **_kwargs: [user])
+    monkeypatch.setattr(usage, "keeps_snapshots", lambda *_args: False)
     assert run(image, name="one")["changed"]
-    monkeypatch.setattr(disk_snapshot, "keeps_snapshots", lambda *_args: True)
+    monkeypatch.setattr(usage, "keeps_snapshots", lambda *_args: True)
     assert "imageops.fleet.vm_snapshot" in run(image, name="two")["msg"]

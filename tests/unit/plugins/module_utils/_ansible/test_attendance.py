@@ -238,7 +238,7 @@ def test_the_end_of_a_job_that_is_planned_again_is_taken_by_its_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Work that is asked for each time (a check) isn't begun again when the task has waited for it."""
-    job = launch.Job("make", "a", {}, "none")
+    job = launch.Job("make", "a", {}, lambda: "none")
     world.work("a")
     world.end("a", result={"found": 1})
     monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({job.id: {"as": "changed", "timeout": 0, "waited": 2}}))

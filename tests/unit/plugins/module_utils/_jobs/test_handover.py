@@ -53,6 +53,6 @@ def test_no_text_shows_them() -> None:
 
 
 def test_a_job_is_the_same_whatever_its_secrets() -> None:
-    one, other = (Job("k", "/t", {"a": 1}, "e", {"p": secret}) for secret in ("one", "two"))
+    one, other = (Job("k", "/t", {"a": 1}, lambda: "e", {"p": secret}) for secret in ("one", "two"))
     assert (one.id, digest(one.params)) == (other.id, digest(other.params))
     assert "one" not in repr(one)

@@ -49,7 +49,7 @@ def helper(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def job(kind: str, tmp_path: Path, **params: Any) -> Job:
-    return Job(kind, str(tmp_path / "target"), {"trace": str(tmp_path / "trace"), **params}, "unused")
+    return Job(kind, str(tmp_path / "target"), {"trace": str(tmp_path / "trace"), **params}, lambda: "unused")
 
 
 def lives(pid: int) -> bool:

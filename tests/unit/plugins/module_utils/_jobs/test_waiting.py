@@ -46,7 +46,7 @@ def test_a_job_that_stopped_itself_says_why() -> None:
 def test_attended_mode_waits_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({}))
     clock = FakeClock()
-    job = launch.Job("k", "/t", {}, "e")
+    job = launch.Job("k", "/t", {}, lambda: "e")
     write_state(JobState(job.id, "k", "r", started=clock.time(), pid=7))
     began = clock.now()
     with pytest.raises(attended.Pending) as caught:

@@ -25,7 +25,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk, usage_domains
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk import locks, plan_disk
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.usage import User
@@ -405,7 +405,7 @@ def test_who_may_use_it_while_what_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: User, resized: bool, removed: bool, forced: bool
 ) -> None:
     apply(tmp_path / "x", size="1M")
-    monkeypatch.setattr(disk, "users_of", lambda path, tools, **kwargs: [user])
+    monkeypatch.setattr(usage, "users_of", lambda path, tools, **kwargs: [user])
     acts = [({"size": "2M"}, resized), ({"state": "absent"}, removed), ({"state": "absent", "force": True}, forced)]
     for given, allowed in acts:
         if allowed:

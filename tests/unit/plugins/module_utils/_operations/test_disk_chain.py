@@ -35,6 +35,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_ch
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_chain_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import qmp
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image_locks import Holders
 from ansible_collections.imageops.fleet.plugins.module_utils._records import (
     Record,
@@ -161,7 +162,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(module, "storage_daemon", daemon)
     monkeypatch.setattr(disk_chain_rest.block_jobs, "copy_up", copy_up)
     monkeypatch.setattr(disk_chain_rest.block_jobs, "commit_down", commit_down)
-    monkeypatch.setattr(disk_chain, "library", lambda: None)
+    monkeypatch.setattr(qmp, "library", lambda: None)
     monkeypatch.setattr(disk_chain, "require_program", str)
     return asked
 
