@@ -30,7 +30,7 @@ import check_rounds
 import convert_rounds
 import rounds
 import snapshot_rounds
-from processes import mounts_below, run
+from processes import kill, mounts_below, run, using
 from room import Room
 from scenario import Scenario
 from sessions import Session
@@ -122,6 +122,8 @@ def mounted(*make: str, mebibytes: int, at: str) -> Iterator[None]:
         run("mount", "-o", "loop", image, at)
         yield
     finally:
+        # Only what a round started can be at work here, and only when the driver was told to end in the middle of one.
+        kill([int(one.split()[0]) for one in using(at)])
         for point in [*reversed(mounts_below(at)), at]:
             run("umount", point, check=False)
         os.unlink(image)
