@@ -18,7 +18,7 @@ _BLOCK = 4096
 
 
 class BadDisk:
-    """`path` is bad from `part` (0 to 1) of its length on, until `mend`."""
+    """`path` is bad from `part` (0 to 1) of its length on, until `end`."""
 
     def __init__(self, folder: str, path: str, part: float) -> None:
         self._image, self._mount, self._path = f"{folder}.img", folder, path
@@ -27,13 +27,11 @@ class BadDisk:
         with open(self._image, "wb") as stream:
             stream.truncate(size + (16 << 20))
         run("mkfs.ext4", "-q", "-b", str(_BLOCK), "-O", "^has_journal", "-E", "lazy_itable_init=0", self._image)
-        self._size = os.path.getsize(self._image)
         name = f"{folder}/{os.path.basename(path)}"
         run("mount", "-o", "loop", self._image, folder)
         shutil.copyfile(path, name)
         run("umount", folder)
         place = self._place(os.path.basename(path), int(size * part) // _BLOCK)
-        shutil.copyfile(self._image, f"{self._image}.whole")
         run("mount", "-o", "loop", self._image, folder)
         os.truncate(self._image, place * _BLOCK)
         run("mount", "--bind", name, path)
@@ -46,17 +44,8 @@ class BadDisk:
             raise RuntimeError(f"block {block} of {name} has no place: {said}")
         return int(found[1])
 
-    def mend(self) -> None:
-        """Let everything be readable again."""
-        with open(f"{self._image}.whole", "rb") as whole, open(self._image, "r+b") as stream:
-            place = stream.seek(0, os.SEEK_END)
-            whole.seek(place)
-            shutil.copyfileobj(whole, stream)
-
     def end(self) -> None:
         """Give the path back to the file that was there."""
         run("umount", self._path, check=False)
         run("umount", self._mount, check=False)
-        for path in (self._image, f"{self._image}.whole"):
-            if os.path.exists(path):
-                os.unlink(path)
+        os.unlink(self._image)

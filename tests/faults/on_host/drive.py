@@ -122,10 +122,7 @@ def mounted(*make: str, mebibytes: int, at: str) -> Iterator[None]:
         run("mount", "-o", "loop", image, at)
         yield
     finally:
-        # Only what a round started can be at work here, and only when the driver was told to end in the middle of one.
-        kill([int(one.split()[0]) for one in using(at)])
-        for point in [*reversed(mounts_below(at)), at]:
-            run("umount", point, check=False)
+        unmount(at)
         os.unlink(image)
 
 
@@ -134,21 +131,29 @@ def can_be_played(scenario: type[Scenario], *, quick: bool) -> bool:
 
 
 def sweep() -> None:
-    """Remove what drivers left that were killed."""
+    """Remove what is left of drivers that were killed, and of this one."""
     for name in os.listdir(_TOP) if os.path.isdir(_TOP) else ():
         driver = name.partition("-")[0]
-        if not os.path.exists(f"/proc/{driver}"):
+        if driver == str(os.getpid()) or not os.path.exists(f"/proc/{driver}"):
             top = f"{_TOP}/{name}"
-            for point in [*reversed(mounts_below(top)), top]:
-                run("umount", point, check=False)
+            unmount(top)
             shutil.rmtree(top, ignore_errors=True)
             for image in glob.glob(f"{_MEMORY}-{top.strip('/').replace('/', '-')}*"):
                 os.unlink(image)
 
 
+def unmount(top: str) -> None:
+    """Unmount `top` and all below it, and end what a round started in it, if that was cut short."""
+    kill([int(one.split()[0]) for one in using(f"{top}/")])
+    for point in [*reversed(mounts_below(top)), top]:
+        run("umount", point, check=False)
+
+
 def lane(number: int, names: Any, told: Any, arguments: argparse.Namespace) -> None:
     """A process that plays scenarios until none is left."""
     top = f"{_TOP}/{os.getppid()}-{number}"
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.SIG_DFL)
     try:
         with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_LANE_MEBIBYTES, at=top):
             while (name := names.get()) is not None:
@@ -180,13 +185,19 @@ def play(names: list[str], arguments: argparse.Namespace) -> None:
     for each in lanes:
         each.start()
     ended = 0
-    while ended < len(lanes):
-        found = told.get()
-        ended += found is None
-        if found is not None:
-            print(json.dumps(found), flush=True)
-    for each in lanes:
-        each.join()
+    try:
+        while ended < len(lanes):
+            found = told.get()
+            ended += found is None
+            if found is not None:
+                print(json.dumps(found), flush=True)
+        for each in lanes:
+            each.join()
+    finally:
+        for each in lanes:
+            each.kill()
+            each.join()
+        sweep()
 
 
 def main() -> int:
@@ -209,7 +220,7 @@ def main() -> int:
     # The longest begin first.
     chosen = sorted((one for one in chosen if can_be_played(one, quick=arguments.quick)), key=lambda one: not one.slow)
     sweep()
-    # Whoever started the driver may go away: then everything is unmounted all the same, by the lanes, which get this too.
+    # Whoever started the driver may go away: then everything is ended and unmounted all the same.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: sys.exit(1))
     play([one.name for one in chosen], arguments)

@@ -213,8 +213,7 @@ class BadSource(Strike):
 
     def settle(self, scenario: Scenario) -> None:
         # What is looked at may rest on the source.
-        if self._disk:
-            self._disk.mend()
+        self.undo(scenario)
 
     def undo(self, scenario: Scenario) -> None:
         if self._disk:
