@@ -64,7 +64,8 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
     moments = 3 if scenario.variant else 10
     for what in whats:
         for number in range(moments):
-            yield Kill(what, (number + chance.random()) / moments, rejoins=what == "module" and number % 2 == 0)
+            part, again = (number + chance.random()) / moments, what == "module" and number % 2 == 0
+            yield Kill(what, part, rejoins=again, thorough=number % 3 == 0)
     if scenario.kind:
         yield from (Kill("all", (number + chance.random()) / 3) for number in range(3))
         yield from (Cancel((number + chance.random()) / 4) for number in range(4))

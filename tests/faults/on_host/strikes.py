@@ -33,6 +33,8 @@ class Strike:
     rejoins = False
     # Whether the interrupted run itself must have tidied up.
     cleans = False
+    # Whether a third run is to show that nothing changes any more.
+    thorough = True
 
     def before(self, scenario: Scenario) -> None:
         """Done before the module starts."""
@@ -67,8 +69,8 @@ class Point(Strike):
 class Kill(Strike):
     """kill -9 at a moment that is `part` (0 to 1) of the way through."""
 
-    def __init__(self, what: str, part: float, *, rejoins: bool = False) -> None:
-        self.what, self.part, self.rejoins = what, part, rejoins
+    def __init__(self, what: str, part: float, *, rejoins: bool = False, thorough: bool = True) -> None:
+        self.what, self.part, self.rejoins, self.thorough = what, part, rejoins, thorough
         self.takes_module = what in ("module", "all")
 
     def __str__(self) -> str:
