@@ -42,7 +42,7 @@ class Attendance:
         entry = (self._waits or {}).get(job or "")
         if job is None or entry is None:
             return False
-        from .._jobs.launch import is_running, write_lock
+        from .._jobs.running import is_running, write_lock
         from .._jobs.state import read_state
         from .._jobs.waiting import JobDied, ended_state, job_facts, timed_out
 

@@ -16,10 +16,10 @@ from typing import Any, Callable
 from .._commands import Commands
 from .._errors import Conflict, EngineError, ImageOpsError
 from .._files import remove_halves
-from .._locks import try_lock
 from .attended import PATIENCE, Pending, attended
 from .clock import Clock
 from .lease import CALLER, CANCEL, Lease, grant, lease_of, renew, share
+from .running import START_SECONDS, is_running, write_lock
 from .state import (
     FAILED,
     SESSION,
@@ -31,14 +31,11 @@ from .state import (
     job_id,
     log_tail,
     read_state,
-    unit_file,
     unit_name,
     write_request,
     write_state,
 )
 
-_START_SECONDS = 30.0
-_APPEARS_SECONDS = 3.0
 _INTERVAL = 0.25
 _RENEW_SECONDS = 1.0
 _NO_LIMIT = 10 * 365 * 86400.0
@@ -68,11 +65,6 @@ class Job:
         return write_lock(self.target)
 
 
-def write_lock(target: str) -> str:
-    """The lock that a job and its engines hold while they write `target`."""
-    return f"write:{target}"
-
-
 def running(job: Job, clock: Clock) -> JobState | None:
     """The state of the job that writes the same target now, whatever its params; None when none runs.
 
@@ -80,30 +72,6 @@ def running(job: Job, clock: Clock) -> JobState | None:
     """
     state = read_state(job.id)
     return state if state is not None and is_running(state, job.lock, clock) else None
-
-
-def is_running(state: JobState, lock: str, clock: Clock) -> bool:
-    """Whether the job of `state`, which holds `lock` while it works, hasn't ended and hasn't died."""
-    if state.ended:
-        return False
-    return _is_starting(state, clock) or _is_held(lock)
-
-
-def _is_starting(state: JobState, clock: Clock) -> bool:
-    """Whether the job was started a moment ago, and its unit or who starts it is there, if they have had time to come."""
-    age = clock.time() - state.started
-    if state.status != STARTING or not 0 <= age < _START_SECONDS:
-        return False
-    there = os.path.exists(f"/proc/{state.starter}") or os.path.exists(unit_file(state.id))
-    return state.launcher != UNIT or age < _APPEARS_SECONDS or there
-
-
-def _is_held(lock: str) -> bool:
-    handle = try_lock(lock)
-    if handle is None:
-        return True
-    os.close(handle)
-    return False
 
 
 def join(job: Job, clock: Clock, *, timeout: float | None = None, lease: Lease | None = None) -> bool:
@@ -201,7 +169,7 @@ def _begun(job: Job, clock: Clock, alive: Callable[[], bool]) -> JobState:
         lives = alive()
         return _status(job) != STARTING or not lives
 
-    clock.wait_until(begun, _START_SECONDS, interval=_INTERVAL)
+    clock.wait_until(begun, START_SECONDS, interval=_INTERVAL)
     state = read_state(job.id)
     if state is None or state.status == STARTING:
         raise EngineError(f"The job {job.id} did not start: {log_tail(job.id) or 'its log is empty'}.", job=job.id)

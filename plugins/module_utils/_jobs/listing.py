@@ -10,8 +10,8 @@ from typing import Any
 
 from .._files import state_top
 from .clock import Clock
-from .launch import is_running, write_lock
 from .lease import lease_of
+from .running import is_running, write_lock
 from .state import JobState, read_state
 
 DIED = "died"

@@ -22,7 +22,7 @@ from .._files import (
     require_space,
     require_writable_folder,
 )
-from .._jobs.launch import write_lock
+from .._jobs.running import write_lock
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.options import require_version, takes_full_space

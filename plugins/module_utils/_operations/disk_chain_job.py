@@ -13,8 +13,8 @@ from typing import Any, Callable
 
 from .._errors import InUse
 from .._jobs.clock import Clock
-from .._jobs.launch import write_lock
 from .._jobs.progress import Progress
+from .._jobs.running import write_lock
 from .._jobs.worker import run_job
 from .._locks import wait_for_lock
 from .disk_chain_act import ANEW, COMMIT, COPY_UP, HEADER, TIDY, decide

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 from functools import partial
 
-from .._jobs.launch import write_lock
+from .._jobs.running import write_lock
 from .._locks import try_lock
 from .._plan import Step
 from .extent_files import is_untidy, recorded_extents, tidy

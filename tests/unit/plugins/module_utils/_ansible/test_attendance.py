@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.run import run_module
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.specs import batch_spec
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs import attended, launch
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import attended, launch, running
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.attended import Pending
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import (
     JobState,
@@ -83,7 +83,7 @@ class World:
 
     def work(self, name: str) -> None:
         """A job of the thing is at work."""
-        handle = try_lock(launch.write_lock(name))
+        handle = try_lock(running.write_lock(name))
         assert handle is not None
         self.handles[name] = handle
         write_state(JobState(job_id("make", name), "make", "r", status="running", target=name, pid=os.getpid()))

@@ -222,28 +222,3 @@ def test_a_unit_that_is_refused_leaves_no_job_behind(tmp_path: Path, monkeypatch
     with pytest.raises(EngineError, match="Access denied"):
         launch.start(wanted, FakeClock(), Commands(_Systemd((1, "Access denied"))))
     assert launch.running(wanted, FakeClock()) is None
-
-
-@pytest.mark.parametrize(
-    ("launcher", "age", "starter", "known", "works"),
-    [
-        pytest.param(launch.UNIT, 1, 0, False, True, id="may still come"),
-        pytest.param(launch.UNIT, 10, 0, False, False, id="nobody starts it and systemd knows nothing of it"),
-        pytest.param(launch.UNIT, 10, 0, True, True, id="systemd knows its unit"),
-        pytest.param(launch.UNIT, 10, os.getpid(), False, True, id="who starts it lives"),
-        pytest.param(launch.UNIT, 40, os.getpid(), True, False, id="too long ago"),
-        pytest.param(launch.SESSION, 10, 0, False, True, id="no unit is to be expected"),
-    ],
-)
-def test_a_job_that_died_before_it_began_is_not_waited_for(
-    launcher: str, age: int, starter: int, known: bool, works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unit = tmp_path / "unit"
-    if known:
-        unit.touch()
-    monkeypatch.setattr(launch, "unit_file", lambda _identifier: str(unit))
-    clock = FakeClock()
-    state = JobState(
-        "x", "k", "r", launcher=launcher, started=clock.time() - age, starter=starter or 99999999, target=str(tmp_path)
-    )
-    assert launch.is_running(state, launch.write_lock(state.target), clock) is works

@@ -18,8 +18,8 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, ImageOpsError
 from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAULT_VARIABLE
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (

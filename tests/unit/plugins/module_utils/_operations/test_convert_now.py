@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job, write_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_copy
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_now import at_once

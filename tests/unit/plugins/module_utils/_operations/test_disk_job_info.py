@@ -16,7 +16,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._commands import Co
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import TimedOut
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import lease, stopping
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import write_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import (
     JobState,
     job_path,
