@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print, as JSON, what AnsiballZ would send for each module: bytes and names of our files.
+"""Print, as JSON, what AnsiballZ would send for each module: all bytes, those of our module_utils, and their names.
 
 A program of its own, since Ansible's collection loader wants to be there before anything is imported.
 """
@@ -22,6 +22,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
+_OURS = "imageops/fleet/plugins/module_utils"
 _ZIPDATA = re.compile(r"[\"'](?P<data>[A-Za-z0-9+/=\n]{1000,})[\"']")
 
 
@@ -45,7 +46,12 @@ def main() -> None:
     for path in sorted(Path(sys.argv[1]).glob("*.py")):
         data = payload(path)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes[path.stem] = {"bytes": len(data), "files": archive.namelist()}
+            ours = [entry for entry in archive.infolist() if _OURS in entry.filename]
+            sizes[path.stem] = {
+                "bytes": len(data),
+                "our_bytes": sum(entry.compress_size for entry in ours),
+                "our_files": [entry.filename for entry in ours],
+            }
     print(json.dumps(sizes))
 
 
