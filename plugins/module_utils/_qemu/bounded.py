@@ -5,19 +5,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Any, Callable
+from typing import IO, Any
 
 from .._commands import environment, failure, missing_program
+from .percent import die_with
 
-_PR_SET_PDEATHSIG = 1
 _MOST = 64 << 10
 
 
@@ -33,15 +31,6 @@ class Said:
     def error(self) -> Exception:
         """The error of an end that wasn't wanted."""
         return failure(self.argv, self.rc, self.stderr)
-
-
-def die_with(parent: int, then: Callable[[], None] | None = None) -> None:
-    """prctl(2), in the new process: it is killed when `parent` is, so no orphan goes on writing."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-    if then:
-        then()
 
 
 def run_bounded(argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> Said:

@@ -5,28 +5,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from functools import partial
-from io import BufferedReader
-from typing import Callable, cast
+from typing import Callable
 
-from .._commands import environment, failure, missing_program
 from .._errors import EngineError
 from .._transfer.nbd import NbdClient
-from .bounded import die_with
 from .image import PROGRAM, Image
 from .nbd_server import served
+from .percent import run_with_percent
 
-_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _MISMATCH = re.compile(rb"mismatch at offset (\d+)")
 _EQUAL, _DIFFERENT = 0, 1
 # QEMU tells the sector, or the start of its buffer; this much is looked at once for the byte.
 _LOOK = 2 << 20
-_MOST = 64 << 10
 
 
 def first_difference(
@@ -42,43 +34,11 @@ def first_difference(
 
 def _compare(one: Image, other: Image, report: Callable[[float], None], pass_fds: Sequence[int]) -> int | None:
     argv = [PROGRAM, "compare", "-p", "-f", one.driver, "-F", other.driver, one.path, other.path]
-    with tempfile.TemporaryFile() as stderr:
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=environment(),
-                pass_fds=tuple(pass_fds),
-                # Nothing of ours runs in other threads when engines are started.
-                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
-            )
-        except FileNotFoundError:
-            raise missing_program(argv[0]) from None
-        with process:
-            try:
-                said = _follow(cast(BufferedReader, process.stdout), report)
-            except BaseException:
-                process.kill()
-                raise
-        if process.returncode not in (_EQUAL, _DIFFERENT):
-            raise failure(argv, process.returncode, os.pread(stderr.fileno(), _MOST, 0).decode(errors="replace"))
+    code, said = run_with_percent(argv, report, pass_fds=pass_fds, fine=(_EQUAL, _DIFFERENT))
     found = _MISMATCH.search(said)
-    if process.returncode == _DIFFERENT and not found:
+    if code == _DIFFERENT and not found:
         raise EngineError(f"{PROGRAM} compare does not tell where the images differ.", cmd=argv)
     return int(found[1]) if found else None
-
-
-def _follow(output: BufferedReader, report: Callable[[float], None]) -> bytes:
-    """Report each percentage as it comes; the last words."""
-    kept = b""
-    while piece := output.read1(512):
-        found = list(_PERCENT.finditer(kept + piece))
-        if found:
-            report(float(found[-1][1]))
-        kept = (kept + piece)[-1024:]
-    return kept
 
 
 def _exactly(one: Image, other: Image, near: int) -> int:

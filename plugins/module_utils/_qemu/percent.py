@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from io import BufferedReader
 from typing import Callable, cast
@@ -23,6 +23,7 @@ _PR_SET_PDEATHSIG = 1
 # Loaded here, since between fork and exec nothing must be that could wait for another thread.
 _PRCTL = ctypes.CDLL(None).prctl
 _MOST_STDERR = 64 << 10
+_LAST_WORDS = 1024
 # A percentage may come in two pieces; this much is kept for the second.
 _LONGEST = 32
 
@@ -34,8 +35,14 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pass_fds: Sequence[int] = ()) -> None:
-    """Run `argv` to its end and report every percentage that it prints.
+def run_with_percent(
+    argv: Sequence[str],
+    report: Callable[[float], None],
+    *,
+    pass_fds: Sequence[int] = (),
+    fine: Collection[int] = (0,),
+) -> tuple[int, bytes]:
+    """Run `argv` to its end and report every percentage that it prints; its exit code, one of `fine`, and its last words.
 
     Raises MissingLibrary, NoSpace or EngineError; when the caller is interrupted, the program is killed.
     """
@@ -54,22 +61,24 @@ def run_with_percent(argv: Sequence[str], report: Callable[[float], None], *, pa
             raise missing_program(argv[0]) from None
         with process:
             try:
-                _follow(cast(BufferedReader, process.stdout), report)
+                said = _follow(cast(BufferedReader, process.stdout), report)
             except BaseException:
                 process.kill()
                 raise
-        if process.returncode != 0:
+        if process.returncode not in fine:
             stderr.seek(0)
             raise failure(argv, process.returncode, stderr.read(_MOST_STDERR).decode(errors="replace"))
+    return process.returncode, said
 
 
-def _follow(output: BufferedReader, report: Callable[[float], None]) -> None:
-    """Read small pieces until the program closes its output; it rewrites one line with carriage returns."""
-    unread = b""
+def _follow(output: BufferedReader, report: Callable[[float], None]) -> bytes:
+    """Read small pieces until the program closes its output; it rewrites one line with carriage returns. Its last words."""
+    unread, last = b"", b""
     while piece := output.read1(512):
-        unread += piece
+        unread, last = unread + piece, (last + piece)[-_LAST_WORDS:]
         found = list(_PERCENT.finditer(unread))
         if found:
             report(float(found[-1][1]))
             unread = unread[found[-1].end() :]
         unread = unread[-_LONGEST:]
+    return last
