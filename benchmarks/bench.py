@@ -78,7 +78,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("playbooks", nargs="*", default=PLAYBOOKS, help="which measurements (default: all)")
     parser.add_argument("--host", default="deb12", help="the fleet's host to measure on")
-    parser.add_argument("--no-writers", dest="writers", action="store_false", help="without the writers of compressed images")
+    parser.add_argument(
+        "--no-writers", dest="writers", action="store_false", help="without the writers of compressed images"
+    )
     wanted = parser.parse_args()
     prepare()
     RESULTS.mkdir(parents=True, exist_ok=True)

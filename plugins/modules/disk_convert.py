@@ -372,8 +372,9 @@ disks:
         - The job that made the image, with C(id), C(launcher) (V(systemd-run), V(setsid), or V(none) for a reflink, which is made
           at once), C(seconds) from start to end, C(bytes) and C(rate) (bytes a second, null when nothing was counted) of the
           phase that moved most, C(verify), and C(phases), a list of C(name), C(bytes), C(seconds) and C(rate).
-        - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), V(download) for a file from a URL that was what is asked
-          for, or V(writer), our own parallel one for V(streamOptimized) VMDK and qcow2 compressed with zlib. Of a writer C(encoder) names the library that compressed:
+        - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), V(download) for a file from a URL
+          that was what is asked for, or V(writer), our own parallel one for V(streamOptimized) VMDK and qcow2 compressed with zlib.
+          Of a writer C(encoder) names the library that compressed:
           V(ISA-L) (Debian's package C(python3-isal)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
         - "From a URL also C(download): C(size), the published bytes; C(resumed), how many of them an earlier run had brought;
           C(compression), such as V(xz), empty when there was none."

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from .._commands import NO_SPACE
 from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace, NotFound, TimedOut, Unsupported
 
 # virErrorNumber of libvirt/virterror.h, where another of our errors says more than EngineError.
@@ -61,7 +62,7 @@ def _as_ours(error: Any, doing: str) -> ImageOpsError:
     # A description that libvirt's schema refuses is told in lines.
     said = "; ".join(str(error.get_error_message() or error).split("\n")).strip("; ").rstrip(".")
     kind = _KINDS.get(error.get_error_code() or 0, EngineError)
-    if "No space left on device" in said:
+    if NO_SPACE in said:
         kind = NoSpace
     elif "Failed to get" in said and "lock" in said:
         kind = InUse

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from .image import Image, takes_direct_io
+from .node import is_block_device
 
 # Formats whose nodes have a backing child.
 _WITH_BACKING = ("qcow2", "vmdk", "qed")
@@ -48,15 +48,19 @@ def _format_node(image: Image, number: int, *, last: bool, write: bool) -> dict[
 
 def file_node(path: str, *, node_name: str, write: bool) -> dict[str, Any]:
     """The protocol node of a file or block device; what is written goes past the page cache where that works."""
-    block = os.path.exists(path) and stat.S_ISBLK(os.stat(path).st_mode)
-    direct = write and (block or takes_direct_io(os.path.dirname(path)))
+    direct = write and (is_block_device(path) or takes_direct_io(os.path.dirname(path)))
     return {
-        "driver": "host_device" if block else "file",
+        "driver": _driver(path),
         "node-name": node_name,
         "filename": path,
         "cache": {"direct": direct},
         **_access(write),
     }
+
+
+def _driver(path: str) -> str:
+    """QEMU's driver `file` refuses block devices."""
+    return "host_device" if is_block_device(path) else "file"
 
 
 def _access(write: bool) -> dict[str, Any]:
@@ -69,5 +73,5 @@ def pseudo_name(images: Sequence[Image]) -> str:
     node: dict[str, Any] = {}
     for image in reversed(images):
         below = {"backing": node or None} if image.driver in _WITH_BACKING else {}
-        node = {"driver": image.driver, "file": {"driver": "file", "filename": image.path}, **below}
+        node = {"driver": image.driver, "file": {"driver": _driver(image.path), "filename": image.path}, **below}
     return "json:" + json.dumps(node)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import block_graph
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.block_graph import chain_nodes, layer, pseudo_name
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import Image
 
@@ -58,3 +60,13 @@ def test_a_chain_as_a_name_follows_no_header(tmp_path: Path) -> None:
         "backing": {"driver": "raw", "file": {"driver": "file", "filename": base.path}},
     }
     assert json.loads(pseudo_name([top])[5:])["backing"] is None
+
+
+def test_block_devices_have_a_driver_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    top, _middle, base = chain_of(tmp_path)
+    monkeypatch.setattr(block_graph, "is_block_device", lambda path: path == base.path)
+    named = json.loads(pseudo_name([top, base])[5:])
+    assert (named["file"]["driver"], named["backing"]["file"]["driver"]) == ("file", "host_device")
+    below, above = chain_nodes([top, base], writable={1})
+    assert (below["file"]["driver"], above["file"]["driver"]) == ("host_device", "file")
+    assert below["file"]["cache"] == {"direct": True}
