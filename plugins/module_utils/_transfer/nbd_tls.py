@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whom NBD over TLS trusts.
 
-libnbd always gets a file: with the system's trust, versions before 1.20.3 take any certificate (CVE-2024-7383).
+libnbd always gets a file: with the system's trust, older versions take any certificate (CVE-2024-7383; Debian 12's is one of them).
 """
 
 from __future__ import annotations
