@@ -17,6 +17,7 @@ from ansible_collections.imageops.fleet.tests.fuzz.sparse import SECTOR, Seed, S
 HEAD, CHANGE, MOST_CHANGES = 3, 8, 24
 WIDTHS = "BHIQ"
 FOREVER = 1 << 46
+HEADERS = 64
 
 
 class Image:
@@ -61,7 +62,9 @@ def _change(image: Image, words: bytes) -> None:
         int.from_bytes(words[5:], "little"),
     )
     spots = image.seed.spots
-    offset = max(spots[place % len(spots)] + shift % 16, 0)
+    # Half of the changes are in the headers, which come first.
+    nearest = spots[:HEADERS] if place & 1 else spots
+    offset = nearest[(place >> 1) % len(nearest)] + shift % 16
     layout = "<>"[form >> 2 & 1] + WIDTHS[form & 3]
     width = struct.calcsize(layout)
     (old,) = struct.unpack(layout, image.get(offset, width))

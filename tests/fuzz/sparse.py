@@ -84,12 +84,15 @@ def seed_of(name: str, path: Path, declared: str, inspect: Any) -> Seed:
     inspect(witness, size=size, declared=declared)
     witness.close()
     sectors = witness.read_sectors
-    spots = [
-        number * SECTOR + at
-        for number in sorted(sectors)
-        for at in range(0, SECTOR, 4)
-        if any(sectors[number][at : at + 4])
-    ]
+    words = (
+        (number * SECTOR + at, sectors[number][at : at + 4]) for number in sorted(sectors) for at in range(0, SECTOR, 4)
+    )
+    # Of a row of equal words, such as the unused entries of a table, the first one stands for all.
+    spots, before = [], b""
+    for offset, word in words:
+        if any(word) and word != before:
+            spots.append(offset)
+        before = word
     return Seed(name, declared, size, sectors, tuple(spots[:MOST_SPOTS]) or (0,))
 
 
