@@ -94,7 +94,7 @@ def play_all(scenario: Scenario, told: Any, arguments: argparse.Namespace) -> It
             with mounted("mkfs.ext4", "-q", "-m", "0", mebibytes=_SMALL_MEBIBYTES, at=scenario.room.disk):
                 for size in scenario.full_sizes:
                     yield rounds.play(scenario, FullDisk(size), lengths)
-    except (rounds.Broken, RuntimeError, OSError) as error:
+    except rounds.FAILURES as error:
         yield rounds.Round(scenario.name, "none", problem=f"{error}"[:1500])
     finally:
         scenario.end()
@@ -161,12 +161,12 @@ def lane(number: int, names: Any, told: Any, arguments: argparse.Namespace) -> N
                 chosen = next(each for each in SCENARIOS if each.name == name)
                 room = Room(f"{top}/{re.sub('[^a-z0-9]+', '-', name.lower())}", arguments.payloads)
                 room.make()
+                room.patience *= 10 if chosen.slow else 1
                 for outcome in play_all(chosen(room), told, arguments):
                     told.put(outcome.as_dict())
                 shutil.rmtree(room.folder, ignore_errors=True)
-    except BaseException:
-        told.put({"scenario": "driver", "strike": "none", "problem": traceback.format_exc()})
-        raise
+    except Exception:
+        told.put(rounds.Round("driver", "none", problem=traceback.format_exc()).as_dict())
     finally:
         with contextlib.suppress(OSError):
             os.rmdir(top)

@@ -40,6 +40,8 @@ class Room:
         self.master = f"{self.folder}/master"
         self.state = f"{self.folder}/state"
         self.temp = f"{self.folder}/tmp"
+        # Seconds that a module call may take.
+        self.patience = _MOST_SECONDS
         self._number = 0
         self._not_ours: list[str] = []
 
@@ -90,7 +92,12 @@ class Room:
         return found
 
     def _answer(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        out, err = process.communicate(timeout=_MOST_SECONDS)
+        try:
+            out, err = process.communicate(timeout=self.patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
         traceback = "Traceback" in out + err and process.returncode != -9
         try:
             said: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
@@ -100,7 +107,7 @@ class Room:
 
     def wait_for_job(self, job: str) -> bool:
         """Wait until a job's unit has no process any more."""
-        return wait_until(lambda: not of_unit(job), _MOST_SECONDS, pause=0.01)
+        return wait_until(lambda: not of_unit(job), self.patience, pause=0.01)
 
     def left(self, job: str, *, kept: str = "") -> list[str]:
         """What must not be there after the end of everything; `kept` is a pattern of names that may be."""

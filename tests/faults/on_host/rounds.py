@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +20,10 @@ _PATIENCE = 60.0
 
 class Broken(Exception):
     """An expectation that did not hold."""
+
+
+# What ends a round and not the driver.
+FAILURES = (Broken, RuntimeError, OSError, subprocess.SubprocessError)
 
 
 @dataclass
@@ -77,7 +82,7 @@ def play(scenario: Scenario, strike: strikes.Strike, lengths: Lengths) -> Round:
     began = time.monotonic()
     try:
         _play(scenario, strike, lengths, outcome)
-    except (Broken, RuntimeError, OSError) as error:
+    except FAILURES as error:
         outcome.problem = str(error)[:1500]
     finally:
         strike.undo(scenario)
@@ -149,7 +154,7 @@ def together(scenario: Scenario, count: int) -> Round:
         outcome.seen = _seen(scenario, outcome)
         _require(outcome.seen == scenario.done, "all ended well, and it is the old one")
         _finish(scenario, outcome)
-    except (Broken, RuntimeError, OSError) as error:
+    except FAILURES as error:
         outcome.problem = str(error)[:1500]
     outcome.seconds = round(time.monotonic() - began, 2)
     return outcome
