@@ -165,8 +165,9 @@ def lane(number: int, names: Any, told: Any, arguments: argparse.Namespace) -> N
                 for outcome in play_all(chosen(room), told, arguments):
                     told.put(outcome.as_dict())
                 shutil.rmtree(room.folder, ignore_errors=True)
-    except Exception:
+    except BaseException:
         told.put(rounds.Round("driver", "none", problem=traceback.format_exc()).as_dict())
+        raise
     finally:
         with contextlib.suppress(OSError):
             os.rmdir(top)
