@@ -14,7 +14,9 @@ import io
 import json
 import sys
 from typing import Any, Callable
+from unittest import mock
 
+from ansible.module_utils import _internal
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch
 
@@ -32,7 +34,9 @@ def result_of(
     """What the module whose entry is `main` prints for `params`."""
     printed = io.StringIO()
     arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}
-    with patch_module_args(arguments), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+    # Tests of plugins load the controller's half of Ansible, and then warnings would go to its display.
+    on_host = mock.patch.object(_internal, "is_controller", False)
+    with on_host, patch_module_args(arguments), contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         main()
     result = json.loads(printed.getvalue().strip().splitlines()[-1])
     assert isinstance(result, dict)
