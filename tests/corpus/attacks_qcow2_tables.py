@@ -174,10 +174,16 @@ def qcow2_snapshot_with_endless_extra_data(shop: Shop) -> Path:
     return patched(path, table + 36, ">I", 0x7FFFFFFF)
 
 
+@attack("qcow2", "absurd-size", "a thousand such names fill the memory")
+def qcow2_snapshot_with_an_endless_name(shop: Shop) -> Path:
+    path, table = _snapshots(shop)
+    return patched(path, table + 12, ">HH", 0xFFFF, 0xFFFF)
+
+
 @attack("qcow2", "truncated", "CVE-2014-0146")
 def qcow2_snapshot_with_a_name_past_the_end(shop: Shop) -> Path:
     path, table = _snapshots(shop)
-    return patched(path, table + 12, ">HH", 0xFFFF, 0xFFFF)
+    return cut(patched(path, table + 12, ">HH", 1000, 1000), table + 1100)
 
 
 @attack("qcow2", "table-overlap", "CVE-2014-0145: a snapshot's L1 table is the disk's own")

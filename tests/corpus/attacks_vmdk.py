@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+from array import array
 from pathlib import Path
 
 from ansible_collections.imageops.fleet.tests.corpus.catalogue import add_attack, attack
@@ -184,6 +185,23 @@ def vmdk_bomb_of_one_grain_table(shop: Shop) -> Path:
     directory = fetch(path, 56, "<Q")[0] * SECTOR
     first = fetch(path, directory, "<I")[0]
     return write(path, directory, struct.pack("<I", first) * 256)
+
+
+def _directory(shop: Shop, tables: int) -> Path:
+    """A sparse extent of 3 GiB, all holes but for a directory of that many tables."""
+    path = shop.file(shop.image("vmdk", name="header").read_bytes()[:SECTOR], size=3 << 30)
+    patched(path, 8, "<IQQQQIQQQ", 1, tables * 512 - 1, 1, 0, 0, 512, 0, 128, 128)
+    return write(path, 65536, array("I", range(1 << 20, (1 << 20) + min(tables, 2 << 20))).tobytes())
+
+
+@attack("vmdk", "absurd-size", "a directory that fills the memory: found by fuzzing")
+def vmdk_8_million_grain_tables(shop: Shop) -> Path:
+    return _directory(shop, 8 << 20)
+
+
+@attack("vmdk", "shared-table", "a directory that fills the memory: found by fuzzing")
+def vmdk_2_million_grain_tables(shop: Shop) -> Path:
+    return _directory(shop, 2 << 20)
 
 
 @attack("vmdk", "shared-table", "an expansion bomb")

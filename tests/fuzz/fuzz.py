@@ -5,8 +5,8 @@
 
 tests/fuzz/run [--seconds N] [--format F ...] [--keep FOLDER]
 
-Prints how many inputs each format got; inputs that fail are printed as programs (see programs.py), which
-`tests/fuzz/run --program HEX --format F` runs again; an input that failed becomes an attack of the corpus.
+Prints how many inputs each format got. Images that failed are kept in .build/fuzz; `tests/fuzz/run --image FILE` looks at one
+of them again. What failed becomes an attack of the corpus.
 """
 
 from __future__ import annotations
@@ -19,42 +19,46 @@ import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+KEPT = TOP / ".build" / "fuzz"
 sys.path.insert(0, str(TOP / ".build" / "collections"))
 
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import vhdx
-from ansible_collections.imageops.fleet.tests.fuzz.judge import FORMATS, measure, seeds_of
+from ansible_collections.imageops.fleet.tests.fuzz.judge import FORMATS, measure
+from ansible_collections.imageops.fleet.tests.fuzz.programs import loaded
 
 
-def fuzz(form: str, seconds: float, folder: Path) -> tuple[int, list[bytes]]:
-    """How many inputs there were, and those that look wrong."""
-    suspects, corpus = folder / f"{form}-suspects", folder / f"{form}-inputs"
-    suspects.mkdir(parents=True, exist_ok=True)
-    corpus.mkdir(exist_ok=True)
+def fuzz(form: str, seconds: float, folder: Path) -> tuple[int, list[Path]]:
+    """How many inputs there were, and the images that look wrong."""
+    suspects, inputs = folder / f"{form}-suspects", folder / f"{form}-inputs"
+    for each in (suspects, inputs):
+        each.mkdir(parents=True, exist_ok=True)
     argv = [
         sys.executable,
         str(Path(__file__).with_name("one_format.py")),
         form,
         str(seconds),
         str(suspects),
-        str(corpus),
+        str(inputs),
     ]
     environment = {**os.environ, "PYTHONPATH": str(TOP / ".build" / "collections")}
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{form}: the fuzzer itself failed:\n{done.stderr[-4000:]}")
-    return int(done.stdout.split()[-1]), [path.read_bytes() for path in sorted(suspects.iterdir())]
+    return int(done.stdout.split()[-1]), sorted(suspects.iterdir())
 
 
-def confirm(form: str, programs: list[bytes]) -> list[str]:
-    """What is wrong with each of them, measured in this process."""
-    if not programs:
-        return []
-    if form == "vhdx":
-        vhdx._checksum_holds = lambda data: True
-    with tempfile.TemporaryDirectory(prefix="imageops-fuzz-") as root:
-        seeds = seeds_of(form, Path(root))
-        told = [(program, measure(program, seeds)) for program in programs]
-    return [f"{form}: {wrong}: {program.hex()}" for program, wrong in told if wrong]
+def confirm(images: list[Path]) -> list[str]:
+    """What is wrong with each of them, measured in this process; those are kept."""
+    found = []
+    for path in images:
+        image, declared = loaded(path.read_text(encoding="utf-8"))
+        wrong = measure(image, declared)
+        if wrong:
+            KEPT.mkdir(parents=True, exist_ok=True)
+            kept = KEPT / path.name
+            kept.write_bytes(path.read_bytes())
+            found.append(f"{kept}: from '{image.seed.name}': {wrong}")
+    return found
 
 
 def main() -> int:
@@ -62,18 +66,20 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=40, help="for all formats together (default: 40)")
     parser.add_argument("--format", action="append", choices=FORMATS, help="only these")
     parser.add_argument("--keep", type=Path, help="folder of inputs to start from and to add to")
-    parser.add_argument("--program", type=bytes.fromhex, help="run one input again")
+    parser.add_argument("--image", type=Path, help="look at an image that was kept again")
     wanted = parser.parse_args()
-    formats = wanted.format or list(FORMATS)
-    if wanted.program is not None:
-        failures = confirm(formats[0], [wanted.program])
+    # As in the fuzzing processes: it takes most of the time, and nearly no change keeps it right.
+    vhdx._checksum_holds = lambda data: True
+    if wanted.image:
+        failures = confirm([wanted.image])
         print("\n".join(failures) or "all holds")
         return 1 if failures else 0
+    formats = wanted.format or list(FORMATS)
     failures, total = [], 0
     with tempfile.TemporaryDirectory(prefix="imageops-fuzz-") as temporary:
         for form in formats:
             inputs, suspects = fuzz(form, wanted.seconds / len(formats), wanted.keep or Path(temporary))
-            found = confirm(form, suspects)
+            found = confirm(suspects)
             print(f"{form:<8}{inputs:>10} inputs{len(suspects):>5} suspects{len(found):>5} failures", flush=True)
             failures, total = failures + found, total + inputs
     print(f"{'all':<8}{total:>10} inputs", *failures, sep="\n")

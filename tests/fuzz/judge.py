@@ -18,7 +18,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._formats.safety imp
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_info import printable
 from ansible_collections.imageops.fleet.tests.corpus.images import ATTACKS, VALID
 from ansible_collections.imageops.fleet.tests.corpus.shop import Shop
-from ansible_collections.imageops.fleet.tests.fuzz.programs import build
+from ansible_collections.imageops.fleet.tests.fuzz.programs import Image
 from ansible_collections.imageops.fleet.tests.fuzz.sparse import Seed, seed_of
 
 FORMATS = ("qcow2", "vmdk", "vhd", "vhdx", "vdi", "qed", "luks", "raw")
@@ -43,9 +43,8 @@ def seeds_of(form: str, root: Path) -> list[Seed]:
     return [seed for seed in found if len(seed.sectors) <= MOST_SECTORS]
 
 
-def judge(program: bytes, seeds: list[Seed]) -> None:
-    """Look at the image of a program; raises whatever goes wrong."""
-    image, declared = build(program, seeds)
+def judge(image: Image, declared: str | None) -> None:
+    """Look at an image; raises whatever goes wrong."""
     facts: Any = inspect(image.stream(), size=image.size, declared=declared)  # type: ignore[arg-type]
     unknown = {one.rule for one in facts.findings} - set(RULES)
     safe = not any(one.severity in REFUSED for one in facts.findings)
@@ -62,16 +61,16 @@ def judge(program: bytes, seeds: list[Seed]) -> None:
     ).encode()
 
 
-def measure(program: bytes, seeds: list[Seed]) -> str | None:
-    """What is wrong with an input, in a process that nothing slows down; None when all holds."""
+def measure(image: Image, declared: str | None) -> str | None:
+    """What is wrong with an image, in a process that nothing slows down; None when all holds."""
     times = []
     try:
         for _turn in range(3):
             began = time.process_time()
-            judge(program, seeds)
+            judge(image, declared)
             times.append(time.process_time() - began)
         tracemalloc.start()
-        judge(program, seeds)
+        judge(image, declared)
         peak = tracemalloc.get_traced_memory()[1]
     except Exception as error:  # noqa: BLE001 - any is a failure
         return f"{type(error).__name__}: {error}"

@@ -44,6 +44,7 @@ if atheris:
         )
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import vhdx as vhdx_module
 from ansible_collections.imageops.fleet.tests.fuzz.judge import judge, seeds_of
+from ansible_collections.imageops.fleet.tests.fuzz.programs import Image, build
 
 
 class Fuzzing:
@@ -63,22 +64,24 @@ class Fuzzing:
     def one(self, program: bytes) -> None:
         """Judge one input."""
         self.inputs += 1
+        image, declared = build(program, self.seeds)
         began = time.process_time()
         try:
-            judge(program, self.seeds)
+            judge(image, declared)
         except Exception as error:  # noqa: BLE001 - any is a failure
-            self._keep(program, f"{type(error).__name__} {_place(error)}")
+            self._keep(image, declared, f"{type(error).__name__} {_place(error)}")
         if time.process_time() - began > SUSPECT_SECONDS:
-            self._keep(program, f"time {len(self._known) % 20}")
+            self._keep(image, declared, f"time {len(self._known) % 20}")
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if memory - self._memory > SUSPECT_KIB:
             self._memory = memory
-            self._keep(program, f"memory {memory}")
+            self._keep(image, declared, f"memory {memory}")
 
-    def _keep(self, program: bytes, why: str) -> None:
+    def _keep(self, image: Image, declared: str | None, why: str) -> None:
         if why not in self._known:
             self._known.add(why)
-            (self._suspects / hashlib.sha256(program).hexdigest()[:16]).write_bytes(program)
+            text = image.dumped(declared)
+            (self._suspects / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json").write_text(text)
 
 
 def _place(error: BaseException) -> str:
@@ -124,7 +127,7 @@ def finish(fuzzing: Fuzzing) -> None:
 def main() -> None:
     form, seconds, suspects, corpus = sys.argv[1], float(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
     fuzzing = Fuzzing(form, suspects)
-    if form == "vhdx":
+    if form in ("vhdx", "raw"):
         # Its checksum takes most of the time, and nearly no change keeps it right.
         vhdx_module._checksum_holds = lambda data: True
     if atheris:

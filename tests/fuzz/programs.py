@@ -9,6 +9,7 @@ from there (1), how wide and in which byte order (1), and which value (3).
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
 
@@ -42,6 +43,18 @@ class Image:
 
     def stream(self) -> Stream:
         return Stream(self.sectors, self.size)
+
+    def dumped(self, declared: str | None) -> str:
+        """All of it as text: qemu-img makes other identifiers each time, so a program means the same only for a while."""
+        sectors = {number: piece.hex() for number, piece in self.sectors.items() if any(piece)}
+        return json.dumps({"seed": self.seed.name, "size": self.size, "declared": declared, "sectors": sectors})
+
+
+def loaded(text: str) -> tuple[Image, str | None]:
+    """What was dumped."""
+    told = json.loads(text)
+    sectors = {int(number): bytes.fromhex(piece) for number, piece in told["sectors"].items()}
+    return Image(Seed(told["seed"], told["declared"] or "", told["size"], sectors, (0,))), told["declared"]
 
 
 def build(program: bytes, seeds: Sequence[Seed]) -> tuple[Image, str | None]:

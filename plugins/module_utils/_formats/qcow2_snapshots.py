@@ -17,6 +17,8 @@ SNAPSHOT = ">QIHHIIQII"
 SNAPSHOT_SIZE = 40
 MAX_SNAPSHOTS = 1024
 MAX_EXTRA = 1024
+# QEMU makes names of 255 bytes at most; of what is longer, a thousand would fill a hundred MiB.
+MAX_NAME = 1023
 NO_ICOUNT = (1 << 64) - 1
 MAX_L1_BYTES = 32 << 20
 
@@ -48,6 +50,8 @@ def _snapshot(image: Reader, draft: Draft, offset: int) -> tuple[Snapshot, Regio
     )
     if extra > MAX_EXTRA or l1_entries * 8 > MAX_L1_BYTES:
         raise Malformed("absurd-size", f"A snapshot claims {extra} bytes of extra data and {l1_entries} L1 entries.")
+    if max(id_length, name_length) > MAX_NAME:
+        raise Malformed("absurd-size", f"A snapshot claims a name of {max(id_length, name_length)} bytes.")
     length = SNAPSHOT_SIZE + extra + id_length + name_length
     data = image.exact(offset, length, what="snapshot table")[SNAPSHOT_SIZE:]
     disk_size = draft.virtual_size

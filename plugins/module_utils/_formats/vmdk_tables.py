@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from .facts import Draft
 from .reader import (
+    MAP_BUDGET,
     SECTOR,
-    TABLE_BUDGET,
     TABLE_COUNT,
     Malformed,
     Reader,
@@ -40,44 +42,75 @@ class Tables:
     floor: int
 
 
+@dataclass
+class _Directory:
+    """What is known of a grain directory: its first entries, the first tables it names, and facts of all of them."""
+
+    first: Sequence[int] = ()
+    used: array[int] = field(default_factory=lambda: array("I"))
+    total: int = 0
+    farthest: int = 0
+    shared: bool = False
+
+
 def check_tables(image: Reader, draft: Draft, tables: Tables) -> None:
     """Both grain directories, then the grain tables of the one in use."""
-    if tables.count * 4 > TABLE_BUDGET:
+    if tables.count * 4 > MAP_BUDGET:
         raise Malformed("absurd-size", f"The grain directory would have {tables.count} entries.")
     main = _directory(image, tables.directory, tables.count)
-    spare = _directory(image, tables.spare, tables.count) if tables.spare is not None else []
-    check_end(image, draft, end=max(spare, default=0) * SECTOR, what="redundant grain table")
-    used = [table for table in main if table]
-    if len(set(used)) < len(used):
+    spare = _directory(image, tables.spare, tables.count) if tables.spare is not None else _Directory()
+    check_end(image, draft, end=spare.farthest * SECTOR, what="redundant grain table")
+    if main.total:
+        # Of many tables not all are read.
+        check_end(image, draft, end=main.farthest * SECTOR + tables.table_entries * 4, what="last grain table")
+    if main.shared or _overfull(image, tables, main):
         draft.findings.append(
             finding("shared-table", "Two parts of the disk share one grain table, an expansion bomb.")
         )
     _compare(image, draft, tables, main, spare)
-    _walk(image, draft, tables, used, _floor(tables, used, spare))
+    _walk(image, draft, tables, main, _floor(tables, main, spare))
 
 
-def _directory(image: Reader, sector: int, count: int) -> list[int]:
-    found: list[int] = []
+def _directory(image: Reader, sector: int, count: int) -> _Directory:
+    """Piece by piece, so that the largest needs little memory; tables shared between pieces exceed the capacity."""
+    found = _Directory()
     for data in image.chunks(sector * SECTOR, count * 4, what="grain directory"):
-        found += entries(data, code="I", big_endian=False)
+        values = entries(data, code="I", big_endian=False)
+        found.first = found.first or values[:COMPARED]
+        if not_empty(data):
+            _note(found, values)
     return found
 
 
-def _floor(tables: Tables, used: list[int], spare: list[int]) -> int:
+def _note(found: _Directory, values: array[int]) -> None:
+    places, number = set(values) - {0}, len(values) - values.count(0)
+    found.shared = found.shared or len(places) < number
+    found.farthest, found.total = max(found.farthest, *places), found.total + number
+    if len(found.used) < TABLE_COUNT:
+        found.used.extend([value for value in values if value][: TABLE_COUNT - len(found.used)])
+
+
+def _overfull(image: Reader, tables: Tables, main: _Directory) -> bool:
+    """Whether a whole file has no room for so many tables; one that was cut says nothing."""
+    length = tables.table_entries * 4
+    return main.farthest * SECTOR + length <= image.size < main.total * length
+
+
+def _floor(tables: Tables, main: _Directory, spare: _Directory) -> int:
     """The first sector behind all structures: guest data in front of it could rewrite them."""
     if not tables.floor:
         return 0
     length = -(-tables.table_entries * 4 // SECTOR)
     directory = -(-tables.count * 4 // SECTOR)
     ends = [place + directory for place in (tables.directory, tables.spare) if place is not None]
-    ends += [place + length for place in (max(used, default=0), max(spare, default=0)) if place]
+    ends += [place + length for place in (main.farthest, spare.farthest) if place]
     return max(tables.floor, *ends)
 
 
-def _compare(image: Reader, draft: Draft, tables: Tables, main: list[int], spare: list[int]) -> None:
+def _compare(image: Reader, draft: Draft, tables: Tables, main: _Directory, spare: _Directory) -> None:
     """Readers use the first directory; a copy that differs tells of a writer that was cut off."""
     length = tables.table_entries * 4
-    for one, other in list(zip(main, spare))[:COMPARED]:
+    for one, other in zip(main.first, spare.first):
         if image.upto(one * SECTOR, length) != image.upto(other * SECTOR, length):
             draft.findings.append(
                 finding("unclean", "The redundant grain tables of the VMDK differ from those in use.")
@@ -85,9 +118,9 @@ def _compare(image: Reader, draft: Draft, tables: Tables, main: list[int], spare
             return
 
 
-def _walk(image: Reader, draft: Draft, tables: Tables, used: list[int], floor: int) -> None:
+def _walk(image: Reader, draft: Draft, tables: Tables, main: _Directory, floor: int) -> None:
     length, last, stored, packed, lowest = tables.table_entries * 4, 0, 0, 0, 1 << 32
-    for table in used[:TABLE_COUNT]:
+    for table in main.used:
         data = image.exact(table * SECTOR, length, what="grain table")
         if not_empty(data):
             values = entries(data, code="I", big_endian=False)
@@ -101,7 +134,7 @@ def _walk(image: Reader, draft: Draft, tables: Tables, used: list[int], floor: i
         draft.findings.append(finding("table-overlap", "A grain of the VMDK lies on its own tables or descriptor."))
     if last:
         _check_last(image, draft, tables, last * SECTOR, stored)
-    if len(used) > TABLE_COUNT:
+    if main.total > TABLE_COUNT:
         unchecked(draft, what="set of grain tables")
 
 

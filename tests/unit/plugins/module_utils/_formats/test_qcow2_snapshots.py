@@ -48,3 +48,15 @@ def test_a_table_of_no_snapshots_lies_at_a_cluster_too(tmp_path: Path) -> None:
     path = create(tmp_path / "disk.qcow2", "qcow2", "8M")
     patch(path, 64, ">Q", 8)
     assert rules(look(path), "unsafe", "error") == {"table-bounds"}
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1023, set()), (1024, {"absurd-size"}), (65535, {"absurd-size"})])
+@pytest.mark.parametrize("field", [12, 14], ids=["id", "name"])
+def test_long_names_are_not_kept(tmp_path: Path, field: int, length: int, expected: set[str]) -> None:
+    path = create(tmp_path / "disk.qcow2", "qcow2", "8M")
+    qemu_img("snapshot", "-c", "name", str(path))
+    with path.open("ab") as stream:
+        stream.write(bytes(1 << 17))
+    (table,) = fetch(path, 64, ">Q")
+    patch(path, table + field, ">H", length)
+    assert rules(look(path), "unsafe", "error") == expected

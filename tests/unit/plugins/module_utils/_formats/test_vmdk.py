@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import subprocess
+import tracemalloc
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,33 @@ def test_a_shared_grain_table_is_a_bomb(tmp_path: Path) -> None:
     (table,) = fetch(path, sector * 512, "<I")
     patch(path, sector * 512, "<3I", table, table, table)
     assert "shared-table" in refused(look(path))
+
+
+@pytest.mark.parametrize(
+    ("tables", "step", "size", "expected"),
+    [
+        (8 << 20, 4, 3 << 30, {"absurd-size"}),
+        (2 << 20, 1, 3 << 30, {"shared-table"}),
+        (2 << 20, 4, 8 << 30, set()),
+        (100000, 4, 1 << 27, {"truncated"}),
+    ],
+    ids=["more than any disk has", "more than the file holds", "64 TiB at most", "cut"],
+)
+def test_a_large_grain_directory_takes_little_memory(
+    tmp_path: Path, tables: int, step: int, size: int, expected: set[str]
+) -> None:
+    path = create(tmp_path / "a.vmdk", "vmdk", "1M")
+    patch(path, 8, "<IQQQQIQQQ", 1, tables * 512 - 1, 1, 0, 0, 512, 0, 128, 128)
+    with path.open("r+b") as stream:
+        stream.truncate(65536)
+        stream.seek(65536)
+        stream.write(array("I", range(32768, 32768 + step * min(tables, 2 << 20), step)).tobytes())
+        stream.truncate(size)
+    tracemalloc.start()
+    facts = look(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (refused(facts), peak < 32 * MIB) == (expected, True), peak >> 20
 
 
 def test_a_shared_grain_is_a_bomb(image: Path) -> None:
