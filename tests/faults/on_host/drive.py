@@ -68,7 +68,8 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
             yield Kill(what, part, rejoins=again, thorough=number % 3 == 0)
     if scenario.kind:
         yield from (Kill("all", (number + chance.random()) / 3) for number in range(3))
-        yield from (Cancel((number + chance.random()) / 4) for number in range(4))
+        yield from (Cancel(0, point=point) for point in scenario.points)
+        yield from (Cancel(chance.random() / 2) for _number in range(2))
         yield from (Cancel(chance.random(), killed=True) for _number in range(2))
     if scenario.source and scenario.kind:
         for number in range(2 if scenario.variant else 6):

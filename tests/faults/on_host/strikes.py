@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bad_disk import BadDisk
 from processes import engines_of, helper_of, kill, of_unit, run, wait_until
@@ -97,22 +97,20 @@ class Kill(Strike):
 
 
 class Cancel(Strike):
-    """disk_job_info stops the job; with `killed` it dies itself in the middle of that."""
+    """disk_job_info stops the job, at a named point where it hangs or at any moment; with `killed` it dies in the middle of that."""
 
-    cleans = True
-
-    def __init__(self, part: float, *, killed: bool = False) -> None:
-        self.part, self.killed = part, killed
+    def __init__(self, part: float, *, point: str = "", killed: bool = False) -> None:
+        self.part, self.point, self.killed = part, point, killed
+        self.fault = f"{point}:hang" if point else ""
         self.cleans = not killed
-        self._said: dict[str, Any] = {}
 
     def __str__(self) -> str:
-        return f"job cancel at {self.part:.2f}{', itself killed' if self.killed else ''}"
+        return f"job cancel at {self.point or f'{self.part:.2f}'}{', itself killed' if self.killed else ''}"
 
     def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
         if not wait_until(lambda: bool(of_unit(scenario.job)) or process.poll() is not None, _APPEARS):
             return False
-        time.sleep(self.part * lengths.helper)
+        time.sleep(lengths.helper + 0.3 if self.point else self.part * lengths.helper)
         lived = bool(of_unit(scenario.job))
         cancel = scenario.room.start("disk_job_info", {"ids": [scenario.job], "cancel": True})
         if self.killed:
