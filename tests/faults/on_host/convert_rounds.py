@@ -6,16 +6,12 @@
 from __future__ import annotations
 
 import os
-import threading
-from functools import partial
 from typing import Any, ClassVar
 
 from processes import run
-from room import Room
 from scenario import NEW, OLD, Scenario, checked, random_bytes, same_content, same_file
-from web import Web
 
-_MOMENTS = ("convert:before-write", "convert:before-verify", "convert:before-publish", "convert:after-publish")
+MOMENTS = ("convert:before-write", "convert:before-verify", "convert:before-publish", "convert:after-publish")
 _MEBIBYTES = 12
 
 
@@ -25,7 +21,7 @@ class ToQcow2(Scenario):
     name = "convert: qemu-img"
     module = "disk_convert"
     kind = "convert"
-    points = _MOMENTS
+    points = MOMENTS
     format = "qcow2"
     image = "image.qcow2"
     more: ClassVar[dict[str, Any]] = {}
@@ -77,7 +73,7 @@ class ByWriter(ToQcow2):
     """Compressed qcow2 by our own writer."""
 
     name = "convert: own writer, qcow2"
-    points = (*_MOMENTS, "convert:while-writing")
+    points = (*MOMENTS, "convert:while-writing")
     more: ClassVar[dict[str, Any]] = {"options": {"compress": True, "compression_type": "zlib"}}
 
 
@@ -115,7 +111,7 @@ class SeveralFiles(ToQcow2):
     variant = True
     format, image = "vmdk", "image.vmdk"
     points = (
-        *_MOMENTS,
+        *MOMENTS,
         "convert:before-note",
         "convert:after-note",
         "convert:before-extent",
@@ -191,71 +187,12 @@ class Reflink(ToQcow2):
     mebibytes = 320
 
 
-class Download(ToQcow2):
-    """From a URL, without decompression: what came is kept for the next run."""
-
-    name = "convert: URL"
-    kind = "convert"
-    points = (*_MOMENTS, "fetch:downloaded", "fetch:before-inspect")
-    kept = r"imageops-partial|/downloads/"
-    source = ""  # type: ignore[assignment]
-    published = "source.raw"
-
-    def __init__(self, room: Room) -> None:
-        super().__init__(room)
-        self._web: Web | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        port = self._web.port if self._web else 0
-        url = f"http://127.0.0.1:{port}/{self.published}"
-        given = {"src": url, "src_format": "raw", "dest": self.target, "force": True, "checksum": self._checksum()}
-        return {**given, **self.more}
-
-    def _checksum(self) -> str:
-        return f"sha256:{run('sha256sum', f'{self.room.master}/{self.published}').stdout.split()[0]}"
-
-    def prepare(self) -> None:
-        super().prepare()
-        self._web = Web(self.room.master)
-        threading.Thread(target=partial(self._web.serve_forever, 0.05), daemon=True).start()
-
-    def end(self) -> None:
-        if self._web:
-            self._web.shutdown()
-
-
-class SlowDownload(Download):
-    """As slow as it takes to note more than once how far it is."""
-
-    name = "convert: URL, slow"
-    variant = True
-    points = ("fetch:downloading",)
-    more: ClassVar[dict[str, Any]] = {"bandwidth": "6M"}
-    engines = False
-    full_sizes = ()
-
-
-class Unpacked(Download):
-    """Decompressed on its way."""
-
-    name = "convert: URL, gz"
-    variant = True
-    points = ("fetch:decompressing",)
-    published = "source.raw.gz"
-    full_sizes = (0, 6)
-
-    def prepare(self) -> None:
-        super().prepare()
-        run("gzip", "-k", "-1", f"{self.room.master}/source.raw")
-
-
 class OnDevice(ToQcow2):
     """Onto a block device, which is marked as unfinished while it is neither old nor new."""
 
     name = "convert: block device"
     variant = True
-    points = (*_MOMENTS, "convert:before-mark")
+    points = (*MOMENTS, "convert:before-mark")
     format = "raw"
     in_place = True
     full_sizes = ()
@@ -300,8 +237,5 @@ SCENARIOS = (
     SeveralFiles,
     RemovedFiles,
     Reflink,
-    Download,
-    SlowDownload,
-    Unpacked,
     OnDevice,
 )

@@ -30,6 +30,7 @@ import check_rounds
 import convert_rounds
 import rounds
 import snapshot_rounds
+import url_rounds
 from processes import kill, mounts_below, run, using
 from room import Room
 from scenario import Scenario
@@ -39,6 +40,7 @@ from strikes import BadSource, Cancel, FullDisk, Kill, LostSource, Point, Strike
 SCENARIOS: tuple[type[Scenario], ...] = (
     *chain_rounds.SCENARIOS,
     *convert_rounds.SCENARIOS,
+    *url_rounds.SCENARIOS,
     *snapshot_rounds.SCENARIOS,
     *check_rounds.SCENARIOS,
 )
