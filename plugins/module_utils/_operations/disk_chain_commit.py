@@ -34,6 +34,7 @@ def commit(work: Work) -> None:
     work.require_equal(images[base:], images, what=f"commit.into: {target.real_path}")
     tidy_tables(images[base], work.locks)
     fault_point("chain:before-record")
+    work.require_unchanged()
     layers = [image.path for image in images[:base]]
     record = committed_into(target, known, virtual_size=work.virtual_size, layers=layers, tool=work.tool)
     write_record(target.real_path, record)

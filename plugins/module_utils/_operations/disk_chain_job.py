@@ -43,7 +43,7 @@ def change(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
     act = decide(request)
     if act.kind in _ACTS:
         with _locked(request, act.leftover) as others:
-            _ACTS[act.kind](Work(request, act, progress, (lock, *others), params["tool"]))
+            _ACTS[act.kind](Work.of(request, act, progress, locks=(lock, *others), tool=params["tool"]))
     return {"act": act.kind, "verify": request.verify}
 
 

@@ -76,6 +76,7 @@ def write_anew(work: Work) -> None:
         _verify(work, image, below)
         like(path, hidden)
         fault_point("chain:before-publish")
+        work.require_unchanged()
         with kept_from_engines(path):
             if fingerprint(path) != seen:
                 raise Conflict(f"path: {path} was written to by somebody else in the meantime; run the task again.")

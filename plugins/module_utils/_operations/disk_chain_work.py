@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from .._commands import Commands
 from .._errors import Conflict, EngineError
@@ -23,19 +24,38 @@ from .disk_chain_act import Act
 from .disk_chain_layers import images_of
 from .disk_chain_request import ChainRequest
 from .file_copy import copy_attributes
+from .inspection import identity_of
 
 _DIFFERENT = 1
 
 
 @dataclass(frozen=True)
 class Work:
-    """One act to do; engines inherit `locks`."""
+    """One act to do; engines inherit `locks`. `found` tells what the files were, that are only read, when they were inspected."""
 
     request: ChainRequest
     act: Act
     progress: Progress
     locks: tuple[int, ...]
     tool: str
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, request: ChainRequest, act: Act, progress: Progress, *, locks: tuple[int, ...], tool: str) -> Work:
+        """The work that begins now."""
+        written = {request.path, request.into}
+        read = [layer.real_path for layer in act.layers if layer.real_path not in written]
+        return cls(request, act, progress, locks, tool, identity_of(read))
+
+    def require_unchanged(self) -> None:
+        """Raise Conflict when a file that was read isn't the one that was inspected, or was written to since."""
+        now = identity_of([one["path"] for one in self.found])
+        changed = [one["path"] for one, same in zip(self.found, now) if one != same]
+        if changed:
+            raise Conflict(
+                f"{changed[0]} was replaced or written to by somebody else while {self.request.path} was being worked on; "
+                f"make sure of its content, then run the task again."
+            )
 
     @property
     def images(self) -> list[Image]:
@@ -81,6 +101,7 @@ def write_header(work: Work, seen: Fingerprint | None) -> None:
     """Let the top's header name the act's backing file; raises Conflict when the image isn't what was `seen` last."""
     image, act = work.images[0], work.act
     fault_point("chain:before-header")
+    work.require_unchanged()
     if fingerprint(image.path) != seen:
         raise Conflict(f"path: {image.path} was written to by somebody else in the meantime; run the task again.")
     Commands().output(header_arguments(image, backing=act.below, name=act.name), pass_fds=work.locks)

@@ -341,6 +341,26 @@ def test_what_an_interrupted_commit_left_goes(chain: Chain, monkeypatch: pytest.
     assert kind(given) == "nothing"
 
 
+@pytest.mark.parametrize("given", [{"depth": 1}, {"depth": 1, "rewrite": True}, {"commit": True}])
+def test_a_layer_that_is_replaced_meanwhile(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    wanted = params(chain.top, **{**given, **({"commit": into(chain.base)} if "commit" in given else {})})
+
+    def replaced(moment: str) -> None:
+        if moment in ("chain:before-copy", "chain:before-rewrite", "chain:before-commit"):
+            other = chain.folder / "other"
+            other.write_bytes(chain.low.read_bytes())
+            other.replace(chain.low)
+
+    for module in (disk_chain_rest, disk_chain_commit):
+        monkeypatch.setattr(module, "fault_point", replaced)
+    with pytest.raises(Conflict, match=r"low was replaced or written to by somebody else"):
+        work(wanted)
+    assert chain.names() == ["top", "high", "low", "base.raw"]
+    assert chain.content(chain.top) == chain.seen
+
+
 def test_different_content_is_found_before_the_header_changes(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_chain_rest.block_jobs, "copy_up", lambda *said, **more: None)
     with pytest.raises(EngineError, match="left as it was"):
