@@ -27,9 +27,9 @@ from ansible_collections.imageops.fleet.tests.fuzz.judge import FORMATS, measure
 from ansible_collections.imageops.fleet.tests.fuzz.programs import loaded
 
 
-def fuzz(form: str, seconds: float, folder: Path) -> tuple[int, list[Path]]:
+def fuzz(form: str, seconds: float, *, temporary: Path, keep: Path) -> tuple[int, list[Path]]:
     """How many inputs there were, and the images that look wrong."""
-    suspects, inputs = folder / f"{form}-suspects", folder / f"{form}-inputs"
+    suspects, inputs = temporary / f"{form}-suspects", keep / f"{form}-inputs"
     for each in (suspects, inputs):
         each.mkdir(parents=True, exist_ok=True)
     argv = [
@@ -78,7 +78,8 @@ def main() -> int:
     failures, total = [], 0
     with tempfile.TemporaryDirectory(prefix="imageops-fuzz-") as temporary:
         for form in formats:
-            inputs, suspects = fuzz(form, wanted.seconds / len(formats), wanted.keep or Path(temporary))
+            here = Path(temporary)
+            inputs, suspects = fuzz(form, wanted.seconds / len(formats), temporary=here, keep=wanted.keep or here)
             found = confirm(suspects)
             print(f"{form:<8}{inputs:>10} inputs{len(suspects):>5} suspects{len(found):>5} failures", flush=True)
             failures, total = failures + found, total + inputs
