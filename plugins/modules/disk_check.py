@@ -40,7 +40,7 @@ options:
     type: list
     elements: dict
     suboptions:
-      path: &path
+      path:
         description: Absolute path of the image, a regular file or a block device. Only regular files are repaired.
         type: path
         required: true
@@ -126,8 +126,8 @@ options:
           - V(0) waits as long as it takes.
         type: int
   path:
-    <<: *path
-    required: false
+    description: Absolute path of the image, a regular file or a block device. Only regular files are repaired.
+    type: path
   format: *format
   backing: *backing
   repair:

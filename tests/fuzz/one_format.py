@@ -30,7 +30,7 @@ LONGEST = 3 + 8 * 24
 
 if atheris:
     with atheris.instrument_imports(include=[PARSERS], enable_loader_override=False):
-        from ansible_collections.imageops.fleet.plugins.module_utils._formats import (  # noqa: F401
+        from ansible_collections.imageops.fleet.plugins.module_utils._formats import (
             foreign,
             luks,
             probe,
@@ -42,6 +42,7 @@ if atheris:
             vhdx,
             vmdk,
         )
+    INSTRUMENTED = (foreign, luks, probe, qcow2, qed, raw, vdi, vhd, vhdx, vmdk)
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import vhdx as vhdx_module
 from ansible_collections.imageops.fleet.tests.fuzz.judge import judge, seeds_of
 from ansible_collections.imageops.fleet.tests.fuzz.programs import Image, build

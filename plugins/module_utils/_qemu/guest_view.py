@@ -91,5 +91,5 @@ def _zero_blocks(client: NbdClient) -> Iterator[bool]:
                 all_zeros = False
             if until >= end:
                 break
-            until, zeros = next(extents)
+            until, zeros = next(extents, (end, True))
         yield all_zeros

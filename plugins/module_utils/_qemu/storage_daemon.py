@@ -58,7 +58,7 @@ def storage_daemon(*, pass_fds: Sequence[int] = ()) -> Iterator[StorageDaemon]:
     """
     library()
     ours, theirs = socket.socketpair()
-    with tempfile.TemporaryFile() as stderr, theirs:
+    with theirs, tempfile.TemporaryFile() as stderr:
         process = _spawn(theirs, stderr, pass_fds)
         theirs.close()
         try:

@@ -92,10 +92,10 @@ def test_two_slots_in_one_place(image: Path) -> None:
     assert refused(look(image)) == {"table-overlap"}
 
 
-def luks2(path: Path, told: Any = METADATA, *, size: int = 16384, broken: bool = False, text: bytes = b"") -> Path:
+def luks2(path: Path, told: Any = ..., *, size: int = 16384, broken: bool = False, text: bytes = b"") -> Path:
     """A header of version 2 with a right checksum, before a disk."""
     disk(path, MIB)
-    area = (text or json.dumps(told).encode()).ljust(size - 4096, b"\0")
+    area = (text or json.dumps(METADATA if told is ... else told).encode()).ljust(size - 4096, b"\0")
     uuid, algorithm = b"1b8f8f5e-0000-4000-8000-000000000000", b"sha256"
     start = struct.pack(">6sHQQ48s32s64s40s48sQ", b"LUKS\xba\xbe", 2, size, 3, b"vault", algorithm, b"", uuid, b"", 0)
     header = start.ljust(4096, b"\0") + area

@@ -179,7 +179,7 @@ def test_one_byte_from_time_to_time_is_silence() -> None:
                 connection.recv(4096)
                 connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 5000\r\n\r\n')
                 try:
-                    for _ in range(300):
+                    for _byte in range(300):
                         connection.sendall(b"x")
                         time.sleep(0.03)
                 except OSError:
