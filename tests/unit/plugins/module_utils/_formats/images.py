@@ -42,7 +42,7 @@ def create_encrypted(path: Path, name: str, size: str, *options: str) -> Path:
     secret.write_text("geheim")
     chosen = [word for option in options for word in ("-o", option)]
     told = ["--object", f"secret,id=s,file={secret}"]
-    for left in reversed(range(8)):
+    for left in reversed(range(40)):
         try:
             qemu_img("create", "-q", *told, "-f", name, *chosen, str(path), size)
             break
