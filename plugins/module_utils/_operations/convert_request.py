@@ -21,7 +21,7 @@ from .convert_images import needs_passphrase
 from .convert_options import Target, read_target
 from .device_mark import identity
 from .inspection import Inspected, inspect
-from .long_work import check_timeout
+from .long_work import bandwidth_of, check_timeout
 from .operation import Tools
 
 AUTO, OVERLAY, REFLINK = "auto", "overlay", "reflink"
@@ -142,7 +142,7 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
         source=source,
         dest=dest,
         target=target,
-        bandwidth=parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
+        bandwidth=bandwidth_of(params),
         sparse_size=_sparse_size(params["sparse_size"]),
         params=params,
     )

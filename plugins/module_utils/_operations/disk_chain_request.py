@@ -12,8 +12,7 @@ from typing import Any
 from .._errors import InvalidOption
 from .._files import real_path, require_folder
 from .._formats.names import canonical_format
-from .._sizes import parse_size
-from .long_work import check_timeout
+from .long_work import bandwidth_of, check_timeout
 
 _WAYS = ("depth", "backing", "commit")
 
@@ -73,7 +72,7 @@ def read_request(params: dict[str, Any]) -> ChainRequest:
         keep=bool(commit.get("keep")),
         rewrite=bool(params["rewrite"]),
         allowed=tuple(_absolute(name, option="chain") for name in params["chain"] or ()),
-        bandwidth=_bandwidth(params["bandwidth"]),
+        bandwidth=_bandwidth(params),
         verify=params["verify"],
     )
 
@@ -92,10 +91,8 @@ def _depth(value: int | None) -> int | None:
     return value
 
 
-def _bandwidth(value: str | None) -> int | None:
-    if not value:
-        return None
-    size = parse_size(value, option="bandwidth")
+def _bandwidth(params: dict[str, Any]) -> int | None:
+    size = bandwidth_of(params)
     if size == 0:
         raise InvalidOption("bandwidth: nothing would ever be written at 0 bytes a second; leave it out for no limit.")
     return size

@@ -20,10 +20,9 @@ from .._qemu.image import Image
 from .._qemu.image_check import Report, check_image
 from .._qemu.image_locks import holders
 from .._records import read_record, untouched
-from .._sizes import parse_size
 from .disk_check_request import CheckRequest, read_request
 from .disk_check_result import judged, told
-from .long_work import job_step
+from .long_work import bandwidth_of, job_step
 from .operation import Operation, Tools
 from .usage import OVERLAY, domains_using, refuse, users_of
 
@@ -167,7 +166,7 @@ def _job(request: CheckRequest, tools: Tools) -> Job:
             "before": found.as_dict() if found else {},
             "repair": params["repair"],
             "backup": backup,
-            "bandwidth": parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
+            "bandwidth": bandwidth_of(params),
         },
         _repair_entry,
     )

@@ -19,9 +19,8 @@ from .._formats.qcow2_header import read_header
 from .._formats.reader import Reader
 from .._formats.safety import verdict
 from .._jobs.launch import Job
-from .._sizes import parse_size
 from .inspection import Inspected, identity_of, inspect, recorded_backing
-from .long_work import check_timeout
+from .long_work import bandwidth_of, check_timeout
 
 # What a broken image shows; none of it lets an engine open another file, as long as the header names none.
 _DAMAGE = ("truncated", "shared-table", "table-bounds", "table-overlap")
@@ -60,7 +59,7 @@ class CheckRequest:
             "image": _described(self.image),
             "other": _described(self.other) if self.other else None,
             "checksum": self.params["checksum"],
-            "bandwidth": parse_size(self.params["bandwidth"], option="bandwidth") if self.params["bandwidth"] else None,
+            "bandwidth": bandwidth_of(self.params),
         }
         return Job("read", self.image.path, params, _read_entry)
 

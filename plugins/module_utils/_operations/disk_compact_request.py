@@ -20,7 +20,7 @@ from .._qemu.options import TABLES, virtual_size
 from .._records import Record, read_record
 from .._sizes import parse_size
 from .inspection import Inspected, inspect
-from .long_work import check_timeout
+from .long_work import bandwidth_of, check_timeout
 
 KEEP, LAST = "keep", "last"
 ALWAYS, AUTO, NEVER = "always", "auto", "never"
@@ -133,7 +133,7 @@ def read_request(params: dict[str, Any]) -> CompactRequest:
         discard=params["discard"],
         grow_partition=declared["grow_partition"],
         guest_timeout=params["guest_timeout"],
-        bandwidth=parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
+        bandwidth=bandwidth_of(params),
         declared=declared,
     )
 

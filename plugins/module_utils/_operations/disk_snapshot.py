@@ -15,11 +15,10 @@ from .._formats.qcow2_points import Points, read_points
 from .._jobs.launch import Job, running
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
-from .._sizes import parse_size
 from .disk_snapshot_acts import CREATE, DELETE, REVERT, Act, acts_for, check_request, names_after
 from .disk_snapshot_mark import is_marked
 from .inspection import Inspected, inspect
-from .long_work import check_timeout, job_step
+from .long_work import bandwidth_of, check_timeout, job_step
 from .operation import Operation, Tools
 
 _KIND = "snapshot"
@@ -87,7 +86,7 @@ def _job(params: dict[str, Any], image: Inspected, points: Points, acts: list[Ac
             "acts": [[act.verb, act.handle] for act in acts],
             "names": names_after(acts, points),
             "on_copy": on_copy,
-            "bandwidth": parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None,
+            "bandwidth": bandwidth_of(params),
         },
         _entry,
     )

@@ -13,6 +13,7 @@ from .._jobs.launch import Job, finish, join, running, start
 from .._jobs.lease import Lease, require_lease
 from .._jobs.state import read_state
 from .._plan import Step
+from .._sizes import parse_size
 from .operation import Tools
 
 
@@ -44,6 +45,11 @@ def join_job(job: Job, tools: Tools, *, params: dict[str, Any]) -> bool:
 def lease_of_task(params: dict[str, Any]) -> Lease:
     """What the task wants for its jobs."""
     return Lease(params["on_interrupt"], params["lease_timeout"])
+
+
+def bandwidth_of(params: dict[str, Any]) -> int | None:
+    """The most bytes a second that a job may take, None for no limit; raises InvalidOption."""
+    return parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None
 
 
 def check_timeout(params: dict[str, Any]) -> None:

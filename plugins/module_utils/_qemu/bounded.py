@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import IO, Any
 
-from .._commands import environment, failure, missing_program
-from .percent import die_with
+from .._commands import failure
+from .engine import start_engine
 
 _MOST = 64 << 10
 
@@ -38,20 +36,7 @@ def run_bounded(argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> Said:
 
     Raises MissingLibrary when it isn't installed.
     """
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            pass_fds=tuple(pass_fds),
-            # Nothing of ours runs in other threads when engines are started.
-            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
-        )
-    except FileNotFoundError:
-        raise missing_program(argv[0]) from None
-    with process:
+    with start_engine(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=pass_fds) as process:
         kept: dict[str, str] = {}
         readers = [
             threading.Thread(target=_keep, args=(stream, name, kept))

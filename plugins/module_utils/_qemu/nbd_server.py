@@ -12,21 +12,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import IO
 
-from .._commands import environment, failure, missing_program
+from .._commands import failure
 from .._errors import EngineError, NotFound, TimedOut, TransferError
 from .._transfer.nbd import NbdClient, is_installed, library
 from .._transfer.stream import Broken
+from .engine import said_on, start_engine
 from .node import Image, Opening, image_arguments, opening
-from .percent import die_with
 
 PROGRAM = "qemu-nbd"
 _START_SECONDS = 60.0
 _ANSWER_SECONDS = 600.0
 _PAUSE = 0.02
-_MOST_STDERR = 64 << 10
 
 
 def can_serve() -> bool:
@@ -66,19 +64,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     how, names = image_arguments([image], opened, flags=["--format"])
     argv = [PROGRAM, "--read-only", "--persistent", "--shared=0", f"--socket={path}", *how, *names]
-    try:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            env=environment(),
-            pass_fds=(*opened.descriptors, *pass_fds),
-            # Nothing of ours runs in other threads when engines are started.
-            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
-        )
-    except FileNotFoundError:
-        raise missing_program(PROGRAM) from None
+    return start_engine(argv, stdout=subprocess.DEVNULL, stderr=stderr, pass_fds=(*opened.descriptors, *pass_fds))
 
 
 def _connect(image: Image, path: str, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> NbdClient:
@@ -102,9 +88,7 @@ def _require_running(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> Non
     """Raise EngineError with the server's own words when it ends within a moment."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_PAUSE)
-        stderr.seek(0)
-        said = stderr.read(_MOST_STDERR).decode(errors="replace")
-        raise failure([PROGRAM], process.returncode, said)
+        raise failure([PROGRAM], process.returncode, said_on(stderr))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,34 +5,20 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
-import signal
 import subprocess
 import tempfile
 from collections.abc import Collection, Sequence
-from functools import partial
 from io import BufferedReader
 from typing import Callable, cast
 
-from .._commands import environment, failure, missing_program
+from .._commands import failure
+from .engine import said_on, start_engine
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
-_PR_SET_PDEATHSIG = 1
-# Loaded here, since between fork and exec nothing must be that could wait for another thread.
-_PRCTL = ctypes.CDLL(None).prctl
-_MOST_STDERR = 64 << 10
 _LAST_WORDS = 1024
 # A percentage may come in two pieces; this much is kept for the second.
 _LONGEST = 32
-
-
-def die_with(parent: int) -> None:
-    """prctl(2): the engine is killed when the helper is, so no orphan goes on writing."""
-    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def run_with_percent(
@@ -47,27 +33,14 @@ def run_with_percent(
     Raises MissingLibrary, NoSpace or EngineError; when the caller is interrupted, the program is killed.
     """
     with tempfile.TemporaryFile() as stderr:
-        try:
-            process = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=environment(),
-                pass_fds=tuple(pass_fds),
-                preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
-            )
-        except FileNotFoundError:
-            raise missing_program(argv[0]) from None
-        with process:
+        with start_engine(argv, stdout=subprocess.PIPE, stderr=stderr, pass_fds=pass_fds) as process:
             try:
                 said = _follow(cast(BufferedReader, process.stdout), report)
             except BaseException:
                 process.kill()
                 raise
         if process.returncode not in fine:
-            stderr.seek(0)
-            raise failure(argv, process.returncode, stderr.read(_MOST_STDERR).decode(errors="replace"))
+            raise failure(argv, process.returncode, said_on(stderr))
     return process.returncode, said
 
 

@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import IO, Any
 
-from .._commands import environment, failure, missing_program
+from .._commands import failure
 from .._errors import EngineError, ImageOpsError
-from .percent import die_with
+from .engine import said_on, start_engine
 from .qmp import Qmp, library, lost, refusal
 
 PROGRAM = "qemu-storage-daemon"
-_MOST_STDERR = 64 << 10
 # How long a daemon that was told to end may flush what it has, when its work is given up.
 _GRACE = 30.0
 # What block drivers print when the last write of a file's tables fails; no command's answer tells of that.
@@ -76,19 +73,8 @@ def storage_daemon(*, pass_fds: Sequence[int] = ()) -> Iterator[StorageDaemon]:
 
 def _spawn(theirs: socket.socket, stderr: IO[bytes], pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
     monitor = f"socket,id=qmp,fd={theirs.fileno()}"
-    try:
-        return subprocess.Popen(
-            [PROGRAM, "--chardev", monitor, "--monitor", "chardev=qmp"],
-            stdin=subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
-            env=environment(),
-            pass_fds=(theirs.fileno(), *pass_fds),
-            # The helper has one thread, so this is safe here.
-            preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509
-        )
-    except FileNotFoundError:
-        raise missing_program(PROGRAM) from None
+    argv = [PROGRAM, "--chardev", monitor, "--monitor", "chardev=qmp"]
+    return start_engine(argv, stdout=stderr, stderr=stderr, pass_fds=(theirs.fileno(), *pass_fds))
 
 
 @contextlib.contextmanager
@@ -116,18 +102,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _explain(error: BaseException, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
     """Say how the daemon ended instead of only that it is gone."""
     if isinstance(error, EngineError) and str(error) == str(lost()) and process.returncode:
-        raise failure([PROGRAM], process.returncode, _said(stderr)) from None
+        raise failure([PROGRAM], process.returncode, said_on(stderr)) from None
 
 
 def _require_clean_end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
-    said = _said(stderr)
+    said = said_on(stderr)
     if process.returncode != 0:
         raise failure([PROGRAM], process.returncode, said)
     wrong = _LOST_WRITE.search(said)
     if wrong:
         raise refusal("closing the images", wrong.group())
-
-
-def _said(stderr: IO[bytes]) -> str:
-    stderr.seek(0)
-    return stderr.read(_MOST_STDERR).decode(errors="replace")
