@@ -53,7 +53,7 @@ def play(host: Host, groups: list[str], *, quick: bool, seed: str, only: str) ->
     try:
         _bring(host, folder)
         words = ["python3", f"{folder}/drive.py", "--payloads", folder, "--seed", seed, "--only", only, *groups]
-        words += ["--quick"] if quick else ["--sessions", "2"]
+        words += ["--quick"] if quick else ["--sessions"]
         yield from _told(host, shlex.join(words))
     finally:
         host.shell(f"rm -rf {folder}")

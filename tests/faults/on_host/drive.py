@@ -63,7 +63,7 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         for what in (whats[-1], chance.choice(whats)):
             yield Kill(what, chance.random(), rejoins=False)
         return
-    moments = 3 if scenario.variant else 10
+    moments = _moments(scenario)
     for what in whats:
         for number in range(moments):
             part, again = (number + chance.random()) / moments, what == "module" and number % 2 == 0
@@ -79,6 +79,11 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         yield from (BadSource(part) for part in (0.05, 0.25, 0.5, 0.75, 0.95))
 
 
+def _moments(scenario: Scenario) -> int:
+    """At how many moments from outside each kind of process is killed."""
+    return 3 if scenario.variant else 10
+
+
 def play_all(scenario: Scenario, told: Any, arguments: argparse.Namespace) -> Iterator[rounds.Round]:
     """Every round of a scenario; one that can't even run undisturbed is a round that failed."""
     chance, quick, only = random.Random(f"{arguments.seed} {scenario.name}"), arguments.quick, arguments.only
@@ -86,8 +91,8 @@ def play_all(scenario: Scenario, told: Any, arguments: argparse.Namespace) -> It
         scenario.prepare()
         with disk_of(scenario):
             lengths = rounds.measured(scenario)
-            count = 0 if scenario.slow else arguments.sessions
-            sessions = (Session(chance.random(), told.put) for _number in range(count))
+            count = 0 if quick or scenario.slow or not arguments.sessions else _moments(scenario)
+            sessions = (Session((number + chance.random()) / count, told.put) for number in range(count))
             for strike in (*strikes_of(scenario, chance, quick=quick), *sessions):
                 if re.search(only, str(strike)):
                     yield rounds.play(scenario, strike, lengths)
@@ -212,9 +217,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="every named point once, two moments from outside")
     parser.add_argument("--only", default="", help="a pattern: only interruptions whose words it is found in")
     parser.add_argument("--seed", default=str(time.time_ns()))
-    parser.add_argument(
-        "--sessions", type=int, default=0, help="rounds that kill an SSH session, which the caller starts"
-    )
+    parser.add_argument("--sessions", action="store_true", help="kill SSH sessions too, which the caller opens")
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--points", action="store_true", help="print the named points that scenarios meet, and end")
     arguments = parser.parse_args()
