@@ -31,11 +31,12 @@ import convert_rounds
 import rounds
 import snapshot_rounds
 import url_rounds
+from disk_strikes import BadImage, BadSource, FullDisk
 from processes import kill, mounts_below, run, using
 from room import Room
 from scenario import Scenario
 from sessions import Session
-from strikes import BadSource, Cancel, FullDisk, Kill, LostSource, Point, Strike
+from strikes import Cancel, Kill, LostSource, Point, Strike
 
 SCENARIOS: tuple[type[Scenario], ...] = (
     *chain_rounds.SCENARIOS,
@@ -77,6 +78,9 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         for number in range(2 if scenario.variant else 6):
             yield LostSource((number // 2 + chance.random()) / 3, replaced=number % 2 == 1 and scenario.replaceable)
         yield from (BadSource(part) for part in (0.05, 0.25, 0.5, 0.75, 0.95))
+    if scenario.kind and scenario.target.startswith(scenario.room.disk):
+        yield from (BadImage(part=part) for part in ((0.5,) if scenario.variant else (0, 0.2, 0.5, 0.8)))
+        yield from (BadImage(mebibytes=size) for size in ((1,) if scenario.variant else (0, 1, 3, 6)))
 
 
 def _moments(scenario: Scenario) -> int:

@@ -86,6 +86,7 @@ def play(scenario: Scenario, strike: strikes.Strike, lengths: Lengths) -> Round:
         outcome.problem = str(error)[:1500]
     finally:
         strike.undo(scenario)
+        strike.end()
     outcome.seconds = round(time.monotonic() - began, 2)
     return outcome
 

@@ -1,19 +1,17 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ways to interrupt a run: at a named moment of the code, at any moment from outside, by a full or a bad disk, by a lost source."""
+"""Ways to interrupt a run: at a named moment of the code, at any moment from outside, by a lost source."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from bad_disk import BadDisk
-from processes import engines_of, helper_of, kill, of_unit, run, wait_until
+from processes import engines_of, helper_of, kill, of_unit, wait_until
 
 if TYPE_CHECKING:
     from rounds import Lengths
@@ -52,6 +50,9 @@ class Strike:
 
     def undo(self, scenario: Scenario) -> None:
         """Done before the next run, and again at the end of the round."""
+
+    def end(self) -> None:
+        """Done when the round is over."""
 
 
 class Point(Strike):
@@ -155,71 +156,3 @@ class LostSource(Strike):
     def undo(self, scenario: Scenario) -> None:
         if os.path.exists(f"{scenario.room.temp}{_REPLACED}"):
             os.replace(f"{scenario.room.temp}{_REPLACED}", scenario.source)
-
-
-class FullDisk(Strike):
-    """The disk has only so much room left; the scenario's folder is a small file system of its own."""
-
-    cleans = True
-
-    def __init__(self, mebibytes: int) -> None:
-        self.mebibytes = mebibytes
-        self._free = 0
-
-    def __str__(self) -> str:
-        return f"{self.mebibytes} MiB free"
-
-    def _filler(self, scenario: Scenario) -> str:
-        return scenario.path("filler")
-
-    def before(self, scenario: Scenario) -> None:
-        os.sync()
-        room = _free(scenario) - (self.mebibytes << 20)
-        if room > 0:
-            run("fallocate", "-l", str(room), self._filler(scenario), check=False)
-        self._free = _free(scenario)
-
-    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
-        return process.wait(120) != 0
-
-    def settle(self, scenario: Scenario) -> None:
-        os.sync()
-        back = self._free - _free(scenario)
-        if back > 1 << 20 and not scenario.in_place and scenario.look() == "old":
-            raise RuntimeError(f"{back} bytes were not given back")
-
-    def undo(self, scenario: Scenario) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._filler(scenario))
-
-
-class BadSource(Strike):
-    """From a place on the source's disk gives I/O errors."""
-
-    cleans = True
-
-    def __init__(self, part: float) -> None:
-        self.part = part
-        self._disk: BadDisk | None = None
-
-    def __str__(self) -> str:
-        return f"EIO from {self.part:.2f} of the source"
-
-    def before(self, scenario: Scenario) -> None:
-        self._disk = BadDisk(f"{scenario.room.folder}/bad", scenario.source, self.part)
-
-    def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
-        return process.wait(120) != 0
-
-    def settle(self, scenario: Scenario) -> None:
-        # What is looked at may rest on the source.
-        self.undo(scenario)
-
-    def undo(self, scenario: Scenario) -> None:
-        if self._disk:
-            self._disk.end()
-            self._disk = None
-
-
-def _free(scenario: Scenario) -> int:
-    return shutil.disk_usage(scenario.room.disk).free
