@@ -49,6 +49,8 @@ PACKAGES = [
     "qemu-utils",
     "rsync",
     "sudo",
+    "swtpm",
+    "swtpm-tools",
     "systemd",
     "systemd-sysv",
     "util-linux",
