@@ -28,7 +28,7 @@ FAILURES = (Broken, RuntimeError, OSError, subprocess.SubprocessError)
 
 @dataclass
 class Round:
-    """What became of a round; `seen` is what the name showed after the interruption."""
+    """What became of a round; `seen` is what the name showed after the interruption, `said` what the interrupted run told."""
 
     scenario: str
     strike: str
@@ -38,6 +38,7 @@ class Round:
     left: list[str] = field(default_factory=list)
     lost: bool = False
     problem: str = ""
+    said: str = ""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def _play(scenario: Scenario, strike: strikes.Strike, lengths: Lengths, outcome:
     process = strike.start(scenario)
     outcome.hit = strike.hit(scenario, process, lengths)
     said = room.answer(process)
+    outcome.said = str(said.get("msg", ""))[:400] if said.get("failed") else ""
     _require_sentence(said, killed=strike.takes_module)
     if strike.fault:
         outcome.hit = bool(said.get("failed") or said.get("lost"))
