@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import tempfile
 from dataclasses import dataclass
 
 from .._commands import Commands
 from .._files import fingerprint, partial_path, remove
+from .._formats.names import qemu_driver
+from .._formats.qcow2_overlay import Backing, write_empty_qcow2
 from .._qemu.image import Image, QemuImg, convert_arguments
 from .._records import Record, publish_with_record
 from .file_copy import clone
@@ -75,25 +75,13 @@ def make(disk: NewDisk, commands: Commands, *, version: str) -> None:
 def _fill(disk: NewDisk, partial: str, commands: Commands) -> None:
     if disk.image and not disk.linked:
         _copy(disk, partial, disk.image, commands)
-        return
-    below = (disk.image.path, disk.image.format) if disk.image else None
-    with open(partial, "wb") as stream:
-        stream.write(_header(commands, disk.format, disk.size, below))
-    if disk.format == "raw":
+    elif disk.format == "raw":
         # By its name, so that an error names it.
         os.truncate(partial, disk.size)
-
-
-@functools.lru_cache(maxsize=32)
-def _header(commands: Commands, kind: str, size: int, below: tuple[str, str] | None) -> bytes:
-    """The bytes of a new qcow2 image; all overlays of one base are the same, so qemu-img makes only the first."""
-    if kind == "raw":
-        return b""
-    with tempfile.TemporaryDirectory(prefix="imageops-") as folder:
-        scratch = os.path.join(folder, "template")
-        QemuImg(commands).create(Image(scratch, kind), size=size, backing=Image(*below) if below else None)
-        with open(scratch, "rb") as stream:
-            return stream.read()
+    else:
+        below = Backing(disk.image.path, qemu_driver(disk.image.format)) if disk.image else None
+        with open(partial, "wb") as stream:
+            write_empty_qcow2(stream, size=disk.size, backing=below)
 
 
 def _copy(disk: NewDisk, partial: str, image: Inspected, commands: Commands) -> None:
