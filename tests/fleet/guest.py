@@ -20,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import guest_disk
@@ -94,7 +95,7 @@ def unpack_packages(scratch: Path) -> dict[str, bytes]:
     return files
 
 
-def load_order(files: dict[str, bytes]) -> dict[str, bytes]:
+def load_order(files: dict[str, bytes], wanted: Sequence[str] = MODULES) -> dict[str, bytes]:
     """The wanted modules after those they depend on, as their own .modinfo sections say."""
     available = {Path(name).stem.replace("-", "_"): data for name, data in files.items() if name.endswith(".ko")}
     ordered: dict[str, bytes] = {}
@@ -108,7 +109,7 @@ def load_order(files: dict[str, bytes]) -> dict[str, bytes]:
             add(other.decode().replace("-", "_"))
         ordered[name] = available[name]
 
-    for name in MODULES:
+    for name in wanted:
         add(name.replace("-", "_"))
     return ordered
 
@@ -124,6 +125,17 @@ def cpio(entries: list[tuple[str, int, bytes]]) -> bytes:
     return output.getvalue()
 
 
+def module_list(modules: Iterable[str]) -> bytes:
+    """What the guest's init reads: a module and its options a line, in the order of loading."""
+    return "".join(f"{name}.ko {OPTIONS.get(name, '')}\n" for name in modules).encode()
+
+
+def packed(entries: list[tuple[str, int, bytes]]) -> bytes:
+    """An archive as the kernel unpacks it at boot, gzip-compressed."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return compressor.compress(cpio(entries)) + compressor.flush()
+
+
 def initramfs(files: dict[str, bytes]) -> bytes:
     modules = load_order(files)
     busybox = next(data for name, data in files.items() if name.endswith("bin/busybox"))
@@ -135,11 +147,9 @@ def initramfs(files: dict[str, bytes]) -> bytes:
         ("network", 0o100755, (HERE / "guest_network").read_bytes()),
         ("sbin/stop", 0o100755, (HERE / "guest_stop").read_bytes()),
         ("etc/acpi/PWRF/00000080", 0o120777, b"/sbin/stop"),
-        ("modules/order", 0o100644, "".join(f"{name}.ko {OPTIONS.get(name, '')}\n" for name in modules).encode()),
+        ("modules/order", 0o100644, module_list(modules)),
     ]
-    entries += [(f"modules/{name}.ko", 0o100644, data) for name, data in modules.items()]
-    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return compressor.compress(cpio(entries)) + compressor.flush()
+    return packed([*entries, *((f"modules/{name}.ko", 0o100644, data) for name, data in modules.items())])
 
 
 def build(target: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 MIB = 1 << 20
 BOOT_START, BOOT_SIZE = 1 * MIB, 32 * MIB
 STATE_START, STATE_SIZE = 33 * MIB, 8 * MIB
-DISK_SIZE = 42 * MIB
+DISK_SIZE = STATE_START + STATE_SIZE + MIB
 SECTOR = 512
 
 # All times and identifiers are fixed, so that the same inputs give the same bytes.
@@ -31,9 +31,9 @@ STATE_UUID = "6d6f7073-7374-4174-8565-696d6167656f"
 KERNEL_OPTIONS = "console=ttyS0 quiet loglevel=3 panic=5 mitigations=off nokaslr no_timer_check"
 SYSLINUX = (
     f"DEFAULT guest\nPROMPT 0\nTIMEOUT 0\nLABEL guest\n  KERNEL /linux\n  INITRD /initrd\n  APPEND {KERNEL_OPTIONS}\n"
-)
-LOADER = "timeout 0\ndefault guest.conf\neditor no\n"
-ENTRY = f"title guest\nlinux /linux\ninitrd /initrd\noptions {KERNEL_OPTIONS}\n"
+).encode()
+LOADER = b"timeout 0\ndefault guest.conf\neditor no\n"
+ENTRY = f"title guest\nlinux /linux\ninitrd /initrd\noptions {KERNEL_OPTIONS}\n".encode()
 
 
 def run(*argv: str | Path, stdin: bytes = b"") -> None:
@@ -42,14 +42,14 @@ def run(*argv: str | Path, stdin: bytes = b"") -> None:
         raise SystemExit(f"guest: {argv[0]} failed: {done.stderr.decode().strip()}")
 
 
-def partition_table(boot_code: bytes) -> bytes:
+def partition_table(boot_code: bytes, second_size: int) -> bytes:
     """An MBR with two entries; the active one has type EF, which UEFI takes for its system partition."""
 
     def entry(active: int, kind: int, start: int, size: int) -> bytes:
         unused_geometry = b"\xfe\xff\xff"
         return struct.pack("<B3sB3sII", active, unused_geometry, kind, unused_geometry, start // SECTOR, size // SECTOR)
 
-    entries = entry(0x80, 0xEF, BOOT_START, BOOT_SIZE) + entry(0x00, 0x83, STATE_START, STATE_SIZE)
+    entries = entry(0x80, 0xEF, BOOT_START, BOOT_SIZE) + entry(0x00, 0x83, STATE_START, second_size)
     signature = struct.pack("<IH", 0x696F7067, 0)
     return boot_code[:440].ljust(440, b"\0") + signature + entries.ljust(64, b"\0") + b"\x55\xaa"
 
@@ -77,21 +77,31 @@ def state_partition(path: Path) -> None:
 
 
 def write_disk(target: Path, *, kernel: bytes, initramfs: bytes, uefi: bytes, mbr: bytes, scratch: Path) -> None:
-    boot, state = scratch / "boot", scratch / "state"
+    """The test guest's disk: the partition that it boots from, and the one on which it keeps its state."""
+    state = scratch / "state"
+    state_partition(state)
+    assemble(target, second=state, kernel=kernel, initramfs=initramfs, uefi=uefi, mbr=mbr, scratch=scratch)
+
+
+def assemble(
+    target: Path, *, second: Path, kernel: bytes, initramfs: bytes, uefi: bytes, mbr: bytes, scratch: Path
+) -> None:
+    """A disk that boots by BIOS and UEFI, and whose second partition is the content of `second`."""
+    boot = scratch / "boot"
     files = {
         "linux": kernel,
         "initrd": initramfs,
-        "syslinux.cfg": SYSLINUX.encode(),
+        "syslinux.cfg": SYSLINUX,
         "EFI/BOOT/BOOTX64.EFI": uefi,
-        "loader/loader.conf": LOADER.encode(),
-        "loader/entries/guest.conf": ENTRY.encode(),
+        "loader/loader.conf": LOADER,
+        "loader/entries/guest.conf": ENTRY,
     }
     boot_partition(boot, files, scratch)
-    state_partition(state)
+    size = second.stat().st_size
     with target.open("wb") as disk:
-        disk.truncate(DISK_SIZE)
-        disk.write(partition_table(mbr))
-    for part, start in ((boot, BOOT_START), (state, STATE_START)):
+        disk.truncate(STATE_START + size + MIB)
+        disk.write(partition_table(mbr, size))
+    for part, start in ((boot, BOOT_START), (second, STATE_START)):
         copy_sparse(part, target, start)
 
 
