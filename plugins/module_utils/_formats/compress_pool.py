@@ -88,10 +88,3 @@ def _batch(content: GuestContent, start: int, end: int, block_size: int, pack: P
         if piece != zeros:
             blocks.append(pack((start + at) // block_size, piece))
     return Batch(min(end, content.size), end - start, blocks)
-
-
-def write_at(handle: int, data: bytes, offset: int) -> None:
-    """Write all of `data` at `offset`, in as many calls as the kernel wants."""
-    done = 0
-    while done < len(data):
-        done += os.pwrite(handle, data[done:] if done else data, offset + done)

@@ -10,9 +10,9 @@ then, about once in ten thousand blocks, chooses another code of almost the same
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import Callable
 
+from .encoder import Encoder
 from .isal import isal_compressor
 from .libdeflate import libdeflate_compressor
 
@@ -24,14 +24,6 @@ _QCOW2_MEMORY_LEVEL = 7
 # Of 1024 random bytes 251 are different ones, give or take a few; programs and text have far fewer.
 _SAMPLE, _NOISY = 1024, 240
 _LEAST, _PIECE = 16 << 10, 4 << 10
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """`compress(data, most)` gives the compressed bytes, None when they would be more than `most`."""
-
-    name: str
-    compress: Callable[[bytes, int], bytes | None]
 
 
 def _standard(*, level: int, window_bits: int, memory_level: int) -> Callable[[bytes, int], bytes | None]:

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A qcow2 image with clusters compressed by deflate, written in one pass (QEMU's docs/interop/qcow2.txt).
+"""A qcow2 image with compressed clusters, written in one pass (QEMU's docs/interop/qcow2.txt).
 
 Data, then each L2 table when the clusters it names are written, then the L1 table and the refcounts; the header comes last, so
 that a file cut off anywhere is no qcow2 image. Compressed clusters are packed without gaps, as QEMU packs them; clusters that
-deflate can't shrink are stored as they are, clusters of zeros not at all.
+don't shrink are stored as they are, clusters of zeros not at all.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import os
 import struct
 from array import array
 
-from .compress_pool import Block, Report, packed, write_at
-from .deflate import Encoder
+from .compress_pool import Block, Report, packed
+from .encoder import DEFLATE, Encoder
+from .gathered_writes import GatheredWrites, write_at
 from .guest_content import GuestContent
+from .qcow2 import COMPRESSION
 from .qcow2_compressed import start_bits
 from .qcow2_header import LAYOUT_V2, LAYOUT_V3
 from .reader import SECTOR, entries
 from .signatures import QCOW2
 
 _COPIED, _COMPRESSED = 1 << 63, 1 << 62
-_HEADER_LENGTH = 104
+_HEADER_LENGTH = 112
 _REFCOUNT_ORDER = 4
 _REFCOUNT_BYTES = 2
 
@@ -45,7 +47,7 @@ def write_qcow2(
         for block in batch.blocks:
             writer.add(block)
         report(batch.end, batch.read)
-    writer.finish(version)
+    writer.finish(version, encoder.compression_type if encoder else DEFLATE)
     os.fsync(handle)
 
 
@@ -54,6 +56,7 @@ class _Writer:
 
     def __init__(self, handle: int, cluster_size: int, size: int) -> None:
         self._handle = handle
+        self._file = GatheredWrites(handle)
         self._cluster = cluster_size
         self._size = size
         self._per_table = cluster_size // 8
@@ -81,7 +84,7 @@ class _Writer:
         count = -(-len(data) // self._cluster)
         self._refcounts.extend([1] * count)
         self._end += count * self._cluster
-        write_at(self._handle, data, at)
+        self._file.write(data, at)
         return at
 
     def _compressed(self, data: bytes) -> int:
@@ -96,7 +99,7 @@ class _Writer:
             self._end += self._cluster
         for cluster in range(at // self._cluster, last // self._cluster + 1):
             self._refcounts[cluster] += 1
-        write_at(self._handle, data, at)
+        self._file.write(data, at)
         return at | (last // SECTOR - at // SECTOR) << self._shift | _COMPRESSED
 
     def _close_table(self) -> None:
@@ -105,7 +108,7 @@ class _Writer:
             self._l1[self._table] = self._store(_big_endian(self._entries)) | _COPIED
             self._entries = array("Q", bytes(self._cluster))
 
-    def finish(self, version: int) -> None:
+    def finish(self, version: int, compression_type: int) -> None:
         """Write what is left: the last L2 table, the L1 table, the refcounts and the header."""
         self._close_table()
         l1 = self._store(_big_endian(self._l1))
@@ -115,7 +118,10 @@ class _Writer:
             len(self._l1), l1, table, clusters, 0, 0,
         )  # fmt: skip
         if version > 2:
-            head += struct.pack(LAYOUT_V3, 0, 0, 0, _REFCOUNT_ORDER, _HEADER_LENGTH)
+            features = COMPRESSION if compression_type else 0
+            head += struct.pack(LAYOUT_V3, features, 0, 0, _REFCOUNT_ORDER, _HEADER_LENGTH)
+            head += bytes([compression_type]).ljust(8, b"\0")
+        self._file.flush()
         os.ftruncate(self._handle, self._end)
         write_at(self._handle, head, 0)
 

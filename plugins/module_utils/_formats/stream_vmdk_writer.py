@@ -22,8 +22,9 @@ import struct
 from array import array
 
 from .._errors import Unsupported
-from .compress_pool import Block, Report, packed, write_at
-from .deflate import Encoder
+from .compress_pool import Block, Report, packed
+from .encoder import Encoder
+from .gathered_writes import GatheredWrites, write_at
 from .guest_content import GuestContent
 from .reader import SECTOR, entries
 from .signatures import VMDK_SPARSE
@@ -71,6 +72,7 @@ class _Writer:
 
     def __init__(self, handle: int, capacity: int) -> None:
         self._handle = handle
+        self._file = GatheredWrites(handle)
         self._capacity = capacity
         self._at = _OVERHEAD_SECTORS
         grains = -(-capacity // _GRAIN_SECTORS)
@@ -96,7 +98,7 @@ class _Writer:
         sectors = -(-len(data) // SECTOR)
         if self._at + sectors >= _MOST_SECTORS:
             raise Unsupported("A streamOptimized VMDK can't be larger than 2 TiB; choose another format.")
-        write_at(self._handle, data.ljust(sectors * SECTOR, b"\0"), self._at * SECTOR)
+        self._file.write(data.ljust(sectors * SECTOR, b"\0"), self._at * SECTOR)
         self._at += sectors
 
     def _marker(self, kind: int, sectors: int) -> None:
@@ -126,6 +128,7 @@ class _Writer:
             adapter_type=adapter_type,
             hardware_version=hardware_version,
         )
+        self._file.flush()
         write_at(self._handle, text, SECTOR)
         write_at(self._handle, self._header(AT_END), 0)
 

@@ -13,6 +13,7 @@ from .._faults import fault_point
 from .._files import remove
 from .._formats.chain import inspect_chain
 from .._formats.compress_pool import workers
+from .._formats.encoder import Encoder
 from .._formats.safety import verdict
 from .._jobs.progress import Progress
 from .._qemu.image import Image, QemuImg, convert_arguments
@@ -22,7 +23,7 @@ from .._qemu.options import engine_arguments
 from .._qemu.percent import run_with_percent
 from .._qemu.rebase import header_arguments
 from .disk_compact_request import CompactRequest
-from .own_writers import METHOD, can_write, encoder_for, paced, write_image
+from .own_writers import METHOD, encoder_for, paced, write_image
 
 
 def rewrite(request: CompactRequest, source: Image, target: Image, progress: Progress, lock: int) -> dict[str, str]:
@@ -30,26 +31,30 @@ def rewrite(request: CompactRequest, source: Image, target: Image, progress: Pro
     remove(target.path)
     handle = os.open(target.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        if _suits_writer(request):
+        encoder = _encoder(request)
+        if encoder:
             progress.phase("rewrite", total=request.size)
-            return _by_writer(request, source, handle, progress, lock)
+            _by_writer(request, source, handle, encoder, progress=progress, lock=lock)
+            return {"method": METHOD, "encoder": encoder.name}
     finally:
         os.close(handle)
     _by_engine(request, source, target, progress, lock)
     return {"method": "qemu-img"}
 
 
-def _suits_writer(request: CompactRequest) -> bool:
-    """Our writers know no backing files, and read through qemu-nbd."""
-    known = can_write(request.format, request.options, compress=request.compress)
-    return known and request.base is None and can_serve()
+def _encoder(request: CompactRequest) -> Encoder | None:
+    """What a writer of ours would compress with; they know no backing files, and read through qemu-nbd."""
+    if request.base is not None or not can_serve():
+        return None
+    return encoder_for(request.format, request.options, compress=request.compress)
 
 
-def _by_writer(request: CompactRequest, source: Image, handle: int, progress: Progress, lock: int) -> dict[str, str]:
+def _by_writer(
+    request: CompactRequest, source: Image, handle: int, encoder: Encoder, *, progress: Progress, lock: int
+) -> None:
     report = paced(progress, request.bandwidth, fault="compact:while-writing")
     with exported(source, readers=workers(), pass_fds=(lock,)) as content:
-        write_image(content, handle, format=request.format, options=request.options, report=report)
-    return {"method": METHOD, "encoder": encoder_for(request.format).name}
+        write_image(content, handle, encoder=encoder, format=request.format, options=request.options, report=report)
 
 
 def _by_engine(request: CompactRequest, source: Image, target: Image, progress: Progress, lock: int) -> None:

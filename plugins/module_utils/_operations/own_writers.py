@@ -11,8 +11,10 @@ from typing import Any
 
 from .._faults import fault_point
 from .._formats.compress_pool import Report
-from .._formats.deflate import Encoder, qcow2_encoder, vmdk_encoder
+from .._formats.deflate import qcow2_encoder, vmdk_encoder
+from .._formats.encoder import Encoder
 from .._formats.guest_content import GuestContent
+from .._formats.libzstd import zstd_encoder
 from .._formats.qcow2_writer import write_qcow2
 from .._formats.stream_vmdk_writer import write_stream_vmdk
 from .._formats.vmdk_text import TOOLS_VERSION
@@ -23,7 +25,6 @@ METHOD = "writer"
 # What our images have without being asked; other values are QEMU's to write.
 _KNOWN: dict[str, dict[str, Any]] = {
     "qcow2": {
-        "compression_type": "zlib",
         "preallocation": "off",
         "refcount_bits": 16,
         "lazy_refcounts": False,
@@ -31,13 +32,24 @@ _KNOWN: dict[str, dict[str, Any]] = {
     },
     "vmdk": {"subformat": "streamOptimized", "toolsversion": TOOLS_VERSION, "zeroed_grain": False},
 }
-_CHOSEN = {"qcow2": {"cluster_size", "compat"}, "vmdk": {"adapter_type", "hwversion"}}
+_CHOSEN = {"qcow2": {"cluster_size", "compat", "compression_type"}, "vmdk": {"adapter_type", "hwversion"}}
 _ADAPTERS = {"ide", "lsilogic", "buslogic"}
 _VERSIONS = {"0.10": 2, "1.1": 3}
 
 
-def can_write(format: str, options: Mapping[str, Any], *, compress: bool) -> bool:
-    """Whether an image of `format` with these creation options is one that a writer of ours makes."""
+def encoder_for(format: str, options: Mapping[str, Any], *, compress: bool) -> Encoder | None:
+    """What a writer of ours compresses an image of `format` with these creation options with: the fastest that this host has.
+
+    None when no writer of ours makes such an image.
+    """
+    if not _is_ours(format, options, compress=compress):
+        return None
+    if format == "vmdk":
+        return vmdk_encoder()
+    return zstd_encoder() if options.get("compression_type") == "zstd" else qcow2_encoder()
+
+
+def _is_ours(format: str, options: Mapping[str, Any], *, compress: bool) -> bool:
     if format not in _KNOWN or (format == "qcow2" and not compress):
         return False
     if format == "vmdk" and not _is_stream(options):
@@ -50,14 +62,11 @@ def _is_stream(options: Mapping[str, Any]) -> bool:
     return options.get("subformat") == "streamOptimized" and options.get("adapter_type", "ide") in _ADAPTERS
 
 
-def encoder_for(format: str) -> Encoder:
-    """The fastest that this host has for the format."""
-    return vmdk_encoder() if format == "vmdk" else qcow2_encoder()
-
-
-def write_image(content: GuestContent, handle: int, *, format: str, options: Mapping[str, Any], report: Report) -> None:
+def write_image(
+    content: GuestContent, handle: int, *, encoder: Encoder, format: str, options: Mapping[str, Any], report: Report
+) -> None:
     """Write `content` into the empty file `handle`, durably."""
-    values, encoder = completed(format, options), encoder_for(format)
+    values = completed(format, options)
     if format == "vmdk":
         write_stream_vmdk(
             content,

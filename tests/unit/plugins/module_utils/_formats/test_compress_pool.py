@@ -3,13 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._formats.compress_pool import Block, packed, write_at
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.compress_pool import Block, packed
 
 from .written import KIB, MIB, TEXT, opened, raw
 
@@ -76,14 +75,6 @@ def test_an_error_ends_all() -> None:
     with pytest.raises(OSError, match="broken"):
         list(packed(Known(64 * MIB, (0, 64 * MIB)), block_size=MIB, pack=fails))
     assert threading.active_count() == before
-
-
-def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda handle, data, offset: real(handle, data[:3], offset))
-    with (tmp_path / "out").open("wb") as stream:
-        write_at(stream.fileno(), b"0123456789", 2)
-    assert (tmp_path / "out").read_bytes() == b"\0\0" + b"0123456789"
 
 
 def test_a_file_that_ends_early_reads_as_zeros(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import deflate, isal
-from ansible_collections.imageops.fleet.plugins.module_utils._formats.deflate import Encoder
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.encoder import Encoder
 
 from .written import KIB, NOISE, TEXT
 

@@ -13,10 +13,10 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Unsupported
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import stream_vmdk_writer
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.deflate import (
-    Encoder,
     standard_vmdk_encoder,
     vmdk_encoder,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.encoder import Encoder
 
 from .images import look, qemu_img
 from .written import KIB, MIB, NOISE, TEXT, raw, vmdk

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.deflate import (
-    Encoder,
     standard_qcow2_encoder,
     standard_vmdk_encoder,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.encoder import Encoder
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.qcow2_writer import write_qcow2
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.stream_vmdk_writer import write_stream_vmdk

@@ -13,7 +13,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAUL
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_job, convert_writer
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_job, convert_writer, own_writers
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.tests.unit.convert_params import params_of
@@ -23,6 +23,7 @@ from .._formats.written import MIB, NOISE, TEXT, raw
 
 pytestmark = pytest.mark.usefixtures("state_dir")
 STREAM = {"format": "vmdk", "options": {"subformat": "streamOptimized"}}
+ZSTD = {"format": "qcow2", "options": {"compress": True}}
 ZLIB = {"format": "qcow2", "options": {"compression_type": "zlib", "compress": True}}
 
 
@@ -46,7 +47,7 @@ def convert(wanted: dict[str, Any]) -> tuple[dict[str, Any], JobState]:
         os.close(lock)
 
 
-@pytest.mark.parametrize("given", [STREAM, ZLIB, {**ZLIB, "options": {"compress": True, "compat": "0.10"}}])
+@pytest.mark.parametrize("given", [STREAM, ZLIB, ZSTD, {**ZLIB, "options": {"compress": True, "compat": "0.10"}}])
 @pytest.mark.parametrize("source", ["raw", "qcow2", "vmdk"])
 def test_the_writer_is_used_by_itself(folder: Path, given: dict[str, Any], source: str) -> None:
     if source != "raw":
@@ -54,7 +55,7 @@ def test_the_writer_is_used_by_itself(folder: Path, given: dict[str, Any], sourc
         qemu_img("convert", "-f", "raw", "-O", source, str(folder / "raw"), str(folder / "src"))
     result, _state = convert(request(folder, verify="deep", **given))
     assert result["method"] == "writer"
-    assert result["encoder"] in {"zlib", "ISA-L", "libdeflate"}
+    assert result["encoder"] in {"zlib", "ISA-L", "libdeflate", "libzstd"}
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         {"src", "dest", *(["raw"] if source != "raw" else [])}
     )
@@ -65,7 +66,7 @@ def test_the_writer_is_used_by_itself(folder: Path, given: dict[str, Any], sourc
     [
         {"format": "qcow2"},
         {"format": "vmdk"},
-        {"format": "qcow2", "options": {"compress": True, "compression_type": "zstd"}},
+        {"format": "qcow2", "options": {"compress": True, "extended_l2": True}},
         {**STREAM, "options": {"subformat": "streamOptimized", "adapter_type": "legacyESX"}},
         {**ZLIB, "options": {"compress": True, "compression_type": "zlib", "lazy_refcounts": True}},
         {**ZLIB, "method": "qemu-img"},
@@ -82,6 +83,13 @@ def test_other_formats_need_qemu_nbd(folder: Path, monkeypatch: pytest.MonkeyPat
     qemu_img("convert", "-f", "raw", "-O", "qcow2", str(folder / "raw"), str(folder / "src"))
     monkeypatch.setattr(convert_writer, "can_serve", lambda: False)
     assert convert(request(folder, **STREAM))[0]["method"] == "qemu-img"
+
+
+def test_zstd_needs_its_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_writers, "zstd_encoder", lambda: None)
+    assert convert(request(folder, **ZSTD))[0]["method"] == "qemu-img"
+    told = qemu_img("info", "-f", "qcow2", str(folder / "dest"))
+    assert "compression type: zstd" in told
 
 
 def test_the_target_has_what_was_asked_for(folder: Path) -> None:
