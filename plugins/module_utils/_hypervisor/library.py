@@ -23,6 +23,7 @@ _KINDS: dict[int, type[ImageOpsError]] = {
     72: NotFound,  # VIR_ERR_NO_DOMAIN_SNAPSHOT
     84: Unsupported,  # VIR_ERR_OPERATION_UNSUPPORTED
     101: NotFound,  # VIR_ERR_NO_DOMAIN_CHECKPOINT
+    104: NotFound,  # VIR_ERR_NO_DOMAIN_BACKUP
 }
 
 
