@@ -81,7 +81,7 @@ def join(job: Job, clock: Clock, *, timeout: float | None = None, lease: Lease |
     """
     from .waiting import JobDied
 
-    state = running(job, clock)
+    state = _at_work(job, clock)
     if state is None:
         return False
     _require_same(job, state)
@@ -91,6 +91,15 @@ def join(job: Job, clock: Clock, *, timeout: float | None = None, lease: Lease |
     except JobDied:
         return False
     return True
+
+
+def _at_work(job: Job, clock: Clock) -> JobState | None:
+    """As `running`; one that another run has just started is awaited, since it may have been killed before it began."""
+    state = running(job, clock)
+    if state is None or state.status != STARTING:
+        return state
+    clock.wait_until(lambda: _status(job) != STARTING or running(job, clock) is None, START_SECONDS, interval=_INTERVAL)
+    return running(job, clock)
 
 
 def _require_same(job: Job, state: JobState) -> None:
@@ -109,7 +118,7 @@ def start(job: Job, clock: Clock, commands: Commands, *, lease: Lease | None = N
 
     Raises Conflict when a job with other params writes the same target.
     """
-    current = running(job, clock)
+    current = _at_work(job, clock)
     if current is not None:
         _require_same(job, current)
         share(job.id, lease or Lease())

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from .._errors import InvalidOption
 from .._jobs.attended import attended
 from .._jobs.launch import Job, finish, join, running, start
 from .._jobs.lease import Lease, require_lease
-from .._jobs.state import read_state
+from .._jobs.state import JobState, read_state
 from .._plan import Step
 from .._sizes import parse_size
 from .operation import Tools
@@ -31,10 +32,29 @@ def job_step(title: str, job: Job, tools: Tools, *, params: dict[str, Any], info
             # This task has waited for it already.
             info["job"] = job_facts(ended_state(read_state(job.id), job.id, job.target))
             return
-        start(job, tools.clock, tools.commands, lease=lease_of_task(params))
-        info["job"] = job_facts(finish(job, tools.clock, timeout=params["timeout"] or None))
+        info["job"] = job_facts(_done(job, tools, params))
 
     return Step(title, run)
+
+
+def _done(job: Job, tools: Tools, params: dict[str, Any]) -> JobState:
+    """Start or join, and wait for the end; if it was another run's job and died, do the work ourselves."""
+    from .._jobs.waiting import JobDied
+
+    def begin() -> JobState:
+        return start(job, tools.clock, tools.commands, lease=lease_of_task(params))
+
+    def end() -> JobState:
+        return finish(job, tools.clock, timeout=params["timeout"] or None)
+
+    begun = begin()
+    try:
+        return end()
+    except JobDied:
+        if begun.starter == os.getpid():
+            raise
+    begin()
+    return end()
 
 
 def join_job(job: Job, tools: Tools, *, params: dict[str, Any]) -> bool:

@@ -112,6 +112,15 @@ def test_one_that_was_started_a_moment_ago_counts_as_running(tmp_path: Path) -> 
     assert launch.running(wanted, clock) is None
 
 
+def test_one_that_was_killed_before_it_began_is_started_again(tmp_path: Path) -> None:
+    """Its starter is gone too, and its unit may come yet; so it counts for a moment, and the next run waits that long."""
+    wanted = job("sleep", tmp_path, seconds=0.1)
+    write_state(JobState(wanted.id, "sleep", "r", launcher="systemd-run", started=CLOCK.time() - 2.8))
+    assert launch.running(wanted, CLOCK) is not None
+    assert begun(wanted).starter == os.getpid()
+    assert launch.finish(wanted, CLOCK).result == {"slept": 0.1}
+
+
 def test_a_limit_of_time_leaves_the_job_alone(tmp_path: Path) -> None:
     wanted = job("sleep", tmp_path, seconds=30)
     begun(wanted)
