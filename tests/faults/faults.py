@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
-The disk operations are interrupted in rounds on the host itself; what needs a controller (jobs, vm) runs through Ansible.
+The disk operations are interrupted in rounds on the host itself; what needs a controller (jobs, tasks, vm) runs through Ansible.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 
 import jobs
 import rounds_of
+import tasks
 import vm
 from host import BUILD, TOP, Failed, Host, hosts
 
-CASES = {"jobs": jobs, "vm": vm}
+CASES = {"jobs": jobs, "tasks": tasks, "vm": vm}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:

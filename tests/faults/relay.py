@@ -28,6 +28,11 @@ class Relay:
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()
 
+    @property
+    def ports(self) -> list[int]:
+        """From which ports of this machine the host sees the connections."""
+        return [end.getsockname()[1] for end in list(self._ends) if end.getpeername() == self._goal]
+
     def mute(self) -> None:
         """From now on carry nothing, and end nothing."""
         self._mute.set()
