@@ -27,6 +27,7 @@ class Attendance:
         self._waits = None if check_mode else attended()
         self._turn = threading.Condition()
         self._busy = 0
+        self._had_turn: set[int] = set()
 
     @property
     def begins(self) -> bool:
@@ -76,7 +77,7 @@ class Attendance:
 
     @contextlib.contextmanager
     def slot(self, item: Item, items: Sequence[Item], most: int) -> Iterator[bool]:
-        """Room for one more item with steps; False when as many jobs as may run go on after this run."""
+        """Room for one more item with steps, in the order of the list; False when as many jobs as may run go on after this run."""
         if not self.active or not item.plan or not item.plan.steps:
             yield True
             return
@@ -84,10 +85,16 @@ class Attendance:
         def waiting() -> int:
             return sum(1 for each in items if each.waits_for)
 
+        def is_next() -> bool:
+            steps = (each for each in items if each.plan and each.plan.steps)
+            return next(each for each in steps if id(each) not in self._had_turn) is item
+
         with self._turn:
-            self._turn.wait_for(lambda: self._busy + waiting() < most or not self._busy)
+            self._turn.wait_for(lambda: is_next() and (self._busy + waiting() < most or not self._busy))
             free = self._busy + waiting() < most
             self._busy += free
+            self._had_turn.add(id(item))
+            self._turn.notify_all()
         try:
             yield free
         finally:
