@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -148,3 +149,30 @@ class Domain:
         flags = found.VIR_DOMAIN_AFFECT_CONFIG
         with self._calling("setting metadata of"):
             self.raw.setMetadata(found.VIR_DOMAIN_METADATA_ELEMENT, serialise(plain), "imageops", IMAGEOPS, flags)
+
+
+class Seen(Domain):
+    """A domain as it was when each thing was first asked: what plans, looks at one moment, and asks libvirt once."""
+
+    def __init__(self, domain: Domain) -> None:
+        super().__init__(domain.raw)
+        self.now = domain
+        self._descriptions: dict[bool, Element] = {}
+
+    @functools.cached_property
+    def active(self) -> bool:
+        return super().active
+
+    @functools.cached_property
+    def state(self) -> str:
+        return super().state
+
+    @functools.cached_property
+    def autostart(self) -> bool:
+        return super().autostart
+
+    def xml(self, *, inactive: bool = True, secure: bool = False) -> Element:
+        """As the domain's own, not to be changed; that of the next start always with passwords, which a change must keep."""
+        if inactive not in self._descriptions:
+            self._descriptions[inactive] = super().xml(inactive=inactive, secure=secure or inactive)
+        return self._descriptions[inactive]

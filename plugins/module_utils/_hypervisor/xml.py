@@ -57,6 +57,22 @@ def canonical(root: Element) -> str:
     return ElementTree.canonicalize(serialise(root), strip_text=True)
 
 
+def clone(element: Element) -> Element:
+    """The element with all it holds, to be changed: as copy.deepcopy gives it, several times as fast."""
+    made = Element(element.tag, element.attrib.copy())
+    made.text, made.tail = element.text, element.tail
+    made.extend([clone(child) for child in element])
+    return made
+
+
+def alike(one: Element, other: Element, *, without: str = "") -> bool:
+    """Whether two elements say the same, but for children called `without` and white space between elements."""
+    if (one.tag, one.attrib) != (other.tag, other.attrib) or (one.text or "").strip() != (other.text or "").strip():
+        return False
+    mine, others = ([child for child in element if child.tag != without] for element in (one, other))
+    return len(mine) == len(others) and all(alike(*pair, without=without) for pair in zip(mine, others))
+
+
 def _steps(path: str) -> tuple[list[str], str]:
     """Elements of `path`, and the attribute that a last `/@name` names."""
     steps = re.findall(r"(?:[^/\[{]|\[[^\]]*\]|\{[^}]*\})+", path)

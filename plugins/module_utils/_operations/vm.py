@@ -11,7 +11,7 @@ from typing import Any
 from .._errors import InvalidOption
 from .._files import real_path
 from .._hypervisor.connection import Connection
-from .._hypervisor.domain import Domain
+from .._hypervisor.domain import Domain, Seen
 from .._hypervisor.xml import get
 from .._plan import KNOWN_AFTER, Plan
 from .operation import Operation, Tools
@@ -19,7 +19,7 @@ from .vm_absent import plan_absent
 from .vm_autostart import plan_autostart
 from .vm_define import plan_definition
 from .vm_definition import Definition
-from .vm_describe import accelerated, foretell, observe, pending
+from .vm_describe import accelerated, describe, foretell, observe, pending
 from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
 from .vm_request_checks import claim_macs
@@ -36,7 +36,8 @@ def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
     _require_once(request, tools)
     claim_macs((network.mac for network in request.networks or () if network.mac), request.name, tools.forecast)
     connection = tools.hypervisor(request.uri)
-    domain = connection.domain(request.name)
+    found = connection.domain(request.name)
+    domain = Seen(found) if found else None
     if request.state == "absent":
         return plan_absent(request, domain, connection, tools)
     return _plan_there(request, domain, connection, tools)
@@ -57,13 +58,14 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
     steps = (*definition.steps, *autostart, *power)
     before, after = _facts(request, domain, definition, state=state)
     late = _late(request, domain, definition)
+    waits = plan_waits(request, definition.root, connection, tools.clock)
     return Plan(
         request.name,
         before,
         after,
-        lambda: _observed(request.name, connection, late),
+        lambda: _observed(request.name, connection, late, domain=None if steps or waits else domain),
         steps=steps,
-        waits=plan_waits(request, definition.root, connection, tools.clock),
+        waits=waits,
         warnings=(*definition.warnings, *_late_warning(request, late)),
         info=_info(request, domain, definition, connection, late=late),
         foretell=lambda: _foretold(request, domain, definition, connection, state=after["state"]),
@@ -125,9 +127,9 @@ def _late_warning(request: VmRequest, late: list[str]) -> tuple[str, ...]:
     )
 
 
-def _observed(name: str, connection: Connection, late: list[str]) -> dict[str, Any]:
-    """The VM after the steps."""
-    found = observe(name, connection)
+def _observed(name: str, connection: Connection, late: list[str], *, domain: Domain | None) -> dict[str, Any]:
+    """The VM after the steps; as it was seen when there were none."""
+    found = describe(domain, connection) if domain else observe(name, connection)
     return {**found, "restart_required": bool(late) or found.get("restart_required", False)}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from .._files import real_path, remove
 from .._hypervisor.connection import Connection
-from .._hypervisor.domain import Domain
+from .._hypervisor.domain import Domain, Seen
 from .._plan import Plan, Step
 from .._records import Record, read_record, tidy_sidecars
 from .operation import Tools
@@ -26,7 +26,7 @@ from .vm_request import VmRequest
 from .vm_seed import OPERATION as SEED
 
 
-def plan_absent(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Plan:
+def plan_absent(request: VmRequest, domain: Seen | None, connection: Connection, tools: Tools) -> Plan:
     """The plan that removes the VM `request.name`; also what an interrupted removal left of it."""
     files = _files(request, domain, connection)
     kept = [] if request.remove_disks else [path for path, record in files.items() if not _is_seed(record)]
@@ -52,14 +52,16 @@ def _is_seed(record: Record | None) -> bool:
     return record is not None and record.operation == SEED
 
 
-def _leave_steps(request: VmRequest, domain: Domain | None, tools: Tools) -> Iterator[Step]:
+def _leave_steps(request: VmRequest, domain: Seen | None, tools: Tools) -> Iterator[Step]:
     if domain is None:
         return
     if domain.active:
-        ends = functools.partial(stop, domain, tools.clock, timeout=request.shutdown_timeout, force=request.force_stop)
+        ends = functools.partial(
+            stop, domain.now, tools.clock, timeout=request.shutdown_timeout, force=request.force_stop
+        )
         yield Step(f"stop {request.name}", ends)
     if domain.persistent:
-        yield Step(f"remove {request.name}", functools.partial(_forget, domain))
+        yield Step(f"remove {request.name}", functools.partial(_forget, domain.now))
 
 
 def _forget(domain: Domain) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import os
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from .._formats.names import canonical_format
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.xml import Element, canonical, drop, get, serialise
+from .._hypervisor.xml import IMAGEOPS, Element, alike, clone, get, serialise
 from .._plan import KNOWN_AFTER, Step
 from .._qemu.image import Image, QemuImg
 from . import vm_plain
@@ -74,7 +73,7 @@ class _Plain:
         wanted = self._request.plain("acceleration")
         if existing is None:
             return vm_plain.new_root(self._request, acceleration(self._connection, wanted or "auto"), self._connection)
-        root = copy.deepcopy(existing)
+        root = clone(existing)
         if wanted:
             vm_plain.set_acceleration(root, acceleration(self._connection, wanted))
         return root
@@ -126,11 +125,11 @@ class _Plain:
         return steps
 
     def _define_steps(self, existing: Element | None, root: Element) -> list[Step]:
-        if existing is not None and _comparable(existing) == _comparable(root):
+        if existing is not None and _says_the_same(existing, root):
             return []
         title = "define" if existing is None else "change the definition of"
-        text = serialise(root)
-        return [Step(f"{title} {self._request.name}", lambda: _define(self._connection, text))]
+        define = functools.partial(_define, self._connection, serialise(root), check=existing is not None)
+        return [Step(f"{title} {self._request.name}", define)]
 
     def _grow_steps(self, disks: Sequence[PlannedDisk]) -> list[Step]:
         return [
@@ -175,8 +174,8 @@ def _making(disk: PlannedDisk) -> str:
     return f"make the disk {new.path} as {how} {new.image.path}"
 
 
-def _define(connection: Connection, text: str) -> None:
-    connection.define(text)
+def _define(connection: Connection, text: str, *, check: bool) -> None:
+    connection.define(text, check=check)
 
 
 def _seed_target(root: Element, seed: Seed, disks: Sequence[PlannedDisk]) -> str:
@@ -188,13 +187,12 @@ def _seed_target(root: Element, seed: Seed, disks: Sequence[PlannedDisk]) -> str
     return next(f"sd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz" if f"sd{letter}" not in taken)
 
 
-def _comparable(root: Element) -> str:
-    """The text to compare: without our notes, which say nothing to the VM."""
-    found = copy.deepcopy(root)
-    drop(found, vm_plain.OURS)
-    if found.find("metadata") is not None and not len(found.findall("metadata/*")):
-        drop(found, "metadata")
-    return canonical(found)
+def _says_the_same(one: Element, other: Element) -> bool:
+    """Whether two descriptions say the same to the VM: without our notes."""
+    ours = f"{{{IMAGEOPS}}}vm"
+    notes, others = ([part for part in root.findall("metadata/*") if part.tag != ours] for root in (one, other))
+    same_notes = len(notes) == len(others) and all(alike(*pair) for pair in zip(notes, others))
+    return same_notes and alike(one, other, without="metadata")
 
 
 def _declared(request: VmRequest, root: Element) -> dict[str, Any]:
