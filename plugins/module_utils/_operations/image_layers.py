@@ -47,7 +47,9 @@ class Layers:
 
     def needs(self, path: str) -> Needs:
         """What `path` needs; nothing for what can't be read."""
-        real = real_path(path)
+        return self._needs(real_path(path))
+
+    def _needs(self, real: str) -> Needs:
         try:
             found = os.stat(real)
         except OSError:
@@ -58,16 +60,19 @@ class Layers:
             known = self._known[real] = (version, _read(real))
         return known[1]
 
+    def _real(self, path: str) -> str:
+        return real_path(path)
+
     def below(self, path: str) -> str:
         """Real path of the backing file or parent, an empty string for none."""
         needs = self.needs(path)
         if needs.parent_id:
-            return self._by_id(real_path(path), needs.parent_id)
+            return self._by_id(self._real(path), needs.parent_id)
         return needs.below
 
     def chain(self, path: str) -> Iterator[str]:
         """Real paths from `path` down, each with the files that hold its data."""
-        waiting, seen = [real_path(path)], set[str]()
+        waiting, seen = [self._real(path)], set[str]()
         while waiting:
             here = waiting.pop(0)
             if here in seen:
@@ -77,6 +82,10 @@ class Layers:
             below = self.below(here)
             waiting += [*self.needs(here).beside, *([below] if below else [])]
 
+    def glance(self) -> Glance:
+        """For one question about many files."""
+        return Glance(self._known)
+
     def _by_id(self, child: str, identity: str) -> str:
         """VirtualBox keeps differencing disks beside their parent, or in the folder Snapshots beside it."""
         folder = os.path.dirname(child)
@@ -85,6 +94,46 @@ class Layers:
                 if name != child and self.needs(name).image_id == identity:
                     return name
         return ""
+
+
+class Glance(Layers):
+    """Layers for one question: every name is a real path already, and each file is looked at once."""
+
+    def __init__(self, known: dict[str, tuple[tuple[int, ...], Needs]]) -> None:
+        self._known = known
+        self._seen: dict[str, Needs] = {}
+        self._inodes: dict[str, tuple[int, int] | None] = {}
+
+    def needs(self, path: str) -> Needs:
+        if path not in self._seen:
+            self._seen[path] = self._needs(path)
+        return self._seen[path]
+
+    def _real(self, path: str) -> str:
+        return path
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two names mean one file; hard links and bind mounts have many names."""
+        return one == other or (self._inode(one) or one) == (self._inode(other) or other)
+
+    def _inode(self, path: str) -> tuple[int, int] | None:
+        if path not in self._inodes:
+            try:
+                found = os.stat(path)
+                self._inodes[path] = (found.st_dev, found.st_ino)
+            except OSError:
+                self._inodes[path] = None
+        return self._inodes[path]
+
+
+def real_files_of(folder: str) -> list[str]:
+    """The real paths of the regular files of a folder, sorted; none where it can't be read."""
+    real = real_path(folder)
+    try:
+        with os.scandir(real) as entries:
+            return sorted(real_path(one.path) if one.is_symlink() else one.path for one in entries if one.is_file())
+    except OSError:
+        return []
 
 
 def files_of(folder: str) -> list[str]:

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from .._errors import InUse
 from .._files import real_path
 from .._qemu.image_locks import holders
-from .image_layers import Layers, files_of
+from .image_layers import Layers, real_files_of
 from .operation import Tools
-from .usage_domains import DOMAIN, User, World, keeps_snapshots, pool_folders, same, world_of
+from .usage_domains import DOMAIN, User, World, keeps_snapshots, pool_folders, world_of
 
 ENGINE, OVERLAY, IMAGE = "engine", "overlay", "image"
 # Where VirtualBox puts differencing disks of the images of a folder.
@@ -72,12 +72,13 @@ def domains_using(path: str, tools: Tools) -> list[User]:
 
 def _images(real: str, folders: Iterable[str], world: World) -> Iterator[User]:
     """Files in `folders` (not below them) that need `real`, hidden ones included."""
+    files = world.layers.glance()
     for folder in sorted(folders):
-        for name in files_of(folder):
+        for name in real_files_of(folder):
             if name == real:
                 continue
-            below = world.layers.below(name)
-            if below and same(real, below):
+            below = files.below(name)
+            if below and files.same(real, below):
                 yield User(OVERLAY, name, f"the overlay {name} reads it as its backing file")
-            elif any(same(real, one) for one in world.layers.needs(name).beside):
+            elif any(files.same(real, one) for one in files.needs(name).beside):
                 yield User(IMAGE, name, f"the image {name} keeps its data in it")

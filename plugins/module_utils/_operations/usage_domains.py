@@ -19,7 +19,7 @@ from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import snapshots
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import Element
-from .image_layers import Layers
+from .image_layers import Glance, Layers
 from .operation import Tools
 
 LIBVIRT_SIGNS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/etc/libvirt/qemu")
@@ -62,8 +62,8 @@ class World:
 
     def domains_using(self, path: str, tools: Tools) -> list[User]:
         """The VMs in whose chains or snapshots `path` is."""
-        real = real_path(path)
-        found = (self._user(real, description) for description in self._current(tools))
+        real, files = real_path(path), self.layers.glance()
+        found = (_user(real, description, files) for description in self._current(tools))
         return [user for user in found if user]
 
     def _current(self, tools: Tools) -> tuple[_Description, ...]:
@@ -76,22 +76,24 @@ class World:
                 self._seen, self._read_at = seen, now
             return self._descriptions
 
-    def _user(self, real: str, domain: _Description) -> User | None:
-        """How the domain uses the file, if it does."""
-        state = "running" if domain.running else "stopped"
-        if any(same(real, top) for top in domain.tops):
-            sentence = f"it is a disk of the {state} domain {domain.name}"
-            return User(DOMAIN, domain.name, sentence, domain.running, top=True)
-        if self._rests(real, domain.named):
-            return User(DOMAIN, domain.name, f"a disk of the {state} domain {domain.name} rests on it", domain.running)
-        for snapshot, named in domain.kept:
-            if self._rests(real, named):
-                sentence = f"the snapshot {snapshot} of the domain {domain.name} needs it"
-                return User(DOMAIN, domain.name, sentence, domain.running)
-        return None
 
-    def _rests(self, real: str, named: tuple[str, ...]) -> bool:
-        return any(same(real, layer) for name in named for layer in self.layers.chain(name))
+def _user(real: str, domain: _Description, files: Glance) -> User | None:
+    """How the domain uses the file, if it does."""
+    state = "running" if domain.running else "stopped"
+    if any(files.same(real, top) for top in domain.tops):
+        sentence = f"it is a disk of the {state} domain {domain.name}"
+        return User(DOMAIN, domain.name, sentence, domain.running, top=True)
+    if _rests(real, domain.named, files):
+        return User(DOMAIN, domain.name, f"a disk of the {state} domain {domain.name} rests on it", domain.running)
+    for snapshot, named in domain.kept:
+        if _rests(real, named, files):
+            sentence = f"the snapshot {snapshot} of the domain {domain.name} needs it"
+            return User(DOMAIN, domain.name, sentence, domain.running)
+    return None
+
+
+def _rests(real: str, named: tuple[str, ...], files: Glance) -> bool:
+    return any(files.same(real, layer) for name in named for layer in files.chain(name))
 
 
 _WORLDS: WeakKeyDictionary[Tools, World] = WeakKeyDictionary()
@@ -122,7 +124,7 @@ def _description(connection: Connection, domain: Domain) -> _Description:
     tops = {real_path(name) for root in roots for name in _tops(root, connection)}
     named = {real_path(name) for root in roots for name in _sources(root)}
     kept = tuple(
-        (snapshot.name, tuple(sorted(set(_sources(snapshot.definition)))))
+        (snapshot.name, tuple(sorted(set(map(real_path, _sources(snapshot.definition))))))
         for snapshot in snapshots(domain)
         if snapshot.definition is not None
     )
@@ -167,13 +169,3 @@ def _tops(root: Element, connection: Connection) -> Iterator[str]:
 def _sources(root: Element) -> list[str]:
     """Every file that a description names."""
     return [source_path(source) for source in root.iter("source") if source_path(source)]
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two names mean one file; hard links and bind mounts have many names."""
-    if one == other:
-        return True
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
