@@ -25,6 +25,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_l
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
     convert_job,
     extent_files,
+    usage,
     usage_domains,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
@@ -32,6 +33,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk im
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_convert import plan_convert
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.inspection import inspect
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.usage import User
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import QemuImg
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.options import SEVERAL_FILES
@@ -284,3 +286,39 @@ def test_extents_that_another_image_names_outlive_a_removal(folder: Path) -> Non
     removal(folder).steps[0].run()
     assert names(folder) == [*extents(folder), "other.vmdk", "src"]
     assert extents(folder)
+
+
+def test_owner_and_mode_reach_the_extents(folder: Path) -> None:
+    convert(params(folder, "monolithicFlat", mode="0640"))
+    (extent,) = (folder / name for name in extents(folder))
+    (folder / "others-00000000-flat.vmdk").write_bytes(b"")
+    changing = plan(folder, options={"subformat": "monolithicFlat"}, mode="0604", group="4711")
+    assert [step.title for step in changing.steps] == [
+        f"set owner, group and mode of {folder / 'disk.vmdk'} and {extent}"
+    ]
+    changing.steps[0].run()
+    for path in (folder / "disk.vmdk", extent):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o604, 4711)
+    assert not plan(folder, options={"subformat": "monolithicFlat"}, mode="0604", group="4711").steps
+    extent.chmod(0o600)
+    again = plan(folder, options={"subformat": "monolithicFlat"}, mode="0604")
+    assert [step.title for step in again.steps] == [f"set owner, group and mode of {extent}"]
+    victim = folder / "victim"
+    victim.touch(0o600)
+    extent.unlink()
+    extent.symlink_to(victim)
+    with pytest.raises(OSError):
+        again.steps[0].run()
+    assert (stat.S_IMODE(victim.stat().st_mode), os.readlink(extent)) == (0o600, str(victim))
+
+
+def test_extents_stay_when_a_domain_uses_the_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert(params(folder, "monolithicFlat", mode="0640"))
+    (extent,) = (folder / name for name in extents(folder))
+    extent.chmod(0o600)
+    used = User("domain", "vm", "the VM vm uses it")
+    monkeypatch.setattr(usage, "domains_using", lambda path, tools: [used] if path.endswith("disk.vmdk") else [])
+    kept = plan(folder, options={"subformat": "monolithicFlat"}, mode="0640")
+    assert not kept.steps and re.search(
+        "-flat.vmdk: mode is 0600, declared is 0640, but .*left as it is", kept.warnings[0]
+    )
