@@ -3,13 +3,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All checks and tests, one after the other, and one table at the end. Every stage runs, whatever became of the others.
 
+What a stage says is kept in .build/stages. Below the table stands the end of what the failed ones said.
 Stages: see --list. With names as arguments only these run (and the set-up and the fleet, where they need them).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +25,9 @@ BUILD = TOP / ".build"
 INVENTORY = BUILD / "fleet" / "inventory.yml"
 INSTALLED = BUILD / "installed"
 SMOKE = INSTALLED / "ansible_collections" / "imageops" / "fleet" / "tests" / "smoke.yml"
+LOGS = BUILD / "stages"
+TAIL = 40  # lines
+FAILED_TEST = re.compile(r"(FAILED|ERROR) \S+::")  # pytest's
 NOT_HERE = 3  # exit code of a set-up that finds no interpreter to set up
 
 
@@ -88,27 +95,61 @@ def environment(stage: Stage) -> dict[str, str]:
     }
 
 
+def log_of(stage: str) -> Path:
+    return LOGS / f"{re.sub('[^a-z]+', '-', stage)}.log"
+
+
+def run_logged(stage: Stage) -> int:
+    """Show what a stage says while it runs, and keep it. A file and not a pipe: daemons that it starts may outlive it."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log_of(stage.name).write_bytes(b"")
+    with log_of(stage.name).open("ab") as said, log_of(stage.name).open("rb") as news:
+        argv = ["bash", "-c", stage.script]
+        with subprocess.Popen(argv, cwd=TOP, env=environment(stage), stdout=said, stderr=subprocess.STDOUT) as process:
+            ended = False
+            while not ended:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+                ended = process.returncode is not None
+                sys.stdout.buffer.write(news.read())
+                sys.stdout.buffer.flush()
+    return int(process.returncode)
+
+
 def run(stage: Stage) -> Outcome:
     print(f"\n==== {stage.name} {'=' * (90 - len(stage.name))}\n", flush=True)
     began = time.monotonic()
-    code = subprocess.run(["bash", "-c", stage.script], cwd=TOP, env=environment(stage), check=False).returncode
+    code = run_logged(stage)
     result = {0: "passed", NOT_HERE: "not run here"}.get(code, f"FAILED ({code})")
     seconds = time.monotonic() - began
     print(f"\n---- {stage.name}: {result}, {seconds:.0f} s", flush=True)
     return Outcome(stage.name, result, seconds)
 
 
+def print_tail(stage: str) -> None:
+    """Once more the end of what a failed stage said, failed tests first: of a long log often only the end is kept."""
+    lines = log_of(stage).read_text(encoding="utf-8", errors="replace").splitlines()
+    tests = [line for line in lines if FAILED_TEST.match(line)]
+    rest = [line for line in lines if not FAILED_TEST.match(line)]
+    print(f"\n---- {stage}: its last lines {'-' * (72 - len(stage))}")
+    print("\n".join([*tests[:TAIL], *rest[-TAIL:]]))
+
+
 def table(outcomes: list[Outcome]) -> int:
     print(f"\n{'=' * 96}\n{'stage':<28}{'result':<16}{'seconds':>8}")
     for outcome in outcomes:
         print(f"{outcome.stage:<28}{outcome.result:<16}{outcome.seconds:>8.0f}")
-    failed = sum(outcome.result.startswith("FAILED") for outcome in outcomes)
+    failed = [outcome.stage for outcome in outcomes if outcome.result.startswith("FAILED")]
+    for stage in failed:
+        if log_of(stage).exists():
+            print_tail(stage)
     passed = sum(outcome.result == "passed" for outcome in outcomes)
-    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} s\n{passed} passed, {failed} failed")
+    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} s\n{passed} passed, {len(failed)} failed")
     return 1 if failed or not passed else 0
 
 
 def run_all(stages: list[Stage]) -> int:
+    shutil.rmtree(LOGS, ignore_errors=True)
     outcomes = [run(Stage("set-up", "tests/setup"))]
     was_up = INVENTORY.exists()
     with_fleet = any(stage.fleet for stage in stages)
