@@ -19,7 +19,7 @@ import jobs
 import rounds_of
 import tasks
 import vm
-from host import BUILD, TOP, Failed, Host, hosts
+from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
 CASES = {"jobs": jobs, "tasks": tasks, "vm": vm}
 
@@ -82,6 +82,7 @@ def main() -> int:
         parser.error(f"no group {unknown[0]}; they are: {', '.join(known)}")
     subprocess.run([TOP / "tests" / "setup"], check=True)
     subprocess.run([TOP / "tests" / "fleet" / "fleet", "up"], check=True)
+    prepare_hosts()
     rounds_of.make_payloads()
     missed = rounds_of.missed_points()
     rounds: list[dict[str, Any]] = []

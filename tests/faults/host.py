@@ -94,6 +94,15 @@ class Host:
         return answer(self.start(module, fault=fault, **options))
 
 
+def prepare_hosts() -> None:
+    """Bring to the hosts what a user would bring there first: Debian's packages, and the libraries of block jobs."""
+    command = [TOP / ".venv" / "bin" / "ansible-playbook", "-i", INVENTORY, Path(__file__).parent / "prepare.yml"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        raise Failed(f"the hosts could not be prepared: {done.stdout[-3000:]}{done.stderr[-1000:]}")
+
+
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     """The result of a started module; no result (a cut connection) is `lost`."""
     stdout, stderr = process.communicate(timeout=300)

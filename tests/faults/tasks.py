@@ -153,6 +153,8 @@ def killed_server(task: Task) -> Callable[[Host], None]:
                 wait_for(lambda: _works(host, task) or process.poll() is not None, "the job's start", seconds=60)
                 # The module's own patience, and some polls of the plugin.
                 time.sleep(3)
+                if process.poll() is not None:
+                    expect(False, f"the playbook did not wait for its job: {process.communicate()[0][-1500:]}")
                 killed = host.shell(_KILL % " ".join(map(str, relay.ports)))
                 expect(killed.split() != [], "no sshd was found that serves the playbook")
                 expect(_works(host, task), "the job had ended before its sshd was killed")
