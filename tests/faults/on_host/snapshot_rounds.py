@@ -59,7 +59,7 @@ class Create(Scenario):
         names = tuple(sorted(line.split()[1] for line in lines))
         if names not in (("a-old", "old"), self.after):
             return f"the snapshots are {names}"
-        wrong = checked(self.target, leaks=True) or self._points(names)
+        wrong = self._damage() or self._points(names)
         if wrong:
             return wrong
         if same_content(self.target, "qcow2", f"{self.room.master}/{'then' if self.reverts else 'now'}.raw"):
@@ -67,6 +67,21 @@ class Create(Scenario):
         if self.reverts and same_content(self.target, "qcow2", f"{self.room.master}/now.raw"):
             return OLD
         return "another content"
+
+    def _damage(self) -> str:
+        """What is wrong beyond counts that are too high.
+
+        Between two writes of QEMU's, clusters count twice that the image says are its alone; `qemu-img check` calls that an
+        error. It is none unless it is still there with the counts put right.
+        """
+        wrong = checked(self.target, leaks=True)
+        if not wrong:
+            return ""
+        copy = f"{self.room.folder}/repaired.qcow2"
+        run("cp", self.target, copy)
+        return (
+            "" if run("qemu-img", "check", "-r", "leaks", "-f", "qcow2", copy, check=False).returncode == 0 else wrong
+        )
 
     def _points(self, names: tuple[str, ...]) -> str:
         """What is wrong with the content of a snapshot; only the last one, which all operations are about."""
