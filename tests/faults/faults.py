@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -42,9 +43,9 @@ def run_case(host: Host, group: str, name: str) -> dict[str, Any]:
     }
 
 
-def run_cases(host: Host, group: str) -> list[dict[str, Any]]:
+def run_cases(host: Host, group: str, only: str) -> list[dict[str, Any]]:
     CASES[group].prepare(host)
-    rows = [run_case(host, group, name) for name in CASES[group].CASES]
+    rows = [run_case(host, group, name) for name in CASES[group].CASES if re.search(only, name)]
     CASES[group].tidy(host)
     return rows
 
@@ -75,7 +76,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a sample: every named point once, two moments from outside"
     )
-    parser.add_argument("--only", default="", help="a pattern: only rounds whose interruption has these words")
+    parser.add_argument("--only", default="", help="a pattern: only rounds and cases whose interruption it is found in")
     parser.add_argument("--seed", default=str(time.time_ns() % 10**8), help="chooses the random moments")
     wanted = parser.parse_args()
     if unknown := [group for group in wanted.groups if group.split(":")[0] not in known]:
@@ -90,7 +91,7 @@ def main() -> int:
     for number, host in enumerate(hosts()):
         if wanted.host in (None, host.name) or (wanted.host == "first" and number == 0):
             rounds += run_rounds(host, wanted)
-            rows += [row for group in wanted.groups if group in CASES for row in run_cases(host, group)]
+            rows += [row for group in wanted.groups if group in CASES for row in run_cases(host, group, wanted.only)]
     return report(rounds, rows, missed)
 
 
