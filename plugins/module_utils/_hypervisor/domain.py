@@ -35,6 +35,12 @@ class Domain:
         return calling(f"{doing} the domain {self.name}")
 
     @property
+    def uri(self) -> str:
+        """Its hypervisor's URI, by which another process finds it."""
+        with self._calling("looking at"):
+            return str(self.raw.connect().getURI())
+
+    @property
     def active(self) -> bool:
         """Whether it has a QEMU process (running or paused)."""
         with self._calling("looking at"):
@@ -139,14 +145,14 @@ class Domain:
         """Our element in its <metadata>, None when there is none."""
         return self.xml().find(f"metadata/{{{IMAGEOPS}}}vm")
 
-    def set_metadata(self, element: Element) -> None:
-        """Replace our element in the <metadata> of its next start's description."""
+    def set_metadata(self, element: Element, *, live: bool = False) -> None:
+        """Replace our element in the <metadata> of its next start's description, and in that of now when `live`."""
         found = library()
         plain = copy.deepcopy(element)
         for part in plain.iter():
             # libvirt itself puts key and URI as namespace on elements that have none.
             part.tag = part.tag.rpartition("}")[2]
-        flags = found.VIR_DOMAIN_AFFECT_CONFIG
+        flags = found.VIR_DOMAIN_AFFECT_CONFIG | (found.VIR_DOMAIN_AFFECT_LIVE if live else 0)
         with self._calling("setting metadata of"):
             self.raw.setMetadata(found.VIR_DOMAIN_METADATA_ELEMENT, serialise(plain), "imageops", IMAGEOPS, flags)
 

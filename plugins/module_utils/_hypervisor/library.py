@@ -21,7 +21,9 @@ _KINDS: dict[int, type[ImageOpsError]] = {
     49: NotFound,  # VIR_ERR_NO_STORAGE_POOL
     68: TimedOut,  # VIR_ERR_OPERATION_TIMEOUT
     72: NotFound,  # VIR_ERR_NO_DOMAIN_SNAPSHOT
+    74: Unsupported,  # VIR_ERR_ARGUMENT_UNSUPPORTED
     84: Unsupported,  # VIR_ERR_OPERATION_UNSUPPORTED
+    86: TimedOut,  # VIR_ERR_AGENT_UNRESPONSIVE
     101: NotFound,  # VIR_ERR_NO_DOMAIN_CHECKPOINT
     104: NotFound,  # VIR_ERR_NO_DOMAIN_BACKUP
 }
@@ -43,6 +45,15 @@ def library() -> Any:
     # Without a handler the C library prints each error on stderr, also those that we expect.
     libvirt.registerErrorHandler(_ignore, None)
     return libvirt
+
+
+@functools.cache
+def agent_library() -> Any:
+    """The module `libvirt_qemu`, which is part of libvirt's binding and has the way to a guest's agent."""
+    library()
+    import libvirt_qemu
+
+    return libvirt_qemu
 
 
 def _ignore(context: Any, error: Any) -> None:

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""QEMU's guest agent: whether it answers, freezing and thawing the guest's file systems, addresses, small files.
+
+Each command has a time limit of its own: libvirt's calls for the same wait for the agent as long as it takes. An agent that is
+still busy with a command of which we gave up doesn't answer the next one (libvirt synchronises for 5 seconds first).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from .._errors import EngineError, ImageOpsError, TimedOut, Unsupported
+from .domain import Domain
+from .library import agent_library, calling
+
+CHANNEL = "org.qemu.guest_agent.0"
+_ANSWER_SECONDS = 5
+_MOST_OF_FILE = 64 << 10
+
+
+def has_channel(domain: Domain) -> bool:
+    """Whether the VM, as it runs or will start, has the channel that an agent listens on."""
+    targets = domain.xml(inactive=not domain.active).findall("devices/channel/target")
+    return any(target.get("name") == CHANNEL for target in targets)
+
+
+def require_channel(domain: Domain) -> None:
+    """Raise Unsupported for a VM in which no agent can be reached."""
+    if not has_channel(domain):
+        raise Unsupported(
+            f"The VM {domain.name} has no channel {CHANNEL}, so its guest agent can't be reached; add one (virsh edit, or xml of "
+            f"imageops.fleet.vm), restart the VM, and install qemu-guest-agent in the guest."
+        )
+
+
+def command(domain: Domain, name: str, arguments: dict[str, Any] | None = None, *, timeout: int) -> Any:
+    """What the agent returns; raises Unsupported without a channel, TimedOut when it doesn't answer, EngineError when it refuses."""
+    text = json.dumps({"execute": name, **({"arguments": arguments} if arguments else {})})
+    try:
+        with calling(f"asking the guest agent of {domain.name} for {name}"):
+            answer = agent_library().qemuAgentCommand(domain.raw, text, max(timeout, 1), 0)
+    except TimedOut as error:
+        said = str(error).rpartition(": ")[2]
+        raise TimedOut(
+            f"The guest agent of {domain.name} did not answer {name} ({said}); see that the guest is up, and that qemu-guest-agent "
+            f"is installed and runs in it."
+        ) from None
+    return json.loads(answer)["return"]
+
+
+def answers(domain: Domain, *, timeout: int = 2) -> bool:
+    """Whether the agent answers now."""
+    try:
+        command(domain, "guest-ping", timeout=timeout)
+    except ImageOpsError:
+        return False
+    return True
+
+
+def is_frozen(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> bool:
+    """Whether the agent holds the guest's file systems frozen; raises as `command`."""
+    return bool(command(domain, "guest-fsfreeze-status", timeout=timeout) == "frozen")
+
+
+def freeze(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:
+    """Freeze the guest's file systems; how many they are.
+
+    After TimedOut the agent may still be at it: the caller thaws then, too.
+    """
+    require_channel(domain)
+    count = int(command(domain, "guest-fsfreeze-freeze", timeout=timeout))
+    if count < 1:
+        raise EngineError(f"The guest agent of {domain.name} found no file system to freeze.")
+    return count
+
+
+def thaw(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:
+    """Thaw the guest's file systems; how many were frozen. It is no error when none was."""
+    return int(command(domain, "guest-fsfreeze-thaw", timeout=timeout))
+
+
+def interfaces(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> dict[str, list[str]]:
+    """Addresses by MAC as the guest itself knows them, without those of its loopback and its link-local ones."""
+    found: dict[str, list[str]] = {}
+    for interface in command(domain, "guest-network-get-interfaces", timeout=timeout):
+        addresses = [str(entry["ip-address"]) for entry in interface.get("ip-addresses", [])]
+        mac = str(interface.get("hardware-address", "")).lower()
+        if mac and interface.get("name") != "lo":
+            found.setdefault(mac, []).extend(each for each in addresses if not each.lower().startswith("fe80:"))
+    return found
+
+
+def read_file(domain: Domain, path: str, *, timeout: int = _ANSWER_SECONDS) -> bytes | None:
+    """The first 64 KiB of a file in the guest; None when the agent can't open it."""
+    try:
+        handle = command(domain, "guest-file-open", {"path": path}, timeout=timeout)
+    except EngineError:
+        return None
+    try:
+        answer = command(domain, "guest-file-read", {"handle": handle, "count": _MOST_OF_FILE}, timeout=timeout)
+    finally:
+        command(domain, "guest-file-close", {"handle": handle}, timeout=timeout)
+    return base64.b64decode(answer["buf-b64"])
