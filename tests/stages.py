@@ -48,7 +48,8 @@ STAGES = (
     Stage(
         "shellcheck",
         "shellcheck .ci/run demo/run tests/{setup,run,run-sanity} tests/{faults,fuzz}/run"
-        " tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop}",
+        " tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop}"
+        " tests/fleet/{debian_guest,debian_guest_customize,debian_guest_init}",
     ),
     Stage("ansible-lint", "ansible-lint --offline"),
     Stage("changelog", "antsibull-changelog lint"),
@@ -156,7 +157,14 @@ def run_all(stages: list[Stage]) -> int:
     if outcomes[0].result != "passed":
         return table(outcomes)
     if with_fleet:
-        outcomes.append(run(Stage("fleet", "tests/fleet/fleet up && tests/fleet/guest && tests/fleet/fleet status")))
+        outcomes.append(
+            run(
+                Stage(
+                    "fleet",
+                    "tests/fleet/fleet up && tests/fleet/guest && tests/fleet/debian_guest && tests/fleet/fleet status",
+                )
+            )
+        )
     fleet_is_up = with_fleet and outcomes[-1].result == "passed"
     outcomes += [run(stage) for stage in stages if fleet_is_up or not stage.fleet]
     outcomes += [Outcome(stage.name, "FAILED (no fleet)", 0) for stage in stages if stage.fleet and not fleet_is_up]

@@ -60,6 +60,7 @@ def as_root(*argv: str | Path) -> None:
 def root_partition(path: Path, scratch: Path) -> None:
     """An ext4 file system with Debian on it; nothing is mounted."""
     tree = scratch / "tree"
+    path.touch()  # else mke2fs says that it makes it
     command = [
         "mmdebstrap", "--quiet", "--variant=essential", "--format=directory", f"--include={','.join(PACKAGES)}",
         *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),

@@ -48,7 +48,7 @@ class Failed(libvirt.libvirtError):  # type: ignore[misc]
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
     class Library:
         @staticmethod
-        def qemuAgentCommand(guest: Guest, text: str, timeout: int, flags: int) -> str:  # noqa: N802
+        def qemuAgentCommand(guest: Guest, text: str, timeout: int, flags: int) -> str:
             asked = json.loads(text)
             guest.asked.append((asked["execute"], asked.get("arguments"), timeout))
             found = guest.answers[asked["execute"].replace("-", "_")]
