@@ -27,6 +27,7 @@ _NETWORK: dict[str, Any] = {
     "bridge": {"type": "str"},
     "mac": {"type": "str"},
     "model": {"type": "str"},
+    "vlan": {"type": "int"},
     "boot": {"type": "int"},
 }
 _CLOUD_INIT: dict[str, Any] = {
@@ -54,6 +55,13 @@ _ITEM: dict[str, Any] = {
     "console": {"type": "bool"},
     "cloud_init": {"type": "dict", "options": _CLOUD_INIT},
     "firmware": {"type": "str", "choices": ["bios", "uefi"]},
+    "secure_boot": {"type": "bool"},
+    "tpm": {"type": "bool"},
+    "hugepages": {"type": "raw"},
+    "cpu_pinning": {"type": "raw"},
+    "os": {"type": "str", "choices": ["linux", "windows"]},
+    "virtio_media": {"type": "path"},
+    "labels": {"type": "dict"},
     "graphics": {"type": "str", "choices": ["none", "vnc", "spice"]},
     "acceleration": {"type": "str", "choices": ["auto", "kvm", "tcg"]},
     # It may hold the password of a display.

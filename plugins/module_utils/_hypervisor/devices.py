@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Any
 
 from .xml import Element, drop, get, put
 
@@ -73,19 +74,28 @@ def new_interface(*, network: str, bridge: str, mac: str, model: str) -> Element
 
 def set_uplink(interface: Element, *, network: str, bridge: str) -> None:
     """Plug an <interface> into another network or bridge."""
-    drop(interface, "source")
+    for name in ("source", "virtualport"):
+        drop(interface, name)
     interface.set("type", "network" if network else "bridge")
     put(interface, "source/@network" if network else "source/@bridge", network or bridge)
 
 
-def uplink(interface: Element) -> dict[str, str]:
-    """Network or bridge, MAC and model of an <interface>."""
-    found = {name: get(interface, f"source/@{name}") for name in ("network", "bridge")}
+def set_vlan(interface: Element, tag: int) -> None:
+    """Have the frames of an <interface> tagged; 0 for none."""
+    drop(interface, "vlan")
+    if tag:
+        put(interface, "vlan/tag/@id", str(tag))
+
+
+def uplink(interface: Element) -> dict[str, Any]:
+    """Network or bridge, MAC, model and VLAN of an <interface>."""
+    found: dict[str, Any] = {name: get(interface, f"source/@{name}") for name in ("network", "bridge")}
     # A running interface on a network names the network's bridge too.
     if found["network"]:
         found["bridge"] = ""
     found["mac"] = get(interface, "mac/@address").lower()
     found["model"] = get(interface, "model/@type")
+    found["vlan"] = int(get(interface, "vlan/tag/@id", "0"))
     return {name: value for name, value in found.items() if value}
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of a domain that aren't devices: memory, CPUs, machine, firmware; read as facts, set by path."""
+"""The parts of a domain that aren't devices: memory, CPUs, machine; read as facts, set by path."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import re
 from .._sizes import format_size, parse_size
 from .acceleration import Acceleration
 from .devices import graphics_of, log_of
+from .firmware import firmware, secure_boot
+from .tpm import has_tpm
+from .tuning import hugepages, pins
 from .xml import Element, drop, get, put
 
 # Names that <cpu mode> takes; any other is a CPU model.
 CPU_MODES = ("host-passthrough", "host-model", "maximum")
-_EXPLICIT_FIRMWARE = ("os/loader", "os/nvram", "os/firmware")
 
 
 def skeleton(name: str, acceleration: Acceleration, *, arch: str, machine: str) -> Element:
@@ -59,6 +61,11 @@ def set_memory(root: Element, size: int) -> None:
         put(root, f"{name}/@unit", "KiB")
 
 
+def vcpus(root: Element) -> int:
+    """Virtual CPUs at the start."""
+    return int(get(root, "vcpu", "1"))
+
+
 def set_vcpus(root: Element, number: int) -> None:
     """That many CPUs, all of them from the start; a topology that has another number goes."""
     if get(root, "vcpu") == str(number):
@@ -99,26 +106,14 @@ def same_machine(found: str, wanted: str) -> bool:
     return found == wanted or re.fullmatch(rf"(?:pc-)?{re.escape(family)}-\d[\w.+-]*", found) is not None
 
 
-def firmware(root: Element) -> str:
-    """`uefi` or `bios`."""
-    return "uefi" if get(root, "os/@firmware") == "efi" or get(root, "os/loader/@type") == "pflash" else "bios"
-
-
-def set_firmware(root: Element, wanted: str) -> None:
-    """UEFI without secure boot, chosen by libvirt from what the host has; or BIOS."""
-    if firmware(root) == wanted:
-        return
-    for path in (*_EXPLICIT_FIRMWARE, "os/@firmware"):
-        drop(root, path)
-    if wanted == "uefi":
-        put(root, "os/@firmware", "efi")
-        for name in ("secure-boot", "enrolled-keys"):
-            put(root, f"os/firmware/feature[@name='{name}']/@enabled", "no")
+def acceleration_type(root: Element) -> str:
+    """The accelerator as libvirt names it: kvm, qemu, or the engine's own type."""
+    return root.get("type", "")
 
 
 def acceleration(root: Element) -> str:
     """kvm, tcg, or the engine's own type."""
-    kind = root.get("type", "")
+    kind = acceleration_type(root)
     return "tcg" if kind == "qemu" else kind
 
 
@@ -126,10 +121,14 @@ def facts(root: Element) -> dict[str, object]:
     """What can be told of a domain without its devices, by the names of the options of `vm`."""
     return {
         "memory": format_size(memory(root)),
-        "vcpus": int(get(root, "vcpu", "1")),
+        "vcpus": vcpus(root),
         "cpu": cpu(root),
         "machine": machine(root),
         "firmware": firmware(root),
+        "secure_boot": secure_boot(root),
+        "tpm": has_tpm(root),
+        "hugepages": hugepages(root),
+        "cpu_pinning": {str(number): cpus for number, cpus in pins(root).items()},
         "acceleration": acceleration(root),
         "title": get(root, "title"),
         "description": get(root, "description"),

@@ -23,6 +23,7 @@ from .vm_describe import accelerated, describe, foretell, observe, pending
 from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
 from .vm_request_checks import claim_macs
+from .vm_together import claim_memory
 from .vm_wait import plan_waits
 
 _STOPPED = "stopped"
@@ -57,6 +58,7 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
     autostart = plan_autostart(request, domain, connection)
     steps = (*definition.steps, *autostart, *power)
     before, after = _facts(request, domain, definition, state=state)
+    crowded = () if state != _STOPPED or not power else claim_memory(request.name, definition.root, tools)
     late = _late(request, domain, definition)
     waits = plan_waits(request, definition.root, connection, tools.clock)
     return Plan(
@@ -66,7 +68,7 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
         lambda: _observed(request.name, connection, late, domain=None if steps or waits else domain),
         steps=steps,
         waits=waits,
-        warnings=(*definition.warnings, *_late_warning(request, late)),
+        warnings=(*definition.warnings, *_late_warning(request, late), *crowded),
         info=_info(request, domain, definition, connection, late=late),
         foretell=lambda: _foretold(request, domain, definition, connection, state=after["state"]),
     )

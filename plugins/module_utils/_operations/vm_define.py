@@ -18,6 +18,7 @@ from .._plan import KNOWN_AFTER, Step
 from .._qemu.image import Image, QemuImg
 from . import vm_plain
 from .operation import Tools
+from .vm_define_part import Part
 from .vm_define_whole import plan_whole
 from .vm_definition import Definition
 from .vm_disk_plan import PlannedDisk, plan_disk
@@ -25,15 +26,18 @@ from .vm_disk_use import claim, require_own
 from .vm_disks import Attached, resolve
 from .vm_files import make
 from .vm_host import acceleration, default_folder
+from .vm_labels import label_steps, set_labels
+from .vm_platform import set_platform
 from .vm_request import VmRequest
 from .vm_seed import Seed, seed_of, seed_path
+from .vm_together import claim_space
 
 
 def plan_definition(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Definition:
     """What has to be done for the definition of a VM; raises everything that speaks against it."""
     if domain is None:
         vm_plain.require_description(request)
-    if request.plain("xml"):
+    if request.whole:
         return plan_whole(request, domain, connection, tools)
     return _Plain(request, domain, connection, tools).plan()
 
@@ -47,18 +51,24 @@ class _Plain:
         self._connection = connection
         self._tools = tools
         self._attached = Attached(domain)
+        self._part = Part(request)
 
     def plan(self) -> Definition:
         existing = self._domain.xml() if self._domain else None
         root = self._edited(existing)
         seed = self._seed()
         disks = self._disks(existing if existing is not None else root, seed)
-        vm_plain.set_plain(root, self._request, self._connection)
+        self._require_part(existing, disks)
+        vm_plain.set_plain(root, self._request)
+        set_platform(root, self._request, self._connection, new=existing is None)
         vm_plain.set_disks(root, disks)
         vm_plain.set_networks(root, self._request.networks or (), self._connection)
         stale = seed is not None and not seed.is_current()
         if seed:
             vm_plain.set_seed(root, seed, _seed_target(root, seed, disks))
+        if self._request.platform.labels is not None:
+            set_labels(root, self._request.platform.labels)
+        root = self._part.merged(root)
         steps = (
             *self._file_steps(disks, seed if stale else None),
             *self._define_steps(existing, root),
@@ -93,7 +103,7 @@ class _Plain:
         found = resolve(self._request.disks, vm=name, folder=folder, attached=self._attached, reserved=reserved)
         for number, disk in enumerate(found):
             claim(disk, name, self._tools, option=f"disks[{number}]")
-        return [
+        planned = [
             plan_disk(
                 disk,
                 vm=name,
@@ -107,6 +117,12 @@ class _Plain:
             )
             for number, disk in enumerate(found)
         ]
+        claim_space(planned, self._tools)
+        return planned
+
+    def _require_part(self, existing: Element | None, disks: Sequence[PlannedDisk]) -> None:
+        known = {*(disk.path for disk in self._attached.disks), *(disk.request.path for disk in disks)}
+        self._part.require(existing, self._connection, self._tools, known=known)
 
     def _folder(self) -> str:
         """The default folder; not asked for when every disk has a path."""
@@ -126,9 +142,11 @@ class _Plain:
 
     def _define_steps(self, existing: Element | None, root: Element) -> list[Step]:
         if existing is not None and _says_the_same(existing, root):
-            return []
+            return list(label_steps(root, existing, self._request.name, self._connection))
         title = "define" if existing is None else "change the definition of"
-        define = functools.partial(_define, self._connection, serialise(root), check=existing is not None)
+        # The schema is asked about what isn't all our own: a VM that is there, and XML of the task.
+        check = existing is not None or bool(self._request.plain("xml"))
+        define = functools.partial(_define, self._connection, serialise(root), self._part, check=check)
         return [Step(f"{title} {self._request.name}", define)]
 
     def _grow_steps(self, disks: Sequence[PlannedDisk]) -> list[Step]:
@@ -158,6 +176,10 @@ class _Plain:
         if self._request.disks is not None:
             after["disks"] = {disk.request.target: disk.facts() for disk in disks}
             before.update({"disks": _disks_before(disks)} if existing is not None else {})
+        parts_before, parts_after = self._part.facts()
+        if parts_after:
+            after["xml"] = parts_after
+            before.update({"xml": parts_before} if existing is not None else {})
         if seed:
             # Not its digest: by that one could try out what a password is.
             after["cloud_init"] = {"path": seed.path, "content": "(as declared)"}
@@ -174,8 +196,8 @@ def _making(disk: PlannedDisk) -> str:
     return f"make the disk {new.path} as {how} {new.image.path}"
 
 
-def _define(connection: Connection, text: str, *, check: bool) -> None:
-    connection.define(text, check=check)
+def _define(connection: Connection, text: str, part: Part, *, check: bool) -> None:
+    part.note(connection.define(text, check=check))
 
 
 def _seed_target(root: Element, seed: Seed, disks: Sequence[PlannedDisk]) -> str:

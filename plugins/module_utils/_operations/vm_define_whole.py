@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 
 from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.sources import Disk, disk_of
-from .._hypervisor.xml import Element, serialise
+from .._hypervisor.xml import Element, clone, serialise
 from .._plan import Step
 from . import vm_whole
 from .inspection import inspect
@@ -20,6 +21,7 @@ from .vm_definition import Definition
 from .vm_disk_use import require_own
 from .vm_disks import Attached
 from .vm_host import acceleration
+from .vm_labels import label_steps, labels_of, set_labels
 from .vm_request import VmRequest
 
 
@@ -28,12 +30,14 @@ def plan_whole(request: VmRequest, domain: Domain | None, connection: Connection
     declared = vm_whole.declared_root(request.plain("xml"), name=request.name)
     existing = domain.xml(secure=True) if domain else None
     root = vm_whole.merged(declared, existing, Attached(domain))
+    labels = request.platform.labels
+    set_labels(root, (labels_of(existing) if existing is not None else {}) if labels is None else labels)
     digest = vm_whole.digest(declared)
     if existing is not None and vm_whole.is_current(root, existing):
-        return Definition(existing, (), {"xml": digest}, {"xml": digest}, ())
+        return _labelled(existing, root, digest, request, connection)
     if hardware.acceleration(root) == "kvm":
         acceleration(connection, "kvm")
-    _require_media(root, Attached(domain), request, tools)
+    require_media(root, [disk.path for disk in Attached(domain).disks], request, tools)
     title = "define" if existing is None else "change the definition of"
     step = Step(f"{title} {request.name} by the XML given", functools.partial(_define_whole, connection, root))
     before = {} if existing is None else {**hardware.facts(existing), "xml": "(another)"}
@@ -45,9 +49,17 @@ def _define_whole(connection: Connection, root: Element) -> None:
     domain.set_metadata(vm_whole.note_rewritten(root, domain.xml(secure=True)))
 
 
-def _require_media(root: Element, attached: Attached, request: VmRequest, tools: Tools) -> None:
-    """Raise what speaks against a new disk in the XML: it isn't there, isn't safe to open, or belongs to others."""
-    known = {disk.path for disk in attached.disks}
+def _labelled(existing: Element, root: Element, digest: str, request: VmRequest, connection: Connection) -> Definition:
+    """For a VM that is what the XML declares, but perhaps for its labels."""
+    found = clone(existing)
+    set_labels(found, labels_of(root))
+    steps = label_steps(found, existing, request.name, connection)
+    before, after = ({"xml": digest, "labels": labels_of(one)} for one in (existing, root))
+    return Definition(existing, steps, before, after, ())
+
+
+def require_media(root: Element, known: Collection[str], request: VmRequest, tools: Tools) -> None:
+    """Raise what speaks against a disk in the XML that isn't `known`: it isn't there, isn't safe to open, or is others'."""
     for element in root.findall("devices/disk"):
         disk = disk_of(element)
         if not disk.path or disk.path in known or _is_medium(disk):

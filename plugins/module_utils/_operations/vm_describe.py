@@ -12,15 +12,20 @@ from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.devices import log_of, uplink
 from .._hypervisor.domain import Domain
+from .._hypervisor.firmware import firmware, secure_boot
 from .._hypervisor.sources import disks_of
+from .._hypervisor.tpm import has_tpm
 from .._hypervisor.xml import Element, get
 from .._plan import KNOWN_AFTER
 from .vm_disks import Attached
 from .vm_host import acceleration
+from .vm_labels import labels_of
 from .vm_plain import declared_paths
 
 # Facts of which a running VM shows the old value until it is started again.
-_FIXED_AT_START = ("memory", "vcpus", "firmware", "acceleration", "console", "graphics")
+_FIXED_AT_START = (
+    "memory", "vcpus", "firmware", "secure_boot", "tpm", "hugepages", "cpu_pinning", "acceleration", "console", "graphics",
+)  # fmt: skip
 # What libvirt replaces in the description of a running VM.
 _EXPANDED = ("host-model", "maximum", "default")
 
@@ -57,11 +62,14 @@ def _hardware(root: Element, live: Element | None, connection: Connection) -> di
     now = root if live is None else live
     return {
         "memory": hardware.memory(root),
-        "vcpus": int(get(root, "vcpu", "1")),
+        "vcpus": hardware.vcpus(root),
         "cpu": hardware.cpu(root),
         "machine": hardware.machine(root),
-        "firmware": hardware.firmware(root),
+        "firmware": firmware(root),
+        "secure_boot": secure_boot(root),
+        "tpm": has_tpm(root),
         "acceleration": accelerated(now, connection),
+        "labels": labels_of(root),
         "title": get(root, "title"),
         "description": get(root, "description"),
         "console_log": log_of(root),

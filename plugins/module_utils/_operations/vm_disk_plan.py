@@ -21,7 +21,7 @@ from .inspection import Inspected, inspect
 from .vm_disks import Attached
 from .vm_files import NewDisk
 from .vm_host import writer
-from .vm_request import DiskRequest
+from .vm_request_devices import DiskRequest
 
 # A qcow2 header with its tables, and some room for the file system's own.
 _OVERLAY_SPACE = 1 << 20
@@ -37,6 +37,7 @@ class PlannedDisk:
     new: NewDisk | None = None
     warnings: tuple[str, ...] = ()
     size_now: int | None = None
+    space: int = 0
 
     @property
     def grows(self) -> bool:
@@ -208,9 +209,10 @@ def _missing(request: DiskRequest, *, vm: str, connection: Connection, option: s
     require_folder(request.path, option=f"{option}.path")
     image = _image(request, connection, option=f"{option}.image") if request.image else None
     size = _size(request, image, option=option)
-    require_space(request.path, _space(image, linked=request.copy == "linked"), what=f"{option}: {request.path}")
+    space = _space(image, linked=request.copy == "linked")
+    require_space(request.path, space, what=f"{option}: {request.path}")
     new = NewDisk(vm, request.path, request.format, size, image, request.copy == "linked")
-    return PlannedDisk(request, False, request.format, new=new)
+    return PlannedDisk(request, False, request.format, new=new, space=space)
 
 
 def _size(request: DiskRequest, image: Inspected | None, *, option: str) -> int:

@@ -11,7 +11,7 @@ from .._errors import InUse
 from .._files import real_path
 from .operation import Tools
 from .usage import DOMAIN, users_of
-from .vm_request import DiskRequest
+from .vm_request_devices import DiskRequest
 
 
 def require_own(path: str, *, vm: str, tools: Tools, search_paths: Sequence[str], option: str) -> None:

@@ -16,7 +16,7 @@ from .._formats.chain import inspect_chain
 from .._hypervisor.devices import target_name
 from .._hypervisor.domain import Domain
 from .._hypervisor.sources import Disk
-from .vm_request import DiskRequest
+from .vm_request_devices import DiskRequest
 
 _EXTENSIONS = {"raw": "raw"}
 

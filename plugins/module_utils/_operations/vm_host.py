@@ -10,18 +10,19 @@ import functools
 import os
 from collections.abc import Iterator
 
-from .._errors import NotFound
+from .._errors import NotFound, Unsupported
 from .._files import real_path
 from .._hypervisor.acceleration import Acceleration, choose, kvm_obstacle
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.sources import source_path
-from .._hypervisor.xml import get
+from .._hypervisor.xml import Element, get
 
 IMAGES = "/var/lib/libvirt/images"
 LOGS = "/var/log/libvirt/qemu"
 RUN = "/run/libvirt/qemu"
 _KEPT = 8
+_VLANS_ON_BRIDGES = (11, 0, 0)
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -111,12 +112,62 @@ def require_bridge(name: str, *, option: str) -> None:
         raise NotFound(f"{option}: the host has no bridge called {name}; create it first.")
 
 
+def is_linux_bridge(name: str) -> bool:
+    """Whether a bridge is the kernel's own, and not one of Open vSwitch."""
+    return os.path.isdir(f"/sys/class/net/{name}/bridge")
+
+
+def require_vlan(connection: Connection, network: str, bridge: str, *, option: str) -> None:
+    """Raise Unsupported where libvirt can't tag an interface's frames."""
+    name = bridge or next((found.bridge for found in connection.networks() if found.name == network), "")
+    if not name or not is_linux_bridge(name):
+        return
+    try:
+        with open(f"/sys/class/net/{name}/bridge/vlan_filtering", encoding="ascii") as stream:
+            filters = stream.read().strip() == "1"
+    except FileNotFoundError:
+        filters = False
+    if filters and connection.version >= _VLANS_ON_BRIDGES:
+        return
+    raise Unsupported(
+        f"{option}: the Linux bridge {name} carries no tags here (libvirt 11.0 can have it do that where the bridge has "
+        f"vlan_filtering); use a bridge of that VLAN (on an interface such as eth0.42), or one of Open vSwitch."
+    )
+
+
 @functools.lru_cache(maxsize=_KEPT)
+def _domain_capabilities(connection: Connection, kind: str) -> Element:
+    """What domains of a type (kvm, qemu) can have, on the machine that new VMs get."""
+    machine = "q35" if host_arch(connection) == "x86_64" and kind in ("kvm", "qemu") else ""
+    return connection.domain_capabilities(kind=kind, machine=machine)
+
+
+def _offers(connection: Connection, path: str, value: str) -> bool:
+    """Whether domains have `value` among those at `path`."""
+    kind = "kvm" if "kvm" in domain_types(connection) else min(domain_types(connection))
+    found = _domain_capabilities(connection, kind).findall(f"{path}/value")
+    return value in [offered.text for offered in found]
+
+
 def has_uefi(connection: Connection) -> bool:
     """Whether libvirt knows a UEFI firmware for this host."""
-    kind = "kvm" if "kvm" in domain_types(connection) else min(domain_types(connection))
-    found = connection.domain_capabilities(kind=kind)
-    return "efi" in [value.text for value in found.findall("os/enum[@name='firmware']/value")]
+    return _offers(connection, "os/enum[@name='firmware']", "efi")
+
+
+def has_secure_boot(connection: Connection) -> bool:
+    """Whether one of them has secure boot."""
+    return has_uefi(connection) and _offers(connection, "os/loader/enum[@name='secure']", "yes")
+
+
+def has_tpms(connection: Connection) -> bool:
+    """Whether the host can emulate a TPM 2.0."""
+    return _offers(connection, "devices/tpm/enum[@name='backendModel']", "emulator")
+
+
+def enlightenments(connection: Connection, kind: str) -> frozenset[str]:
+    """The hypervisor's enlightenments for Windows that domains of a type can have; libvirt before 9.0 doesn't tell."""
+    found = _domain_capabilities(connection, kind).findall("features/hyperv/enum[@name='features']/value")
+    return frozenset(offered.text or "" for offered in found)
 
 
 def console_log(uri: str, name: str) -> str:

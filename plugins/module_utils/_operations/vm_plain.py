@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._errors import InvalidOption, Unsupported
+from .._errors import InvalidOption
 from .._hypervisor import hardware
 from .._hypervisor.acceleration import Acceleration
 from .._hypervisor.connection import Connection
@@ -23,16 +23,18 @@ from .._hypervisor.devices import (
     set_graphics,
     set_medium,
     set_uplink,
+    set_vlan,
     uplink,
 )
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import IMAGEOPS, Element, drop, ensure, get, put
 from .vm_disk_plan import PlannedDisk
-from .vm_host import console_log, has_uefi, host_arch, require_bridge, require_network
-from .vm_request import DiskRequest, NetworkRequest, VmRequest
+from .vm_host import console_log, host_arch, is_linux_bridge, require_bridge, require_network, require_vlan
+from .vm_labels import OURS, labels_of
+from .vm_request import VmRequest
+from .vm_request_devices import DiskRequest, NetworkRequest
 from .vm_seed import Seed
 
-OURS = f"metadata/{{{IMAGEOPS}}}vm"
 _DEFAULT_MEMORY = 1 << 30
 
 
@@ -54,8 +56,8 @@ def new_root(request: VmRequest, acceleration: Acceleration, connection: Connect
     return root
 
 
-def set_plain(root: Element, request: VmRequest, connection: Connection) -> None:
-    """Set all that is declared but disks, networks and acceleration."""
+def set_plain(root: Element, request: VmRequest) -> None:
+    """Set all that is declared but disks, networks, platform and acceleration."""
     if request.memory is not None:
         hardware.set_memory(root, request.memory)
     if request.vcpus is not None:
@@ -68,21 +70,10 @@ def set_plain(root: Element, request: VmRequest, connection: Connection) -> None
     for name in ("title", "description"):
         if request.plain(name) is not None and get(root, name) != request.plain(name):
             put(root, name, request.plain(name) or None)
-    _set_firmware(root, request.plain("firmware"), connection)
     if request.plain("console") is not None and request.plain("console") != bool(log_of(root)):
         set_console(root, wanted=request.plain("console"), log=console_log(request.uri, request.name))
     if request.plain("graphics") and request.plain("graphics") != graphics_of(root):
         set_graphics(root, request.plain("graphics"))
-
-
-def _set_firmware(root: Element, wanted: str | None, connection: Connection) -> None:
-    if wanted == "uefi" and hardware.firmware(root) != "uefi" and not has_uefi(connection):
-        raise Unsupported(
-            "firmware: libvirt knows no UEFI firmware on this host; install the package ovmf (Debian; edk2-ovmf on Fedora), or "
-            "use firmware: bios."
-        )
-    if wanted:
-        hardware.set_firmware(root, wanted)
 
 
 def set_disks(root: Element, disks: Sequence[PlannedDisk]) -> None:
@@ -173,13 +164,17 @@ def set_networks(root: Element, networks: Sequence[NetworkRequest], connection: 
             found = _new_interface(root, network)
         else:
             left.remove(found)
+        _require_uplink(network, connection, option=option)
         wanted = {name: getattr(network, name) for name in ("network", "bridge")}
         now = uplink(found)
         if {name: now.get(name, "") for name in wanted} != wanted:
             set_uplink(found, **wanted)
+        if network.bridge and not is_linux_bridge(network.bridge):
+            put(found, "virtualport/@type", "openvswitch")
+        if network.vlan is not None and now.get("vlan", 0) != network.vlan:
+            set_vlan(found, network.vlan)
         _set_identity(found, network, now)
         _set_boot(root, found, network.boot)
-        _require_uplink(network, connection, option=option)
 
 
 def _interface(left: Sequence[Element], network: NetworkRequest, *, declared: Sequence[str]) -> Element | None:
@@ -192,13 +187,13 @@ def _interface(left: Sequence[Element], network: NetworkRequest, *, declared: Se
 
 
 def _new_interface(root: Element, network: NetworkRequest) -> Element:
-    model = network.model or "virtio"
+    model = network.model or network.default_model
     element = new_interface(network=network.network, bridge=network.bridge, mac=network.mac, model=model)
     ensure(root, "devices").append(element)
     return element
 
 
-def _set_identity(element: Element, network: NetworkRequest, now: dict[str, str]) -> None:
+def _set_identity(element: Element, network: NetworkRequest, now: dict[str, Any]) -> None:
     if network.mac and now.get("mac") != network.mac:
         put(element, "mac/@address", network.mac)
     if network.model and now.get("model") != network.model:
@@ -211,6 +206,8 @@ def _require_uplink(network: NetworkRequest, connection: Connection, *, option: 
         require_network(connection, network.network, option=f"{option}.network")
     else:
         require_bridge(network.bridge, option=f"{option}.bridge")
+    if network.vlan:
+        require_vlan(connection, network.network, network.bridge, option=f"{option}.vlan")
 
 
 def set_acceleration(root: Element, acceleration: Acceleration) -> None:
@@ -226,6 +223,7 @@ def facts(root: Element) -> dict[str, Any]:
     """What diffs compare, by the names of the options."""
     found: dict[str, Any] = hardware.facts(root)
     found["networks"] = [uplink(element) for element in root.findall("devices/interface")]
+    found["labels"] = labels_of(root)
     return found
 
 

@@ -18,7 +18,7 @@ from .._files import real_path
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import IMAGEOPS, Element, canonical, drop, get, parse, put
 from .vm_disks import Attached
-from .vm_plain import OURS
+from .vm_labels import OURS
 
 _DECLARED = f"{OURS}/{{{IMAGEOPS}}}xml/@sha256"
 _REWRITTEN = f"{OURS}/{{{IMAGEOPS}}}xml/@rewritten"
@@ -49,13 +49,14 @@ def merged(declared: Element, existing: Element | None, attached: Attached) -> E
     put(root, _DECLARED, digest(declared))
     if existing is None:
         return root
-    _keep_uuid(root, existing)
+    keep_uuid(root, existing)
     _keep_macs(root, existing)
     _keep_layers(root, existing, attached)
     return root
 
 
-def _keep_uuid(root: Element, existing: Element) -> None:
+def keep_uuid(root: Element, existing: Element) -> None:
+    """Have the UUID of the domain that is there; raises Conflict for another one."""
     uuid = get(existing, "uuid")
     if get(root, "uuid", uuid).lower() != uuid:
         raise Conflict(

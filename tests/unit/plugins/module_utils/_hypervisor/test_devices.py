@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import devices, hardware
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import devices, firmware, hardware
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.sources import Layer, disks_of
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse
 
@@ -77,10 +77,10 @@ def test_cpu(wanted: str) -> None:
 
 def test_firmware_there_and_back() -> None:
     root = parse("<domain><os><type>hvm</type></os></domain>")
-    hardware.set_firmware(root, "uefi")
-    assert hardware.firmware(root) == "uefi"
+    firmware.set_firmware(root, "uefi")
+    assert firmware.firmware(root) == "uefi"
     assert get(root, "os/firmware/feature[@name='secure-boot']/@enabled") == "no"
-    hardware.set_firmware(root, "bios")
+    firmware.set_firmware(root, "bios")
     assert [child.tag for child in root.findall("os/*")] == ["type"]
     assert root.find("os") is not None and not root.findall("os")[0].attrib
 

@@ -63,7 +63,6 @@ def test_values_are_read() -> None:
             {"networks": [{"network": "a", "mac": "52:54:00:00:00:AA"}, {"bridge": "b", "mac": "52-54-00-00-00-aa"}]},
             "twice",
         ),
-        ({"xml": "<domain/>", "memory": "1GiB"}, "leave out memory"),
         (disk(), "needs image"),
         (disk(path="a.qcow2"), "not an absolute path"),
         (disk(size="0"), "disks[0].size: '0' makes no disk"),
