@@ -31,7 +31,8 @@ extends_documentation_fragment:
 requirements:
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
   - The collection's own writer also uses C(qemu-nbd) (in C(qemu-utils)), libnbd's Python library C(nbd) (C(python3-libnbd)) and, to
-    be faster, C(isal) (C(python3-isal)); without the first two QEMU's writer is used, which RV(disks[].job) tells.
+    be faster, C(isal) (C(python3-isal)); without the first two, and for zstd without C(libzstd1), QEMU's writer is used, which
+    RV(disks[].job) tells.
   - For O(discard) and O(grow_partition) C(virt-sparsify), C(virt-resize), C(virt-filesystems) and C(guestfish) (Debian's packages
     C(guestfs-tools) and C(guestfish)) and a kernel that the host can read (Debian's package C(linux-image-cloud-amd64))
 options:
@@ -62,7 +63,7 @@ options:
         description:
           - How the clusters of a qcow2 image are compressed. V(keep) compresses an image that has compressed clusters already as it
             was, and no other.
-          - V(zlib) is written by the collection's own parallel writer where the image has no backing file. V(zstd) needs an image of
+          - Both are written by the collection's own parallel writer where the image has no backing file. V(zstd) needs an image of
             version 1.1, and is refused for an older one.
           - Other formats are refused with anything but V(keep). A V(streamOptimized) VMDK is always compressed.
         type: str

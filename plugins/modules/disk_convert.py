@@ -34,8 +34,8 @@ requirements:
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
   - For C(nbd) URLs libnbd's Python library C(nbd) (C(python3-libnbd)), for URLs of zst files C(zstandard) (C(python3-zstandard))
   - The collection's own writers read other formats than raw through C(qemu-nbd) (in C(qemu-utils)) and C(nbd), and compress
-    faster with C(isal) (C(python3-isal)) and C(libdeflate) (C(libdeflate0)). Without C(qemu-nbd) or C(nbd) QEMU's writer is
-    used, which RV(disks[].job) tells.
+    zlib faster with C(isal) (C(python3-isal)) and C(libdeflate) (C(libdeflate0)). Without C(qemu-nbd) or C(nbd), and for zstd
+    without C(libzstd1), QEMU's writer is used, which RV(disks[].job) tells.
 options:
   disks:
     description:
@@ -373,9 +373,9 @@ disks:
           at once), C(seconds) from start to end, C(bytes) and C(rate) (bytes a second, null when nothing was counted) of the
           phase that moved most, C(verify), and C(phases), a list of C(name), C(bytes), C(seconds) and C(rate).
         - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), V(download) for a file from a URL
-          that was what is asked for, or V(writer), our own parallel one for V(streamOptimized) VMDK and qcow2 compressed with zlib.
+          that was what is asked for, or V(writer), our own parallel one for V(streamOptimized) VMDK and compressed qcow2.
           Of a writer C(encoder) names the library that compressed:
-          V(ISA-L) (Debian's package C(python3-isal)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
+          V(libzstd) for zstd; V(ISA-L) (Debian's package C(python3-isal)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
         - "From a URL also C(download): C(size), the published bytes; C(resumed), how many of them an earlier run had brought;
           C(compression), such as V(xz), empty when there was none."
       type: dict
