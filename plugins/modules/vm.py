@@ -23,6 +23,8 @@ description:
     interrupted at any moment is finished by the next one.
   - Images are inspected by the collection's own parsers before anything is made. One that names files that nobody
     declared is refused.
+  - Networks, bridges, firmware, TPM and huge pages are looked for before anything is made, and so is room for the disks and the
+    memory of all VMs of the task together.
   - Acceleration by KVM is only taken where it works, which needs C(/dev/kvm) and a CPU with VMX or SVM. The result says
     what was taken and why.
 extends_documentation_fragment:
@@ -37,6 +39,8 @@ requirements:
   - C(libvirt) for Python on the host (Debian's package C(python3-libvirt))
   - C(qemu-img) on the host (Debian's package C(qemu-utils)), to make disks
   - C(pycdlib) for Python on the host (Debian's package C(python3-pycdlib)), for O(cloud_init)
+  - UEFI firmware on the host (Debian's package C(ovmf)), for O(firmware=uefi)
+  - C(swtpm) on the host (Debian's packages C(swtpm) and C(swtpm-tools)), for O(tpm)
 options:
   vms:
     description:
@@ -129,7 +133,7 @@ options:
             description: Name of the device in the VM, such as V(vdb). By default the first free one of the bus, in order.
             type: str
           bus:
-            description: Bus of the disk. By default V(virtio), for a cdrom V(sata).
+            description: Bus of the disk. By default V(virtio), for a cdrom V(sata); see also O(vms[].os).
             type: str
             choices: [virtio, scsi, sata, ide]
           device:
@@ -160,8 +164,14 @@ options:
             description: MAC address. By default libvirt chooses one for a new interface, which then stays.
             type: str
           model:
-            description: Model of the card, V(virtio) for a new one by default.
+            description: Model of the card, V(virtio) for a new one by default; see also O(vms[].os).
             type: str
+          vlan:
+            description:
+              - VLAN in which the VM's frames are tagged, 1 to 4094; 0 for none.
+              - Bridges of Open vSwitch do that. A Linux bridge does it from libvirt 11.0 on when it has C(vlan_filtering);
+                otherwise it is refused, and a bridge that is in the VLAN itself is the way.
+            type: int
           boot:
             description: Place in the boot order, from 1.
             type: int
@@ -193,10 +203,49 @@ options:
             type: raw
       firmware: &firmware
         description:
-          - V(uefi) lets libvirt choose a UEFI firmware without secure boot from those of the host.
-          - A new VM has V(bios) by default.
+          - V(uefi) lets libvirt choose a UEFI firmware from those of the host, see O(secure_boot).
+          - A new VM has V(bios) by default, one with O(secure_boot) V(uefi). A host without such firmware is refused.
         type: str
         choices: [bios, uefi]
+      secure_boot: &secure_boot
+        description:
+          - Whether the UEFI starts signed code only, with Microsoft's keys enrolled. It needs the machine V(q35), which a new
+            VM on x86_64 is by default. A new VM with O(firmware=uefi) has none by default.
+          - It can't be changed on a VM that has UEFI, since the firmware's variables belong to it; that is refused.
+        type: bool
+      tpm: &tpm
+        description:
+          - Whether the VM has a TPM 2.0, emulated by C(swtpm). A host without it is refused. A new VM has none by default.
+          - A TPM is never taken from a VM that exists; that is refused, since its guest may have sealed keys in it.
+        type: bool
+      hugepages: &hugepages
+        description:
+          - Whether all memory is on huge pages, V(true) for those of the host's default size, or a size such as V(2MiB).
+          - A size that the host doesn't have is refused, and so is a start for which too few of them are free.
+        type: raw
+      cpu_pinning: &cpu_pinning
+        description:
+          - The host's CPUs that each virtual CPU may run on, such as V(2), V(0-3) or V(0-7,^4). Either a list that begins with
+            virtual CPU 0, or a dictionary by their numbers.
+          - What isn't named is not pinned, so an empty list unpins all. CPUs that the host doesn't have are refused.
+        type: raw
+      os: &os
+        description:
+          - The kind of guest. V(windows) gives a B(new) VM what Windows expects, where the option for it is left out and the
+            host can do it. That is a clock on local time with its timers, the hypervisor's enlightenments, a USB tablet, a TPM,
+            and UEFI with secure boot.
+          - Without O(virtio_media), new disks are then on the bus V(sata) and new interfaces are V(e1000e), for which Windows
+            has drivers by itself; with it, both are V(virtio).
+        type: str
+        choices: [linux, windows]
+      virtio_media: &virtio_media
+        description: Absolute path of an ISO image with drivers for virtio, put into one more cdrom drive.
+        type: path
+      labels: &labels
+        description:
+          - Names and values that say what the VM is to you. They are kept in its description and told by M(imageops.fleet.vm_info).
+          - The VM has just these afterwards. A change concerns nothing else, and shows at once also while the VM runs.
+        type: dict
       graphics: &graphics
         description: A display on the loopback address, or none. A new VM has none by default.
         type: str
@@ -209,7 +258,11 @@ options:
         choices: [auto, kvm, tcg]
       xml: &xml
         description:
-          - The whole XML of the domain, instead of the plain description.
+          - Without any option of the plain description, the whole XML of the domain.
+          - Beside such options (even an empty O(disks)), a part of it. What the part says is set in the VM's description,
+            everything else stays. An element of which there may be many is found by what identifies it, such as the target of
+            a disk or the MAC address of an interface; one that nothing identifies is added unless such a one is there already.
+            See U(https://github.com/imageops/fleet/blob/main/docs/virtual-machines.md).
           - The UUID and the MAC addresses of a VM that exists are kept where the XML has none, and so is a disk's active
             layer when the declared file is below it.
           - XML with a document type declaration is refused.
@@ -273,6 +326,13 @@ options:
   console: *console
   cloud_init: *cloud_init
   firmware: *firmware
+  secure_boot: *secure_boot
+  tpm: *tpm
+  hugepages: *hugepages
+  cpu_pinning: *cpu_pinning
+  os: *os
+  virtio_media: *virtio_media
+  labels: *labels
   graphics: *graphics
   acceleration: *acceleration
   xml: *xml
@@ -363,6 +423,45 @@ EXAMPLES = r"""
         path: /srv/images/installer.iso
         boot: 1
 
+- name: Windows, to be installed from its medium with drivers for virtio
+  imageops.fleet.vm:
+    name: win
+    os: windows
+    memory: 4GiB
+    vcpus: 2
+    graphics: vnc
+    virtio_media: /srv/images/virtio-win.iso
+    disks:
+      - size: 64GiB
+        boot: 2
+      - device: cdrom
+        path: /srv/images/windows.iso
+        boot: 1
+
+- name: Secure boot, a TPM, pinned CPUs, labels, and what has no option of its own
+  imageops.fleet.vm:
+    name: vault
+    state: stopped
+    secure_boot: true
+    tpm: true
+    vcpus: 2
+    cpu_pinning: ["0", "1"]
+    labels:
+      tier: secrets
+      owner: ops
+    disks:
+      - size: 20GiB
+    networks:
+      - network: default
+    xml: |
+      <domain>
+        <memtune><hard_limit unit='GiB'>4</hard_limit></memtune>
+        <devices>
+          <disk><driver cache='none' io='native'/><target dev='vda'/></disk>
+          <watchdog model='itco' action='reset'/>
+        </devices>
+      </domain>
+
 - name: A VM by its own XML
   imageops.fleet.vm:
     name: special
@@ -437,6 +536,20 @@ vms:
       type: str
       returned: when the VM exists
       sample: bios
+    secure_boot:
+      description: Whether its firmware starts signed code only.
+      type: bool
+      returned: when the VM exists
+    tpm:
+      description: Whether it has a TPM.
+      type: bool
+      returned: when the VM exists
+    labels:
+      description: Its labels.
+      type: dict
+      returned: when the VM exists
+      sample:
+        tier: web
     acceleration:
       description: Whether C(type) V(kvm) or V(tcg) is used, and for what C(reason).
       type: dict
@@ -490,7 +603,7 @@ vms:
           description: Whether the guest may only read.
           type: bool
     networks:
-      description: Network interfaces with C(mac), C(network) or C(bridge), and C(model).
+      description: Network interfaces with C(mac), C(network) or C(bridge), C(model), and C(vlan) of those that have one.
       type: list
       elements: dict
       returned: when the VM exists
