@@ -8,37 +8,50 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vm_clone
-short_description: Clone stopped VMs
+short_description: Clone VMs, stopped or running
 version_added: 0.1.0
 author:
   - The imageops.fleet developers (@imageops)
 description:
-  - Makes full or linked clones of a stopped libvirt VM, several in one task.
-  - Each clone has an identity of its own, that is name, UUID, the MAC of each network interface, UEFI variables
+  - Makes full or linked clones of a libvirt VM, several in one task, of what it is now or of one of its snapshots.
+  - A running VM goes on running. Its disks are read as they were at one moment, all of them at the same one, through a backup of
+    libvirt's in pull mode, and nothing stays at the source afterwards, neither an overlay nor a checkpoint.
+  - Each clone has an identity of its own, that is name, UUID, the MAC of each network interface, serial numbers, UEFI variables
     (NVRAM), log and socket paths of its consoles, and a cloud-init seed with its own instance-id and host name where
-    the source has one.
+    the source has one. O(identity) says what becomes of the guest's own ids.
   - Every file is written under a hidden name, given a record of what it was made from, flushed to disk and then
     renamed. A run that was killed at any moment is finished by the next one.
+  - What takes longer runs as a job of the host helper. A second run of the same task joins it.
   - A clone that is there already is never made again, whatever was written to it or to the source since.
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
+  - imageops.fleet.job
 requirements:
   - Python's C(libvirt) on the host (Debian's package C(python3-libvirt))
-  - Python's C(pycdlib) on the host when the source has a cloud-init seed (Debian's package C(python3-pycdlib))
+  - For running sources libnbd's Python library C(nbd) on the host (Debian's package C(python3-libnbd))
+  - Python's C(pycdlib) on the host when the clone gets a cloud-init seed (Debian's package C(python3-pycdlib))
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
+  - For O(identity=edit) C(virt-sysprep) (Debian's package C(guestfs-tools)) and a kernel that the host can read (Debian's package
+    C(linux-image-cloud-amd64))
 notes:
-  - Linked clones never rest on a file that the source may still write to. Where the source's disk is an overlay with at
+  - Without O(quiesce) the disks of a running source hold what they would hold after a power cut at that moment, which journalling
+    file systems and databases are made for.
+  - All clones of one running source in a task are of the same moment; the source is read once for them.
+  - While a running source is read, what its guest overwrites is kept in C(/var/lib/imageops/run). When less than 256 MiB are left
+    there the reading ends, since QEMU would else refuse the guest's own writes.
+  - Linked clones never rest on a file that the source may still write to, so a running source can only be linked to by an external
+    O(snapshot). Where the disk of a stopped source is an overlay with at
     most 64 MiB of its own, each clone gets a copy of that layer over the same backing file, and the source stays as it
     is. Any other disk becomes a base that is shared read-only, and the source is redefined to go on in a new overlay of
     it, named C(<source>-<target>.<number>.qcow2). The result tells this as RV(clones[].shared). Such a base must stay
     where it is as long as the source or a clone of it exists.
   - Read-only disks other than the cloud-init seed are shared with the source.
-  - Refused are running sources, host devices, TPMs, encrypted disks, disks that are not files, and disks shared between
-    VMs.
+  - The clone has the description of the source's next start, also when it is made from a snapshot. UEFI variables are those of the
+    moment when the clone is defined.
+  - Refused are host devices, encrypted disks, disks that are not files, and disks shared between VMs; disks can be
+    left out or shared by O(disks).
   - Fixed ports of displays and fixed vsock addresses become automatic ones in the clone.
-  - Inside the guest nothing is changed. Without cloud-init a Linux guest keeps its host name, machine-id and SSH host
-    keys.
 options:
   clones:
     description:
@@ -52,7 +65,7 @@ options:
         type: str
         required: true
       source: &source
-        description: Name of the VM to clone. It must be stopped.
+        description: Name of the VM to clone.
         type: str
       mode: &mode
         description:
@@ -77,6 +90,71 @@ options:
         description: MACs for the network interfaces, in their order. Those left out are made up.
         type: list
         elements: str
+      snapshot: &snapshot
+        description:
+          - Name of a snapshot of the source. The clone's disks hold what the source's held then, not the memory.
+          - Disks whose layer was written to since (after a revert or a merge) are refused.
+        type: str
+      quiesce: &quiesce
+        description:
+          - Whether the guest agent of a running source freezes the guest's file systems for the moment at which its disks are taken,
+            so that they are clean in the clone. Programs of the guest that write wait meanwhile.
+          - They are thawed at the latest after O(freeze_limit), whatever is killed. A clone that would not be consistent is not made.
+          - A running source without an agent that answers is refused. For a stopped one, and for a snapshot, there is nothing to freeze.
+        type: bool
+      freeze_limit: &freeze_limit
+        description: Seconds after which a frozen guest is thawed in any case. Less than 1 is refused.
+        type: int
+      disks: &disks
+        description:
+          - What becomes of single disks. The others are copied or linked as O(mode) says; read-only ones are shared.
+          - A disk that the source doesn't have, or one that is named twice, is refused.
+        type: list
+        elements: dict
+        suboptions:
+          target:
+            description: Name of the disk in the source's description, such as V(vdb).
+            type: str
+            required: true
+          mode:
+            description:
+              - V(copy) copies it, V(link) makes an overlay, V(skip) leaves it out.
+              - V(share) lets the clone use the same file, which is only allowed for disks that are read-only or that their description
+                calls shareable.
+            type: str
+            choices: [copy, link, share, skip]
+            required: true
+      identity: &identity
+        description:
+          - Who makes the guest another machine, in host name, machine-id, SSH host keys, DHCP ids and leases, and cloud-init instance.
+          - V(none) leaves the guest as it is; a seed of the source is given its own instance-id and host name nevertheless.
+          - V(seed) lets cloud-init in the guest do it at the first start. The clone gets a NoCloud seed with a new instance-id, also
+            when the source has none, and user-data that are added to the source's own.
+          - V(edit) edits the clone's disks with libguestfs (C(virt-sysprep)) before they get their names, for guests without cloud-init.
+            It takes from half a minute to some minutes. The clone's name must be a host name. Where the program is missing,
+            it is refused.
+        type: str
+        choices: [none, seed, edit]
+      tpm: &tpm
+        description:
+          - What becomes of an emulated TPM. V(refuse) refuses sources that have one.
+          - V(fresh) gives the clone an empty one, so that it can't open what the source's TPM sealed.
+        type: str
+        choices: [refuse, fresh]
+      serials: &serials
+        description:
+          - V(new) gives disks whose serial number or WWN is described, and the board, numbers of their own.
+          - V(keep) lets the clone have the source's, for guests that name their file systems by them.
+        type: str
+        choices: [new, keep]
+      bandwidth: &bandwidth
+        description:
+          - Most bytes a second that are read for the copy, such as V(100MiB). By default as fast as it goes.
+          - Of clones that are made together the slowest counts.
+        type: str
+      timeout: &timeout
+        description: Seconds to wait for the job; 0 means no limit. The job goes on, and the next run of the task joins it. Less is refused.
+        type: int
       wait_for: &wait_for
         description: What to wait for after a clone was started; only with O(state=running).
         type: dict
@@ -108,6 +186,27 @@ options:
     default: stopped
   directory: *directory
   mac: *mac
+  snapshot: *snapshot
+  quiesce:
+    <<: *quiesce
+    default: false
+  freeze_limit:
+    <<: *freeze_limit
+    default: 10
+  disks: *disks
+  identity:
+    <<: *identity
+    default: none
+  tpm:
+    <<: *tpm
+    default: refuse
+  serials:
+    <<: *serials
+    default: new
+  bandwidth: *bandwidth
+  timeout:
+    <<: *timeout
+    default: 0
   wait_for: *wait_for
   uri:
     <<: *uri
@@ -138,6 +237,31 @@ EXAMPLES = r"""
         mode: full
         state: stopped
         directory: /srv/archive
+
+- name: Two machines like a running one, which it doesn't notice, with the guest's ids made anew by cloud-init
+  imageops.fleet.vm_clone:
+    source: web
+    identity: seed
+    state: running
+    clones:
+      - name: web-test1
+      - name: web-test2
+
+- name: What a running database had at a clean moment, without its scratch disk
+  imageops.fleet.vm_clone:
+    source: database
+    name: database-copy
+    quiesce: true
+    disks:
+      - target: vdb
+        mode: skip
+
+- name: The state of a snapshot, with the guest's ids made anew before the first start
+  imageops.fleet.vm_clone:
+    source: web
+    snapshot: before-upgrade
+    name: web-before
+    identity: edit
 """
 
 RETURN = r"""
@@ -207,6 +331,13 @@ clones:
       type: list
       elements: dict
       returned: when the clone was made
+    job:
+      description:
+        - How the job went that made the disks, with C(id), C(launcher), C(phases), C(bytes), C(seconds) and C(rate).
+        - C(clones) are the names of all clones that it made, C(method) is V(pull) for a running source and else V(copy).
+        - With V(pull), C(moment) is the time of which the disks are, and C(frozen_seconds) how long the guest was frozen, with O(quiesce).
+      type: dict
+      returned: when the disks were made by a job
     changed:
       description: Whether this item changed something, or would.
       type: bool

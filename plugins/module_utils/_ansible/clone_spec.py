@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .specs import batch_spec
+from .specs import JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
 from .vm_spec import WAIT_FOR
+
+_DISK: dict[str, Any] = {
+    "target": {"type": "str", "required": True},
+    "mode": {"type": "str", "required": True, "choices": ["copy", "link", "share", "skip"]},
+}
 
 _ITEM: dict[str, Any] = {
     "name": {"type": "str"},
@@ -18,12 +23,31 @@ _ITEM: dict[str, Any] = {
     "directory": {"type": "path"},
     "mac": {"type": "list", "elements": "str"},
     "wait_for": {"type": "dict", "options": WAIT_FOR},
+    "snapshot": {"type": "str"},
+    "quiesce": {"type": "bool"},
+    "freeze_limit": {"type": "int"},
+    "disks": {"type": "list", "elements": "dict", "options": _DISK},
+    "identity": {"type": "str", "choices": ["none", "seed", "edit"]},
+    "tpm": {"type": "str", "choices": ["refuse", "fresh"]},
+    "serials": {"type": "str", "choices": ["new", "keep"]},
     "uri": {"type": "str"},
+    **JOB_ITEM_OPTIONS,
 }
 
 CLONE = batch_spec(
     "clones",
     _ITEM,
     key="name",
-    defaults={"mode": "full", "state": "stopped", "uri": "qemu:///system"},
+    defaults={
+        "mode": "full",
+        "state": "stopped",
+        "quiesce": False,
+        "freeze_limit": 10,
+        "identity": "none",
+        "tpm": "refuse",
+        "serials": "new",
+        "uri": "qemu:///system",
+        **JOB_DEFAULTS,
+    },
+    common=JOB_TASK_OPTIONS,
 )

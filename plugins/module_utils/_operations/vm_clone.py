@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clones of stopped VMs: full or linked, each with an identity of its own."""
+"""Clones of VMs, stopped or running: full or linked, each with an identity of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import Conflict, InvalidOption, NotFound
@@ -19,22 +19,19 @@ from .._hypervisor.connection import Connection, require_local
 from .._hypervisor.domain import Domain
 from .._hypervisor.xml import get
 from .._plan import KNOWN_AFTER, Plan, Step
+from .._qemu.guestfs_identity import require_host_name
+from .guest_identity_edit import require_editor
+from .long_work import check_timeout
 from .operation import Operation, Tools
 from .usage import domains_using
-from .vm_clone_disks import (
-    CloneDisk,
-    Share,
-    full_copy,
-    has_small_top,
-    linked_copy,
-    needs_making,
-    plan_share,
-    require_room,
-)
+from .vm_clone_choice import COPY, LINK
+from .vm_clone_copy import CloneDisk
+from .vm_clone_disks import Share, becomes_base, full_copy, linked_copy, missing, plan_share, require_room
 from .vm_clone_facts import found_facts, nvram_of, require_own_clone
+from .vm_clone_group import disk_steps, job_of, join_running
 from .vm_clone_identity import Identity, interfaces, new_mac, own_path
 from .vm_clone_seed import clone_seed, fixed_host_name
-from .vm_clone_source import Source, read_source
+from .vm_clone_source import Source, SourceDisk, read_source
 from .vm_clone_steps import CloneSteps
 from .vm_request import WaitRequest, check_name, read_wait
 from .vm_request_checks import claim_macs
@@ -56,6 +53,7 @@ def plan_clone(params: dict[str, Any], tools: Tools) -> Plan:
     """Plan one clone; raises what speaks against it."""
     require_local(params["uri"])
     check_name(params["name"])
+    check_timeout(params)
     _require_source(params)
     connection = tools.hypervisor(params["uri"])
     there = connection.domain(params["name"])
@@ -69,6 +67,8 @@ def _require_source(params: dict[str, Any]) -> None:
         raise InvalidOption(f"source: nothing is given to clone {params['name']} from; give the name of a VM.")
     if params["source"] == params["name"]:
         raise InvalidOption(f"name: {params['name']} is the source itself; give another name.")
+    if params["quiesce"] and params["freeze_limit"] < 1:
+        raise InvalidOption(f"freeze_limit: {params['freeze_limit']} seconds are no time; give 1 or more.")
 
 
 def _awaited(params: dict[str, Any]) -> _Awaited:
@@ -88,25 +88,28 @@ def _plan_existing(params: dict[str, Any], domain: Domain, connection: Connectio
 
 
 def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> Plan:
-    name, source = params["name"], read_source(params["source"], connection)
+    name, source = params["name"], read_source(params, connection, tools)
     if params["directory"]:
         require_folder(os.path.join(params["directory"], name), option="directory")
     foreseen = _claim(params, source, tools)
     shares = _plan_shares(params, source, foreseen, tools)
     disks = _plan_disks(params, source)
-    missing = [disk for disk in disks if needs_making(disk, tools)]
-    require_room(missing, vm=name, tools=tools)
+    lacking = missing(disks, tools)
+    require_room(lacking, vm=name, tools=tools)
     macs = _macs(params, source, connection, tools)
     steps = _steps(params, source, disks, macs, connection, tools)
+    told = [{"target": share.target, "base": share.base.path, "overlay": share.path} for share in shares]
+    info: dict[str, Any] = {"shared": told}
+    making = disk_steps(params, source.domain.uuid, lacking, tools, info)
     return Plan(
         item=name,
         before={},
         after=_after(params, disks, macs, steps.identity.seed[1]),
         observe=lambda: found_facts(_defined(connection, name)),
-        steps=tuple(steps.all(shares=shares, missing=missing, start=params["state"] == "running")),
+        steps=tuple(steps.all(shares=shares, disks=making, start=params["state"] == "running")),
         waits=plan_waits(_awaited(params), steps.description, connection, tools.clock),
         warnings=tuple(_warnings(source, steps)),
-        info={"shared": [{"target": share.target, "base": share.base.path, "overlay": share.path} for share in shares]},
+        info=info,
         provisional=foreseen,
     )
 
@@ -123,23 +126,27 @@ def _claim(params: dict[str, Any], source: Source, tools: Tools) -> bool:
     if f"domain:{params['name']}" in tools.forecast:
         raise InvalidOption(f"name: {params['name']} is in the list twice; give each clone a name of its own.")
     tools.forecast[f"domain:{params['name']}"] = {"source": source.name}
-    if params["mode"] != "linked" or all(has_small_top(disk.image) for disk in source.disks):
+    if not _bases(source):
         return False
     first = tools.forecast.setdefault(f"share:{source.name}", {"by": params["name"]})
     return bool(first["by"] != params["name"])
 
 
+def _bases(source: Source) -> list[SourceDisk]:
+    """The source's disks that must become bases, since a clone's disk shall rest on them."""
+    return [disk for disk in source.disks if source.choice[disk.target] == LINK and becomes_base(disk)]
+
+
 def _plan_shares(params: dict[str, Any], source: Source, foreseen: bool, tools: Tools) -> list[Share]:
     """The source's disks that become bases; raises Conflict where that would break something."""
-    large = [disk for disk in source.disks if not has_small_top(disk.image)]
-    if params["mode"] != "linked" or foreseen or not large:
+    large = [] if foreseen else _bases(source)
+    if not large:
         return []
     held = source.snapshots or [found.name for disk in large for found in disk.image.chain[0].facts.snapshots]
     if held:
         raise Conflict(
             f"mode: linked clones would make the disk {large[0].image.path} a base that {source.name} never writes to "
-            "again, and its "
-            f"snapshots ({', '.join(sorted(set(held)))}) lie in there; use mode: full, or delete them first."
+            f"again, and its snapshots ({', '.join(sorted(set(held)))}) lie in there; use mode: full, or delete them first."
         )
     for disk in large:
         others = [user for user in domains_using(disk.image.path, tools) if user.top and user.name != source.name]
@@ -152,12 +159,15 @@ def _plan_shares(params: dict[str, Any], source: Source, foreseen: bool, tools: 
 
 
 def _plan_disks(params: dict[str, Any], source: Source) -> list[CloneDisk]:
-    name, directory = params["name"], params["directory"]
-    if params["mode"] == "full":
-        return [full_copy(disk, vm=name, directory=directory) for disk in source.disks]
-    return [
-        linked_copy(disk, vm=name, directory=directory, shared=not has_small_top(disk.image)) for disk in source.disks
-    ]
+    name, directory, edited = params["name"], params["directory"], params["identity"] == "edit"
+    if edited:
+        require_editor()
+        require_host_name(name)
+    disks = []
+    for disk in source.disks:
+        how = full_copy if source.choice[disk.target] == COPY else linked_copy
+        disks.append(replace(how(disk, vm=name, directory=directory), edited=edited))
+    return disks
 
 
 def _macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:
@@ -200,9 +210,12 @@ def _steps(
     own_macs = [mac or new_mac() for mac in macs]
     old_macs = [get(interface, "mac/@address") for interface in interfaces(source.root)]
     seed = None
-    if source.seed:
-        folder = params["directory"] or os.path.dirname(source.seed)
-        seed = clone_seed(source.seed, name=name, uuid=own_uuid, folder=folder, macs=dict(zip(old_macs, own_macs)))
+    if source.seed or params["identity"] == "seed":
+        folder = params["directory"] or os.path.dirname(source.seed or _first_path(source, disks))
+        macs_by_old, another = dict(zip(old_macs, own_macs)), params["identity"] == "seed"
+        seed = clone_seed(
+            source.seed, name=name, uuid=own_uuid, folder=folder, macs=macs_by_old, another_machine=another
+        )
         seed.is_current()
     nvram = nvram_of(source.root, params["uri"])
     identity = Identity(
@@ -213,8 +226,16 @@ def _steps(
         disks={disk.target: (disk.path, disk.driver) for disk in disks},
         seed=(source.seed, seed.path if seed else ""),
         nvram=own_path(nvram, source.name, name) if nvram else "",
+        skipped=source.skipped,
+        new_serials=params["serials"] == "new",
     )
     return CloneSteps(source, identity, seed, nvram, connection, tools)
+
+
+def _first_path(source: Source, disks: list[CloneDisk]) -> str:
+    if not disks:
+        raise InvalidOption(f"directory: no disk of {source.name} is copied, so give the folder for the clone's seed.")
+    return disks[0].path
 
 
 def _after(params: dict[str, Any], disks: list[CloneDisk], macs: list[str], seed: str) -> dict[str, Any]:
@@ -242,4 +263,4 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [f"domain:{params[key]}" for key in ("source", "name") if params[key]]
 
 
-OPERATION = Operation(plan=plan_clone, result="clones", locks=locks, parallel=4)
+OPERATION = Operation(plan=plan_clone, result="clones", locks=locks, join=join_running, job_id=job_of, parallel=4)

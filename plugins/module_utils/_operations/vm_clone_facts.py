@@ -23,6 +23,7 @@ def found_facts(domain: Domain) -> dict[str, Any]:
     """What results show of a clone that is there."""
     root = domain.xml()
     disks = [disk for disk in disks_of(root) if disk.path]
+    shared = {get(disk, "target/@dev") for disk in root.iterfind("devices/disk") if disk.find("shareable") is not None}
     seeds = [disk.path for disk in disks if disk.readonly and is_seed(disk.path)]
     return {
         "name": domain.name,
@@ -31,14 +32,14 @@ def found_facts(domain: Domain) -> dict[str, Any]:
         "state": domain.state,
         "uuid": domain.uuid,
         "macs": [get(interface, "mac/@address") for interface in interfaces(root)],
-        "disks": [_disk_facts(disk) for disk in disks if not disk.readonly],
+        "disks": [_disk_facts(disk) for disk in disks if not disk.readonly and disk.target not in shared],
         "seed": seeds[0] if seeds else "",
     }
 
 
 def _disk_facts(disk: Disk) -> dict[str, Any]:
     backing = Layers().below(disk.path)
-    return {"target": disk.target, "path": disk.path, "format": canonical_format(disk.format), "backing": backing}
+    return {"target": disk.target, "path": disk.path, "format": canonical_format(disk.format or "raw"), "backing": backing}
 
 
 def require_own_clone(domain: Domain, *, source: str, source_uuid: str, mode: str) -> None:

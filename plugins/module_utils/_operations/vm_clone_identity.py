@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._hypervisor.devices import set_medium
+from .._hypervisor.devices import new_disk, set_medium
 from .._hypervisor.sources import source_path
-from .._hypervisor.xml import IMAGEOPS, Element, drop, get, put
+from .._hypervisor.xml import IMAGEOPS, Element, drop, ensure, get, put
 
 _OURS = f"metadata/{{{IMAGEOPS}}}vm"
 _CLONE = f"{_OURS}/{{{IMAGEOPS}}}clone"
@@ -26,7 +26,10 @@ _PORTS = ("port", "tlsPort", "websocket", "socket")
 
 @dataclass(frozen=True)
 class Identity:
-    """What is the clone's own. `disks` are by target (path, QEMU's driver), `macs` in the order of the interfaces."""
+    """What is the clone's own. `disks` are by target (path, QEMU's driver), `macs` in the order of the interfaces.
+
+    Disks at `skipped` targets aren't its; those that are in neither it shares. A `seed` is the source's path and its own.
+    """
 
     name: str
     uuid: str
@@ -35,6 +38,8 @@ class Identity:
     disks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     seed: tuple[str, str] = ("", "")
     nvram: str = ""
+    skipped: Sequence[str] = ()
+    new_serials: bool = True
 
 
 def new_mac() -> str:
@@ -65,6 +70,9 @@ def describe(root: Element, identity: Identity) -> Element:
         for device in clone.iterfind(f"devices/{tag}"):
             _own_paths(device, source, identity.name)
     _free_ports(clone)
+    _fresh_tpm(clone)
+    if identity.new_serials:
+        _set_serials(clone, identity)
     _set_metadata(clone, identity, {"source": source, "source_uuid": source_uuid, "mode": identity.mode})
     return clone
 
@@ -79,12 +87,30 @@ def _name(clone: Element, identity: Identity) -> None:
 
 
 def _move_disks(clone: Element, identity: Identity) -> None:
-    for disk in clone.iterfind("devices/disk"):
-        path = source_path(disk.find("source"))
-        if disk.find("readonly") is None and path:
-            set_medium(disk, *identity.disks[get(disk, "target/@dev")])
+    devices = ensure(clone, "devices")
+    for disk in clone.findall("devices/disk"):
+        path, target = source_path(disk.find("source")), get(disk, "target/@dev")
+        if target in identity.skipped:
+            devices.remove(disk)
+        elif target in identity.disks:
+            set_medium(disk, *identity.disks[target])
         elif path and path == identity.seed[0]:
             set_medium(disk, identity.seed[1], "raw")
+    if identity.seed[1] and not identity.seed[0]:
+        add_seed(clone, identity.seed[1])
+
+
+def add_seed(clone: Element, path: str) -> None:
+    """Have the seed as a read-only cdrom behind virtio-scsi, which the smallest cloud kernels have a driver for."""
+    taken = {get(disk, "target/@dev") for disk in clone.iterfind("devices/disk")}
+    target = next(f"sd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz" if f"sd{letter}" not in taken)
+    disk = new_disk(target=target, bus="scsi", device="cdrom")
+    set_medium(disk, path, "raw")
+    put(disk, "readonly", "")
+    ensure(clone, "devices").append(disk)
+    if clone.find("devices/controller[@type='scsi']") is None:
+        controller = Element("controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
+        ensure(clone, "devices").append(controller)
 
 
 def _set_nvram(clone: Element, path: str) -> None:
@@ -138,10 +164,35 @@ def _free_ports(clone: Element) -> None:
         cid.set("auto", "yes")
 
 
+def _fresh_tpm(clone: Element) -> None:
+    """libvirt keeps the state of an emulated TPM by the VM's UUID, unless a place is told."""
+    for backend in clone.iterfind("devices/tpm/backend"):
+        drop(backend, "source")
+
+
+def _set_serials(clone: Element, identity: Identity) -> None:
+    """Serial numbers of the clone's own disks and of its board."""
+    for disk in clone.iterfind("devices/disk"):
+        if get(disk, "target/@dev") not in identity.disks:
+            continue
+        for name in ("serial", "wwn"):
+            if disk.find(name) is not None:
+                # A world wide name of format 5 (NAA) has 16 hex digits.
+                put(disk, name, f"5{secrets.token_hex(8)[1:]}" if name == "wwn" else secrets.token_hex(10).upper())
+    for block in ("system", "baseBoard", "chassis"):
+        for entry in clone.iterfind(f"sysinfo/{block}/entry[@name='serial']"):
+            entry.text = identity.uuid
+
+
 def _set_metadata(clone: Element, identity: Identity, made: Mapping[str, str]) -> None:
     """Our notes name the clone's disks and what it was cloned from, not the whole XML that the source was made by."""
-    for disk in clone.iterfind(f"{_OURS}/{{{IMAGEOPS}}}disk"):
-        disk.set("path", identity.disks.get(disk.get("target", ""), (disk.get("path", ""), ""))[0])
+    for ours in clone.findall(_OURS):
+        for disk in ours.findall(f"{{{IMAGEOPS}}}disk"):
+            target = disk.get("target", "")
+            if target in identity.skipped:
+                ours.remove(disk)
+            else:
+                disk.set("path", identity.disks.get(target, (disk.get("path", ""), ""))[0])
     drop(clone, f"{_OURS}/{{{IMAGEOPS}}}xml")
     drop(clone, _CLONE)
     for key, value in made.items():

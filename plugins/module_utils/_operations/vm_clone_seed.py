@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._errors import UnsafeImage
+from .guest_identity import with_identity_config
 from .vm_seed import LABEL, Seed, require_builder, seed_path
 
 try:
@@ -40,9 +41,17 @@ def is_seed(path: str) -> bool:
     return head[1:6] == b"CD001" and head[_LABEL_AT:].decode("ascii", "replace").strip().lower() == LABEL
 
 
-def clone_seed(source: str, *, name: str, uuid: str, folder: str, macs: Mapping[str, str]) -> Seed:
-    """The seed for the clone `name`; `macs` are the source's MACs with the clone's."""
-    files = read_seed(source)
+def clone_seed(
+    source: str, *, name: str, uuid: str, folder: str, macs: Mapping[str, str], another_machine: bool
+) -> Seed:
+    """The seed for the clone `name`, from the source's seed if it has one; `macs` are the source's MACs with the clone's.
+
+    With `another_machine` its user-data also make the guest's own ids anew.
+    """
+    files = read_seed(source) if source else {"user-data": "#cloud-config\n{}\n"}
+    require_builder()
+    if another_machine:
+        files["user-data"] = with_identity_config(files.get("user-data", ""))
     files["meta-data"] = with_identity(files.get("meta-data", ""), name=name, uuid=uuid)
     if "network-config" in files:
         files["network-config"] = with_macs(files["network-config"], macs)

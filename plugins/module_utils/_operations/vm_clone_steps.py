@@ -9,20 +9,24 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from .._errors import Conflict
+from .._faults import fault_point
 from .._files import write_bytes
 from .._hypervisor.connection import Connection
 from .._hypervisor.devices import set_medium
 from .._hypervisor.xml import Element, get, serialise
 from .._plan import Step
+from .._records import Record, read_record, write_record
 from .operation import Tools
-from .vm_clone_disks import CloneDisk, Share
+from .vm_clone_disks import Share
 from .vm_clone_identity import Identity, describe
 from .vm_clone_source import Source
 from .vm_files import make
 from .vm_seed import Seed
+
+_ATTEMPTS, _PAUSE = 20, 0.1
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,11 @@ class CloneSteps:
     connection: Connection
     tools: Tools
 
-    def all(self, *, shares: list[Share], missing: Iterable[CloneDisk], start: bool) -> Iterator[Step]:
-        """Every step, in order."""
+    def all(self, *, shares: list[Share], disks: Iterable[Step], start: bool) -> Iterator[Step]:
+        """Every step, in order; `disks` are those that make the clone's disks."""
         if shares:
             yield Step("; ".join(share.title for share in shares), lambda: self._share(shares))
-        for disk in missing:
-            yield Step(disk.title, partial(disk.make, self.tools.commands, self.tools.version))
+        yield from disks
         if self.nvram and os.path.exists(self.nvram):
             self._require_own_nvram()
             yield Step(f"copy the UEFI variables {self.nvram} to {self.identity.nvram}", self._copy_nvram)
@@ -65,15 +68,30 @@ class CloneSteps:
         self.connection.define(serialise(root))
 
     def _require_own_nvram(self) -> None:
-        if os.path.exists(self.identity.nvram) and _read(self.identity.nvram) != _read(self.nvram):
+        path = self.identity.nvram
+        record = read_record(path) if os.path.exists(path) else None
+        mine = record is not None and record.options.get("vm") == self.identity.name
+        if os.path.exists(path) and not mine and _read(path) != _read(self.nvram):
             raise Conflict(
-                f"name: {self.identity.nvram}, the place of the clone's UEFI variables, is taken by another file; "
-                "remove it, or give "
-                f"another name."
+                f"name: {path}, the place of the clone's UEFI variables, is taken by another file; remove it, or give another name."
             )
 
     def _copy_nvram(self) -> None:
-        write_bytes(self.identity.nvram, _read(self.nvram), mode=stat.S_IMODE(os.stat(self.nvram).st_mode))
+        path = self.identity.nvram
+        write_bytes(path, self._settled_nvram(), mode=stat.S_IMODE(os.stat(self.nvram).st_mode))
+        size = os.stat(path).st_size
+        write_record(path, Record("nvram", "raw", size, options={"vm": self.identity.name}, tool=self.tools.version))
+
+    def _settled_nvram(self) -> bytes:
+        """The variables; of a running source when nothing is written to them for a moment."""
+        found = _read(self.nvram)
+        for _attempt in range(_ATTEMPTS):
+            self.tools.clock.sleep(_PAUSE if self.source.domain.active else 0)
+            again = _read(self.nvram)
+            if again == found:
+                break
+            found = again
+        return found
 
     @cached_property
     def description(self) -> Element:
@@ -81,7 +99,9 @@ class CloneSteps:
         return describe(self.source.root, self.identity)
 
     def _define(self) -> None:
+        fault_point("clone:before-define")
         self.connection.define(serialise(self.description))
+        fault_point("clone:defined")
 
     def _start(self) -> None:
         domain = self.connection.domain(self.identity.name)

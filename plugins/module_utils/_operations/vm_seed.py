@@ -19,7 +19,12 @@ from .._records import Record, publish_with_record, read_record
 OPERATION = "seed"
 LABEL = "cidata"
 # ISO 9660 names are short; guests read the long ones of Rock Ridge or Joliet.
-_SHORT = {"user-data": "/USERDATA.;1", "meta-data": "/METADATA.;1", "network-config": "/NETCONF.;1"}
+_SHORT = {
+    "user-data": "/USERDATA.;1",
+    "meta-data": "/METADATA.;1",
+    "network-config": "/NETCONF.;1",
+    "vendor-data": "/VENDDATA.;1",
+}
 
 
 @dataclass(frozen=True)

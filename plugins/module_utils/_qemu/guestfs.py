@@ -38,24 +38,25 @@ class Guestfs:
         """Start the small machine and end it; raises TimedOut or EngineError when that can't be done here."""
         with tempfile.NamedTemporaryFile() as disk:
             disk.truncate(_MEBIBYTE)
-            self._run([_FISH, "--ro", "--format=raw", "-a", disk.name, "run"], seconds=seconds)
+            self.run([_FISH, "--ro", "--format=raw", "-a", disk.name, "run"], seconds=seconds)
 
     def discard_free_space(self, image: Image) -> None:
         """Let every file system in `image` (which is changed) discard what it doesn't use, and swap what it holds."""
-        self._run(["virt-sparsify", "--quiet", "--in-place", "--format", image.driver, image.path])
+        self.run(["virt-sparsify", "--quiet", "--in-place", "--format", image.driver, image.path])
 
     def partitions(self, image: Image) -> list[str]:
         """The partitions by their names in the small machine (/dev/sda1), in their order on the disk."""
         how = ["--partitions", f"--format={image.driver}", "-a", image.path]
-        lines = self._run(["virt-filesystems", *how]).splitlines()
+        lines = self.run(["virt-filesystems", *how]).splitlines()
         return [line.strip() for line in lines if line.startswith("/dev/")]
 
     def expand(self, source: Image, target: Image, partition: str) -> None:
         """Copy `source` onto the larger `target`, with one partition and its file system grown into the new room."""
         formats = ["--format", source.driver, "--output-format", target.driver]
-        self._run(["virt-resize", "--quiet", *formats, "--expand", partition, source.path, target.path])
+        self.run(["virt-resize", "--quiet", *formats, "--expand", partition, source.path, target.path])
 
-    def _run(self, argv: Sequence[str], *, seconds: int = 0) -> str:
+    def run(self, argv: Sequence[str], *, seconds: int = 0) -> str:
+        """What one of the programs prints; raises TimedOut or EngineError."""
         limit = seconds or self.seconds
         settings = ["LIBGUESTFS_BACKEND=direct"]
         if self.emulated:

@@ -106,26 +106,30 @@ def convert_arguments(
     backing: Image | None = None,
     existing: bool = False,
     zeroed: bool = False,
+    snapshot: str = "",
     opened: Opening | None = None,
 ) -> list[str]:
     """The command that copies `source` into the new file `target`, durably, and prints progress.
 
     `rate_limit` is in bytes per second; runs of `sparse_size` zero bytes become holes, 0 writes them all. With `existing`
     the target is a block device or file that keeps its size; `zeroed` says that it reads as zeros, so that none are
-    written. `opened` comes from node.opening() for images that aren't plain.
+    written. An internal `snapshot` is read also while a VM has the image open, since nobody writes to what it names.
+    `opened` comes from node.opening() for images that aren't plain.
     """
     cache = "none" if is_block_device(target.path) or takes_direct_io(os.path.dirname(target.path)) else "writeback"
     limit = ["-r", str(rate_limit)] if rate_limit else []
     sparse = [] if sparse_size is None else ["-S", str(sparse_size)]
     below = ["-B", backing.path, "-F", backing.driver] if backing else []
     flags = [*(["-c"] if compressed else []), *(["-n"] if existing else []), *(["--target-is-zero"] if zeroed else [])]
+    # A comma in a value is written twice (QEMU's keyval syntax).
+    of = ["-U", "-l", f"snapshot.name={snapshot.replace(',', ',,')}"] if snapshot else []
     named, operands, made = ["-f", source.driver], [source.path], ["-O", target.driver, *options, target.path]
     if opened is not None:
         named = [*opened.objects, "--image-opts"]
         operands = [opened.options(source)]
         made = _new(target, opened, options=options, existing=existing)
     return [
-        PROGRAM, "convert", "-p", "-t", cache, *_PARALLEL, *limit, *sparse, *flags, *below,
+        PROGRAM, "convert", "-p", "-t", cache, *_PARALLEL, *limit, *sparse, *flags, *below, *of,
         *named, *made[:-1], *operands, made[-1],
     ]  # fmt: skip
 

@@ -20,17 +20,27 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.snapshots import Snapshot
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import waiting
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    guest_identity_edit,
     usage_domains,
     vm_clone,
+    vm_clone_copy,
+    vm_clone_disk,
     vm_clone_disks,
+    vm_clone_group,
+    vm_clone_point,
     vm_clone_source,
+    vm_files,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_clone_facts import nvram_of
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_clone_seed import read_seed
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER
-from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
+from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record, write_record
 
 NODE = """
 <node>
@@ -80,13 +90,19 @@ class Host:
         self.tools.forecast.clear()
         return self.next(name, **options)
 
-    def next(self, name: str, **options: Any) -> Any:
-        """The plan of an item after others of its list."""
+    def options(self, **options: Any) -> dict[str, Any]:
+        """All options of an item."""
         defaults = {
             "source": "web", "mode": "full", "state": "stopped", "directory": None, "mac": None, "wait_for": None,
-            "uri": "test:///default",
+            "uri": "test:///default", "snapshot": None, "quiesce": False, "freeze_limit": 10, "disks": None,
+            "identity": "none", "tpm": "refuse", "serials": "new", "bandwidth": None, "timeout": 0,
+            "on_interrupt": "detach", "lease_timeout": 60,
         }  # fmt: skip
-        return vm_clone.plan_clone({**defaults, "name": name, **options}, self.tools)
+        return {**defaults, **options}
+
+    def next(self, name: str, **options: Any) -> Any:
+        """The plan of an item after others of its list."""
+        return vm_clone.plan_clone(self.options(name=name, **options), self.tools)
 
     def definition(self, name: str) -> Any:
         domain = self.tools.hypervisor("test:///default").domain(name)
@@ -102,7 +118,7 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/",))
-    vm_clone_source._inspected.cache_clear()
+    vm_clone_disk._inspected.cache_clear()
     found = Host(tmp_path)
     yield found
     found.tools.close()
@@ -188,10 +204,9 @@ def test_an_overlay_that_a_killed_run_left_is_taken(host: Host) -> None:
     disk = image(host.folder / "alone.qcow2")
     host.have(disk)
     plan = host.plan(mode="linked")
-    vm_clone_disks.make(
-        vm_clone_disks.plan_share(
-            vm_clone_source.read_source("web", host.tools.hypervisor("")).disks[0], vm="web", tools=host.tools
-        ).overlay(),
+    source = vm_clone_source.read_source(host.options(), host.tools.hypervisor(""), host.tools)
+    vm_files.make(
+        vm_clone_disks.plan_share(source.disks[0], vm="web", tools=host.tools).overlay(),
         host.tools.commands,
         version=host.tools.version,
     )
@@ -216,10 +231,10 @@ def test_disks_that_a_killed_run_left(host: Host) -> None:
 def test_a_failed_copy_leaves_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.have(image(host.folder / "web2.qcow2", over=host.base, data="write -P 2 64k 64k"))
 
-    def fail(argv: Any, report: Any) -> None:
+    def fail(argv: Any, report: Any, *, pass_fds: Any) -> None:
         raise NoSpace("full")
 
-    monkeypatch.setattr(vm_clone_disks, "run_with_percent", fail)
+    monkeypatch.setattr(vm_clone_copy, "run_with_percent", fail)
     with pytest.raises(NoSpace):
         apply(host.plan(mode="linked"))
     assert not list(host.folder.glob("*copy*")) and not list(host.folder.glob(".*copy*"))
@@ -289,8 +304,171 @@ def test_sources_that_can_not_be_cloned(host: Host, more: str, says: str) -> Non
 
 def test_a_running_source(host: Host) -> None:
     host.have(host.folder / "web.qcow2", state=1)
-    with pytest.raises(Conflict, match="web is running, and a copy of its disks would be torn"):
-        host.plan()
+    with pytest.raises(Conflict, match="web is running and writes to its disk vda, so nothing can rest on it"):
+        host.plan(mode="linked")
+
+
+@pytest.fixture
+def running(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """The VM runs, as far as the test driver goes."""
+    monkeypatch.setattr(Domain, "capacity", lambda self, target: 4 << 20)
+    host.have(host.folder / "web.qcow2", state=1)
+    return host
+
+
+def test_clones_of_a_running_source_are_one_job(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    done = type("State", (), {"id": "clone-1"})()
+    monkeypatch.setattr(vm_clone_group, "start", lambda job, *_all, **_more: started.append(job))
+    monkeypatch.setattr(vm_clone_group, "finish", lambda job, *_all, **_more: done)
+    monkeypatch.setattr(waiting, "job_facts", lambda state: {"id": state.id, "method": "pull"})
+    plans = [running.plan("a", bandwidth="2MiB"), running.next("b", bandwidth="1MiB", quiesce=True)]
+    for plan in plans:
+        plan.steps[0].run()
+    assert (
+        plans[0].steps[0].title == f"copy {running.folder}/web.qcow2 while it is in use to {running.folder}/a-vda.qcow2"
+    )
+    assert [plan.info["job"] for plan in plans] == [{"id": "clone-1", "method": "pull"}] * 2
+    (job,) = started
+    assert [one["name"] for one in job.params["clones"]] == ["a", "b"] and job.target == "a clone of web"
+    assert job.params["freeze_limit"] == 10 and job.params["bandwidth"] == 1 << 20
+    assert job.params["clones"][0]["disks"][0]["pulled"] is True
+
+
+def test_a_failed_job_fails_all_its_clones_and_runs_once(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def fail(job: Any, *_all: Any, **_more: Any) -> None:
+        asked.append(job)
+        raise NoSpace("full")
+
+    monkeypatch.setattr(vm_clone_group, "start", fail)
+    for plan in [running.plan("a"), running.next("b")]:
+        with pytest.raises(NoSpace):
+            plan.steps[0].run()
+    assert len(asked) == 1
+
+
+def test_disks_of_another_moment_are_made_again(running: Host) -> None:
+    second = image(running.folder / "second.qcow2")
+    more = f"<disk type='file'><driver type='qcow2'/><source file='{second}'/><target dev='vdb'/></disk>"
+    running.have(running.folder / "web.qcow2", state=1, more=more)
+    source = vm_clone_source.read_source(running.options(), running.tools.hypervisor(""), running.tools)
+    disks = [vm_clone_disks.full_copy(disk, vm="copy", directory=None) for disk in source.disks]
+    for disk, point in zip(disks, ("one", "one")):
+        vm_clone_copy.new_file(disk.path)
+        write_record(disk.path, disk.record("1", point=point))
+    assert vm_clone_disks.missing(disks, running.tools) == []
+    write_record(disks[1].path, disks[1].record("1", point="two"))
+    assert vm_clone_disks.missing(disks, running.tools) == disks
+
+
+def test_a_disk_is_left_out(host: Host) -> None:
+    more = "<disk type='block'><source dev='/dev/null'/><target dev='vdb'/></disk>"
+    host.have(host.folder / "web.qcow2", more=more)
+    found = apply(host.plan(disks=[{"target": "vdb", "mode": "skip"}]))
+    assert [disk["target"] for disk in found["disks"]] == ["vda"]
+    assert [get(disk, "target/@dev") for disk in host.definition("copy").findall("devices/disk")] == ["vda"]
+
+
+def test_one_disk_is_linked_and_one_is_shared(host: Host) -> None:
+    shared = image(host.folder / "shared.raw", format="raw")
+    more = f"<disk type='file'><source file='{shared}'/><target dev='vdb'/><shareable/></disk>"
+    host.have(host.folder / "web.qcow2", more=more)
+    found = apply(host.plan(disks=[{"target": "vda", "mode": "link"}, {"target": "vdb", "mode": "share"}]))
+    assert found["disks"][0]["backing"] == str(host.base)
+    assert get(host.definition("copy").findall("devices/disk")[1], "source/@file") == str(shared)
+
+
+@pytest.mark.parametrize(
+    ("disks", "says"),
+    [
+        ([{"target": "vdz", "mode": "skip"}], "web has no disk with a medium at vdz; it has: vda"),
+        ([{"target": "vda", "mode": "skip"}] * 2, "vda is in the list twice"),
+        ([{"target": "vda", "mode": "share"}], "vda can't be shared"),
+    ],
+)
+def test_choices_that_are_none(host: Host, disks: list[dict[str, str]], says: str) -> None:
+    with pytest.raises(ImageOpsError, match=f"^disks: {says}"):
+        host.plan(disks=disks)
+
+
+def test_an_internal_snapshot_is_copied(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = image(host.folder / "alone.qcow2", data="write -P 1 0 64k")
+    subprocess.run(["qemu-img", "snapshot", "-c", "a,b", str(disk)], check=True)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 2 0 64k", str(disk)], check=True, capture_output=True)
+    host.have(disk)
+    taken = snapshot("a,b", host.definition("web"), kind="internal", disks=(str(disk),))
+    monkeypatch.setattr(vm_clone_point, "snapshots", lambda domain: [taken])
+    found = apply(host.plan(snapshot="a,b"))
+    assert host.content(found["disks"][0]["path"])[:65536] == b"\1" * 65536
+    with pytest.raises(Unsupported, match="is inside of .*alone.qcow2, so nothing can rest on it"):
+        host.plan("second", snapshot="a,b", mode="linked")
+    with pytest.raises(NotFound, match="web has no snapshot called other; it has: a,b"):
+        host.plan("second", snapshot="other")
+
+
+def test_the_layer_of_an_external_snapshot_is_copied_and_linked(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    then = host.definition("web")
+    top = subprocess.run(
+        [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-b",
+            str(host.folder / "web.qcow2"),
+            "-F",
+            "qcow2",
+            str(host.folder / "top"),
+        ],
+        check=True,
+    )
+    assert top.returncode == 0
+    host.have(host.folder / "top")
+    monkeypatch.setattr(vm_clone_point, "snapshots", lambda domain: [snapshot("then", then)])
+    found = apply(host.plan(snapshot="then", mode="linked"))
+    assert found["disks"][0]["backing"] == str(host.folder / "web.qcow2")
+    full = apply(host.plan("second", snapshot="then"))
+    assert host.content(full["disks"][0]["path"]) == host.content(str(host.folder / "web.qcow2"))
+    monkeypatch.setattr(vm_clone_point, "snapshots", lambda domain: [snapshot("then", host.definition("web"))])
+    with pytest.raises(Conflict, match="at the snapshot then, was written to since"):
+        host.plan("third", snapshot="then")
+
+
+def snapshot(name: str, then: Any, *, kind: str = "external", disks: tuple[str, ...] = ()) -> Snapshot:
+    return Snapshot(name, kind, False, "stopped", "", 0, "", True, then, disks)
+
+
+def test_a_tpm_is_made_anew_when_asked(host: Host) -> None:
+    host.have(host.folder / "web.qcow2", more="<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm>")
+    assert host.plan(tpm="fresh").changed
+    host.have(host.folder / "web.qcow2", more="<tpm model='tpm-tis'><backend type='passthrough'/></tpm>")
+    with pytest.raises(Unsupported, match="has a TPM of the host"):
+        host.plan(tpm="fresh")
+
+
+def test_a_seed_is_made_where_the_source_has_none(host: Host) -> None:
+    found = apply(host.plan(identity="seed"))
+    assert found["seed"] == str(host.folder / "copy-seed.iso")
+    files = read_seed(found["seed"])
+    assert f"instance-id: {found['uuid']}" in files["meta-data"] and "machine-id" in files["user-data"]
+
+
+def test_editing_needs_its_program_and_a_host_name(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest_identity_edit, "missing_sysprep", lambda: "virt-sysprep is not installed")
+    with pytest.raises(Unsupported, match="virt-sysprep is not installed; install it, or give identity: seed"):
+        host.plan(identity="edit")
+    monkeypatch.setattr(guest_identity_edit, "missing_sysprep", lambda: "")
+    with pytest.raises(InvalidOption, match="a_b can't be a host name"):
+        host.plan("a_b", identity="edit")
+    assert "edit the guest copy" in host.plan(identity="edit").steps[0].title
+
+
+def test_a_freeze_needs_time(host: Host) -> None:
+    with pytest.raises(InvalidOption, match="^freeze_limit: 0 seconds"):
+        host.plan(quiesce=True, freeze_limit=0)
 
 
 def test_a_disk_that_is_not_what_the_definition_says(host: Host) -> None:
@@ -302,7 +480,7 @@ def test_a_disk_that_is_not_what_the_definition_says(host: Host) -> None:
 
 def test_a_disk_that_somebody_writes_to(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     held = type("Held", (), {"writing": True, "sentence": lambda self: "opened"})()
-    monkeypatch.setattr(vm_clone_source, "holders", lambda path: held)
+    monkeypatch.setattr(vm_clone_disk, "holders", lambda path: held)
     with pytest.raises(InUse, match="web.qcow2, a disk of the stopped VM web, is opened"):
         host.plan()
 
@@ -328,10 +506,7 @@ def test_another_mode_than_it_was_made_with(host: Host) -> None:
 
 
 def test_one_name_twice_in_a_list(host: Host) -> None:
-    params = {
-        "name": "copy", "source": "web", "mode": "full", "state": "stopped", "directory": None, "mac": None,
-        "wait_for": None, "uri": "test:///default",
-    }  # fmt: skip
+    params = host.options(name="copy")
     vm_clone.plan_clone(params, host.tools)
     with pytest.raises(InvalidOption, match="copy is in the list twice"):
         vm_clone.plan_clone(dict(params), host.tools)

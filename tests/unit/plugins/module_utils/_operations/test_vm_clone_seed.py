@@ -44,7 +44,12 @@ def test_a_seed_of_ours_becomes_the_clones(tmp_path: Path) -> None:
     source.write_bytes(build(files))
     assert is_seed(str(source)) and read_seed(str(source)) == files
     seed = clone_seed(
-        str(source), name="copy", uuid="u", folder="/new", macs={"52:54:00:aa:00:01": "52:54:00:bb:00:02"}
+        str(source),
+        name="copy",
+        uuid="u",
+        folder="/new",
+        macs={"52:54:00:aa:00:01": "52:54:00:bb:00:02"},
+        another_machine=False,
     )
     assert seed.path == "/new/copy-seed.iso"
     assert json.loads(seed.files["meta-data"]) == {"instance-id": "u", "local-hostname": "copy"}
