@@ -14,11 +14,14 @@ author:
   - The imageops.fleet developers (@imageops)
 description:
   - Takes snapshots of libvirt VMs, deletes them, and reverts VMs to them.
-  - All snapshots are internal ones. They lie inside the VM's qcow2 disks, all disks at one moment, with the memory when
-    the VM runs.
-  - A VM that such a snapshot can't hold whole is refused before anything is touched, namely one with a writable disk
-    that isn't qcow2, with UEFI firmware, with a TPM, or with external snapshots made by another tool. Read-only disks,
-    such as a cloud-init seed, are left out of the snapshot and are no obstacle.
+  - A snapshot holds all writable disks at one moment, with the memory when the VM runs. An internal one lies inside the
+    VM's qcow2 disks. For an external one the disks go on in new overlays, and what they had stays untouched in the layers
+    below. The module chooses the kind that can hold the VM whole, and says why.
+  - Reverting to and deleting external snapshots is done on a path of our own, the same with every libvirt. A revert puts a
+    new overlay on the layers of the snapshot. Deleting merges what it alone needed into the layer below while the VM runs on,
+    and leaves every layer that another snapshot, another VM or an image rests on.
+  - What an interrupted run left is finished or undone by the next run on that VM.
+  - Read-only disks, such as a cloud-init seed, are left out of the snapshot and are no obstacle.
 extends_documentation_fragment:
   - imageops.fleet.attributes
 attributes:
@@ -36,7 +39,14 @@ notes:
     changed in the definition since (memory, disks, networks, ...) is lost by a revert. The module names those parts in
     a warning and returns them as RV(snapshots[].definition_changes), also in check mode.
   - A disk that was attached after the snapshot was taken is detached by a revert. Its file stays as it is.
-  - A snapshot of a running VM is taken by QEMU while the guest stands still for as long as writing its memory takes.
+  - An internal snapshot of a running VM is taken by QEMU while the guest stands still for as long as writing its memory
+    takes. With an external one the guest runs on meanwhile, and stands still for a moment at the end.
+  - Overlays are named C(VM-TARGET.SNAPSHOT.qcow2) and lie beside the layers that they rest on, as do the files with memory
+    (C(.memory)) and with UEFI variables (C(.nvram)), all with mode 0600.
+  - One VM has snapshots of one kind only. libvirt before 11.0 deletes the image that holds an internal snapshot together with
+    an external one (its NEWS), so mixing them is refused.
+  - libvirt 9.0 lets the children of a snapshot that it forgets name wrong layers. The module knows them and puts them right,
+    also after an interruption. C(virsh snapshot-delete --metadata) does not.
   - Reverting internal snapshots is broken in libvirt 11.2 and 11.3 as published upstream. Some distributions have the
     fix, such as Debian 13. With these versions the module warns, tries, and after a failure makes sure that the VM is
     still defined.
@@ -58,6 +68,13 @@ options:
       vm: &vm
         description: Name of the VM.
         type: str
+      vms: &vms
+        description:
+          - Names of VMs, each of which gets an item of its own; a pattern such as V(web*) or V(*) names all VMs of the host
+            that match. They are worked on four at a time.
+          - Give one of O(vm) and O(vms).
+        type: list
+        elements: str
       state: &state
         description:
           - V(present) takes the snapshot unless there is one of that name.
@@ -69,13 +86,40 @@ options:
       description: &description
         description: A text that is kept with a new snapshot.
         type: str
+      kind: &kind
+        description:
+          - V(internal) or V(external). With V(auto) it is internal where that can hold the VM whole, else external. That is so
+            with a disk that isn't qcow2, with UEFI, with a TPM, for a running VM without its memory, with O(quiesce), and when
+            the VM has external snapshots. The result's RV(snapshots[].reason) tells it.
+          - A kind that can't hold the VM is refused before anything is touched.
+        type: str
+        choices: [auto, internal, external]
       memory: &memory
         description:
-          - Whether the snapshot holds the memory of the VM. By default it does when the VM runs or is paused, and not
-            when it is stopped.
-          - The other two combinations are refused. An internal snapshot of a running VM without its memory would be
-            torn, and a stopped VM has none.
+          - Whether the snapshot holds the memory of the VM. By default it does when the VM runs or is paused and O(quiesce) is
+            not wanted, and not when it is stopped.
+          - V(true) is refused for a stopped VM, which has none. Without the memory of a running VM the disks are as after a
+            power cut.
         type: bool
+      quiesce: &quiesce
+        description:
+          - Whether the file systems of a running guest are frozen by its agent while a snapshot of its disks alone is taken.
+          - The guest is thawed after O(quiesce_timeout) at the latest, even when the module is killed.
+        type: bool
+      quiesce_timeout: &quiesce_timeout
+        description: Most seconds for which the guest stays frozen; a snapshot that takes longer is undone and fails.
+        type: int
+      keep: &keep
+        description:
+          - With O(state=absent), O(name) is a pattern such as V(nightly-*), and all matching snapshots of the VM are deleted but
+            this many of the newest.
+          - With O(older_than) too, only those that are older than that.
+        type: int
+      older_than: &older_than
+        description:
+          - With O(state=absent), O(name) is a pattern such as V(nightly-*), and the matching snapshots that are older than this
+            are deleted. An age is a number with V(s), V(m), V(h), V(d) or V(w), such as V(7d).
+        type: str
       start: &start
         description: Whether O(state=reverted) starts the VM when the snapshot holds no memory.
         type: bool
@@ -86,7 +130,7 @@ options:
         type: bool
       timeout: &timeout
         description:
-          - Seconds to wait for libvirt to take, delete or revert one snapshot; V(0) waits as long as it takes.
+          - Seconds to wait for libvirt to take or revert one snapshot, or to merge one layer; V(0) waits as long as it takes.
           - The task fails after that, and libvirt goes on with what it began. Run the task again later.
         type: int
       uri: &uri
@@ -100,11 +144,23 @@ options:
         because QEMU could take it for the internal number of another snapshot.
     type: str
   vm: *vm
+  vms: *vms
   state:
     <<: *state
     default: present
   description: *description
+  kind:
+    <<: *kind
+    default: auto
   memory: *memory
+  quiesce:
+    <<: *quiesce
+    default: false
+  quiesce_timeout:
+    <<: *quiesce_timeout
+    default: 10
+  keep: *keep
+  older_than: *older_than
   start:
     <<: *start
     default: false
@@ -143,6 +199,19 @@ EXAMPLES = r"""
       - vm: web2
         name: clean
 
+- name: The disks of all VMs of the host, with frozen file systems
+  imageops.fleet.vm_snapshot:
+    vms: ["*"]
+    name: nightly-2026-11-20
+    quiesce: true
+
+- name: The seven newest of these stay
+  imageops.fleet.vm_snapshot:
+    vms: ["*"]
+    name: nightly-*
+    state: absent
+    keep: 7
+
 - name: Delete a snapshot and all below it
   imageops.fleet.vm_snapshot:
     vm: web1
@@ -175,7 +244,7 @@ snapshots:
       type: str
       returned: success
     kind:
-      description: V(internal), or V(external) for one that another tool made.
+      description: V(internal) or V(external).
       type: str
       returned: when the snapshot is there
     memory:
@@ -204,6 +273,19 @@ snapshots:
         taken.
       type: raw
       returned: when the snapshot is there
+    reason:
+      description: Why it is of that kind.
+      type: str
+      returned: when a snapshot is taken, or would be
+    frozen_seconds:
+      description: For how long the guest's file systems were frozen.
+      type: float
+      returned: when O(quiesce) froze them
+    layers:
+      description: What deleting does to the layers, in order.
+      type: list
+      elements: str
+      returned: when an external snapshot is deleted
     definition_changes:
       description: Parts of the VM's definition that a revert brings back to what they were, such as V(memory) or V(disk
         vdb).

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .domain import Domain
 from .library import calling, library
@@ -24,7 +24,8 @@ class Snapshot:
     """A snapshot: `state` is the VM's at that time, `created` in seconds since the epoch.
 
     `definition` is the VM's description of that time, which a revert makes the VM's own again; `disks` are the files that
-    hold an internal snapshot.
+    hold an internal snapshot. Of an external one `layers` are the files that hold its disks, `overlays` those in which the
+    disks went on, both by target.
     """
 
     name: str
@@ -37,6 +38,9 @@ class Snapshot:
     current: bool
     definition: Element | None
     disks: tuple[str, ...] = ()
+    layers: dict[str, str] = field(default_factory=dict)
+    overlays: dict[str, str] = field(default_factory=dict)
+    memory_file: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """What results show of it."""
@@ -60,7 +64,9 @@ def parse_snapshot(text: str, *, current: str) -> Snapshot:
     places = {get(root, "memory/@snapshot"), *where.values()}
     state = get(root, "state")
     then, definition = root.find("domain"), root.find("inactiveDomain")
-    held = [] if then is None else [disk.path for disk in disks_of(then) if where.get(disk.target) == "internal"]
+    all_disks = [] if then is None else disks_of(then)
+    held = [disk.path for disk in all_disks if where.get(disk.target) == "internal"]
+    outside = [disk for disk in root.findall("disks/disk") if disk.get("snapshot") == "external"]
     return Snapshot(
         name=get(root, "name"),
         kind="external" if "external" in places or state == "disk-snapshot" else "internal",
@@ -72,6 +78,9 @@ def parse_snapshot(text: str, *, current: str) -> Snapshot:
         current=get(root, "name") == current,
         definition=then if definition is None else definition,
         disks=tuple(held),
+        layers={disk.target: disk.path for disk in all_disks if where.get(disk.target) == "external"},
+        overlays={disk.get("name", ""): get(disk, "source/@file") for disk in outside},
+        memory_file=get(root, "memory/@file"),
     )
 
 

@@ -7,19 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable
 
 from .._errors import InvalidOption
-from .._hypervisor.connection import Connection, require_local
+from .._hypervisor.connection import require_local
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import revert_is_suspect
+from .._hypervisor.snapshots import Snapshot, revert_is_suspect
 from .._plan import Plan, Step
 from . import vm_snapshot_acts as acts
 from . import vm_snapshot_checks as checks
 from .operation import Operation, Tools
 from .vm_request_checks import require_xml_text
 from .vm_snapshot_definition import differences
+from .vm_snapshot_delete import delete_external, merges_after
+from .vm_snapshot_expand import every_snapshot
+from .vm_snapshot_facts import facts_of, wish_of
+from .vm_snapshot_journal import read_journal
+from .vm_snapshot_kind import INTERNAL, Choice, choose
+from .vm_snapshot_merge import require_no_job, tidy_layers
 from .vm_snapshot_point import at_point
+from .vm_snapshot_revert import require_files
+from .vm_snapshot_tree import writable_disks
 from .vm_snapshot_world import World, find_domain, foresee, foretell, look
 
 
@@ -30,7 +39,7 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
         raise InvalidOption(f"vm: nothing is given for the snapshot {params['name']}; give the name of the VM.")
     domain = find_domain(params["vm"], uri=params["uri"], option="vm", tools=tools)
     world, provisional = foresee(look(domain), params, tools)
-    asked = _Asked(params, domain, tools.hypervisor(params["uri"]), provisional)
+    asked = _Asked(params, domain, tools, provisional)
     plan = _PLANNERS[params["state"]](asked, world, lambda after: foretell(after, params, tools))
     return replace(plan, provisional=provisional)
 
@@ -38,12 +47,14 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
 class _Asked:
     """One item with what it is about; `foreseen` when an earlier item of the list comes first."""
 
-    def __init__(self, params: dict[str, Any], domain: Domain, connection: Connection, foreseen: bool) -> None:
+    def __init__(self, params: dict[str, Any], domain: Domain, tools: Tools, foreseen: bool) -> None:
         self.params = params
         self.name: str = params["name"]
         self.domain = domain
-        self.connection = connection
+        self.tools = tools
+        self.connection = tools.hypervisor(params["uri"])
         self.foreseen = foreseen
+        self.journal = read_journal(domain)
 
     def plan(self, before: World, after: World, *, steps: Iterable[Step] = (), **more: Any) -> Plan:
         """The plan that leads from one world to the other."""
@@ -52,9 +63,15 @@ class _Asked:
             before=before.facts(self.name),
             after=after.facts(self.name),
             observe=lambda: look(self.domain).facts(self.name),
-            steps=tuple(steps),
+            steps=(*self._recovery(), *steps),
             **more,
         )
+
+    def _recovery(self) -> Iterable[Step]:
+        """What an interrupted run left is finished or undone first."""
+        if self.journal.open and not self.foreseen:
+            run = partial(acts.recover, self.domain, self.connection, self.tools, timeout=self.params["timeout"])
+            yield Step("; ".join(self.journal.open), run)
 
 
 def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) -> Plan:
@@ -62,67 +79,114 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
     if world.snapshot(asked.name):
         return asked.plan(world, world)
     require_xml_text(asked.params["description"] or "", option="description")
-    checks.require_internal(world)
-    root = asked.domain.xml(inactive=not asked.domain.active)
-    disks = checks.require_possible(asked.domain, root)
-    memory = checks.wants_memory(asked.params, world.state)
+    choice = choose(facts_of(asked.domain, asked.connection, world), wish_of(asked.params))
+    disks = writable_disks(asked.domain)
     paths = [disk.path for disk in disks]
-    checks.require_unknown(paths, asked.name)
-    if memory:
-        checks.require_room(disks, root, vm=world.vm)
-    elif not asked.foreseen:
+    if choice.kind == INTERNAL:
+        checks.require_unknown(paths, asked.name)
+    else:
+        require_no_job(asked.domain, asked.journal)
+    if choice.quiesce:
+        _require_freezable(asked)
+    if choice.memory:
+        checks.require_room(disks, asked.domain.xml(inactive=not asked.domain.active), vm=world.vm)
+    elif not asked.foreseen and not asked.domain.active:
         checks.require_free(paths, vm=world.vm)
-    after = world.with_new(asked.name, description=asked.params["description"] or "", memory=memory)
+    description = asked.params["description"] or ""
+    after = world.with_new(asked.name, description=description, kind=choice.kind, memory=choice.memory)
     tell(after)
-    targets = [disk.target for disk in disks]
-    kind = "with memory " if memory else ""
-    title = f"take the snapshot {asked.name} of {world.vm} {kind}".strip()
-    step = Step(title, lambda: acts.take(asked.domain, asked.params, targets=targets, memory=memory))
-    return asked.plan(world, after, steps=[step])
+    info: dict[str, Any] = {"reason": choice.reason}
+    return asked.plan(world, after, steps=[_take_step(asked, choice, info)], info=info)
+
+
+def _require_freezable(asked: _Asked) -> None:
+    from .._hypervisor.agent import require_channel
+    from .thaw_guard import require_limit
+
+    require_limit(asked.params["quiesce_timeout"], option="quiesce_timeout")
+    require_channel(asked.domain)
+
+
+def _take_step(asked: _Asked, choice: Choice, info: dict[str, Any]) -> Step:
+    ways = [*(["with memory"] if choice.memory else []), *(["with frozen file systems"] if choice.quiesce else [])]
+    what = "the snapshot" if choice.kind == INTERNAL else "the external snapshot"
+    title = " ".join([f"take {what} {asked.name} of {asked.domain.name}", *ways])
+    if choice.kind == INTERNAL:
+        targets = [disk.target for disk in writable_disks(asked.domain)]
+        return Step(title, lambda: acts.take(asked.domain, asked.params, targets=targets, memory=choice.memory))
+
+    def take() -> None:
+        seconds = acts.take_outside(asked.domain, asked.connection, asked.params, choice, asked.tools)
+        if choice.quiesce:
+            info["frozen_seconds"] = round(seconds, 3)
+
+    return Step(title, take)
 
 
 def _plan_absent(asked: _Asked, world: World, tell: Callable[[World], None]) -> Plan:
-    if world.snapshot(asked.name) is None:
-        return asked.plan(world, world)
-    checks.require_internal(world)
-    checks.require_no_number(asked.name)
+    found = world.snapshot(asked.name)
+    if found is None:
+        return asked.plan(world, world, steps=_left_overs(asked))
+    checks.require_unmixed(world)
     children = bool(asked.params["remove_children"])
+    below = world.descendants(asked.name) if children else ()
     after = world.without(asked.name, children=children)
     tell(after)
-    below = world.descendants(asked.name) if children else ()
     title = f"delete the snapshot {asked.name} of {world.vm}" + (
         f" and those below it: {', '.join(below)}" if below else ""
     )
-    step = Step(title, lambda: acts.delete(asked.domain, asked.params))
-    return asked.plan(world, after, steps=[step])
+    if found.kind == INTERNAL:
+        checks.require_no_number(asked.name)
+        return asked.plan(world, after, steps=[Step(title, lambda: acts.delete(asked.domain, asked.params))])
+    require_no_job(asked.domain, asked.journal)
+    names = [asked.name, *below]
+    moves = merges_after(asked.domain, names, asked.tools) if found.definition is not None else []
+    run = partial(delete_external, asked.domain, asked.connection, asked.params, names, asked.tools)
+    return asked.plan(world, after, steps=[Step(title, run)], info={"layers": moves})
+
+
+def _left_overs(asked: _Asked) -> list[Step]:
+    """Layers that an interrupted deletion left; there are none without a journal."""
+    if asked.foreseen or asked.journal.open or not asked.journal.own:
+        return []
+    moves = merges_after(asked.domain, [], asked.tools)
+    run = partial(tidy_layers, asked.domain, asked.connection, asked.tools, timeout=asked.params["timeout"])
+    return [Step("; ".join(moves), run)] if moves else []
 
 
 def _plan_reverted(asked: _Asked, world: World, tell: Callable[[World], None]) -> Plan:
     found = checks.require_snapshot(world, asked.name)
-    checks.require_internal(world)
-    checks.require_no_number(asked.name)
+    checks.require_unmixed(world)
     start = bool(asked.params["start"])
     after = world.at(asked.name, start=start)
     tell(after)
     if found.definition is None:
         # Only foreseen: the plan is made again once it is there.
-        return asked.plan(world, after, steps=[_revert_step(asked)])
-    checks.require_held(found)
+        return asked.plan(world, after, steps=[_revert_step(asked, found)])
+    if found.kind == INTERNAL:
+        checks.require_no_number(asked.name)
+        checks.require_held(found)
+    elif not asked.foreseen:
+        require_no_job(asked.domain, asked.journal)
+        require_files(found, asked.journal.beside.get(asked.name, {}))
     if not asked.foreseen and not asked.domain.active:
-        checks.require_free(list(found.disks), vm=world.vm)
+        checks.require_free(list(found.disks) or [disk.path for disk in writable_disks(asked.domain)], vm=world.vm)
     if not asked.foreseen and after.state == "stopped" and at_point(asked.domain, asked.name):
         return asked.plan(world, after)
-    changed = differences(asked.domain.xml(), found.definition)
+    changed = differences(asked.domain.xml(), found.definition, moved=found.layers)
     info = {"definition_changes": changed} if changed else {}
-    return asked.plan(world, after, steps=[_revert_step(asked)], warnings=tuple(_warnings(asked, changed)), info=info)
+    steps = [_revert_step(asked, found)]
+    return asked.plan(world, after, steps=steps, warnings=tuple(_warnings(asked, found, changed)), info=info)
 
 
-def _revert_step(asked: _Asked) -> Step:
+def _revert_step(asked: _Asked, found: Snapshot) -> Step:
     title = f"revert {asked.params['vm']} to the snapshot {asked.name}"
-    return Step(title, lambda: acts.revert(asked.connection, asked.domain, asked.params))
+    if found.kind == INTERNAL:
+        return Step(title, lambda: acts.revert(asked.connection, asked.domain, asked.params))
+    return Step(title, lambda: acts.revert_outside(asked.connection, asked.domain, asked.params, asked.tools))
 
 
-def _warnings(asked: _Asked, changed: list[str]) -> Iterable[str]:
+def _warnings(asked: _Asked, found: Snapshot, changed: list[str]) -> Iterable[str]:
     vm = asked.params["vm"]
     if changed:
         yield (
@@ -130,7 +194,7 @@ def _warnings(asked: _Asked, changed: list[str]) -> Iterable[str]:
             "reverting brings "
             f"back the definition of that time."
         )
-    if revert_is_suspect(asked.connection.version):
+    if found.kind == INTERNAL and revert_is_suspect(asked.connection.version):
         number = ".".join(map(str, asked.connection.version))
         yield (
             f"libvirt {number} as published upstream can't revert internal snapshots (fixed in 11.4, and by some "
@@ -151,4 +215,4 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [f"domain:{params['vm']}"]
 
 
-OPERATION = Operation(plan=plan_snapshot, result="snapshots", locks=locks, parallel=4)
+OPERATION = Operation(plan=plan_snapshot, result="snapshots", locks=locks, expand=every_snapshot, parallel=4)

@@ -5,41 +5,22 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any, Callable
+from typing import Any
 
-from .._errors import EngineError, ImageOpsError, TimedOut
+from .._errors import EngineError
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot
 from .._hypervisor.xml import serialise
+from .operation import Tools
 from .vm_console_past import forget_console, go_on, keep_console
+from .vm_snapshot_bounded import bounded
+from .vm_snapshot_delete import forget_marked
+from .vm_snapshot_external import recover_taking, take_external
+from .vm_snapshot_kind import Choice
+from .vm_snapshot_merge import tidy_layers
 from .vm_snapshot_point import remember_point
-
-
-def bounded(call: Callable[[], None], *, timeout: float, what: str) -> None:
-    """Run `call`, at most for `timeout` seconds (0: as long as it takes); libvirt goes on with what it began."""
-    ended: list[ImageOpsError | None] = []
-
-    def run() -> None:
-        try:
-            call()
-        except ImageOpsError as error:
-            ended.append(error)
-        else:
-            ended.append(None)
-
-    worker = threading.Thread(target=run, daemon=True)
-    worker.start()
-    worker.join(timeout or None)
-    if worker.is_alive():
-        raise TimedOut(
-            f"timeout: {what} did not end within {timeout:g} seconds; libvirt goes on with it, run the task again "
-            "later."
-        )
-    error = ended[0] if ended else EngineError(f"{what} ended without an answer.")
-    if error:
-        raise error
+from .vm_snapshot_revert import recover_revert, revert_external
 
 
 def take(domain: Domain, params: dict[str, Any], *, targets: list[str], memory: bool) -> None:
@@ -90,3 +71,27 @@ def delete(domain: Domain, params: dict[str, Any]) -> None:
         what=f"deleting the snapshot {name} of {domain.name}",
     )
     forget_console(domain, name)
+
+
+def take_outside(domain: Domain, connection: Connection, params: dict[str, Any], choice: Choice, tools: Tools) -> float:
+    """Take an external snapshot; the seconds for which the guest's file systems were frozen."""
+    seconds = take_external(domain, connection, params, choice, tools)
+    if choice.memory:
+        keep_console(domain, params["name"], uri=params["uri"])
+    remember_point(domain, params["name"])
+    return seconds
+
+
+def revert_outside(connection: Connection, domain: Domain, params: dict[str, Any], tools: Tools) -> None:
+    """Revert to an external snapshot."""
+    revert_external(domain, connection, params, tools)
+    go_on(domain, params["name"], uri=params["uri"])
+    remember_point(domain, params["name"])
+
+
+def recover(domain: Domain, connection: Connection, tools: Tools, *, timeout: float) -> None:
+    """Finish or undo what an interrupted run left."""
+    forget_marked(domain)
+    recover_taking(domain, connection, tools, timeout=timeout)
+    recover_revert(domain, connection, tools, timeout=timeout)
+    tidy_layers(domain, connection, tools, timeout=timeout)

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
 
 from .._errors import Conflict, InUse, InvalidOption, NotFound, Unsupported
 from .._files import require_regular, require_space
 from .._formats.chain import inspect_chain
-from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import Snapshot
 from .._hypervisor.sources import Disk
 from .._hypervisor.xml import Element, get
@@ -19,7 +18,6 @@ from .._qemu.image_locks import holders
 from .vm_snapshot_world import World
 
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:+@-]{0,127}$")
-_WAY_OUT = "keep a stopped copy with imageops.fleet.vm_clone instead"
 
 
 def require_name(name: str) -> None:
@@ -42,77 +40,21 @@ def require_no_number(name: str) -> None:
         )
 
 
-def require_internal(world: World) -> None:
-    """Raise Unsupported for a VM with external snapshots: mixed chains lose data on some versions of libvirt."""
-    external = [snapshot.name for snapshot in world.snapshots if snapshot.kind == "external"]
-    if external:
+def require_unmixed(world: World) -> None:
+    """Raise Unsupported for a VM with snapshots of both kinds: mixed chains lose data on some versions of libvirt."""
+    kinds = {kind: [found.name for found in world.snapshots if found.kind == kind] for kind in ("internal", "external")}
+    if all(kinds.values()):
         raise Unsupported(
-            f"vm: {world.vm} has external snapshots ({', '.join(external)}), made by another tool, and mixing them "
-            "with internal "
-            f"ones can lose data; delete them first (virsh snapshot-delete), or revert with virsh."
+            f"vm: {world.vm} has internal snapshots ({', '.join(kinds['internal'])}) and external ones "
+            f"({', '.join(kinds['external'])}), made by another tool, and libvirt before 11.0 deletes the image that holds an "
+            f"internal snapshot together with an external one (see its NEWS); delete one kind with the tool that made it."
         )
 
 
-def require_possible(domain: Domain, root: Element) -> list[Disk]:
-    """The disks that an internal snapshot of the VM holds; raises Unsupported where it can't hold the whole VM."""
-    if not domain.persistent:
-        raise Unsupported(
-            f"vm: {domain.name} is transient, and its snapshots would vanish when it stops; define it first."
-        )
-    _require_plain_firmware(domain.name, root)
-    writable = [disk for disk in domain.disks(inactive=not domain.active) if disk.chain and not disk.readonly]
-    for disk in writable:
-        _require_qcow2(domain.name, disk)
-    if not writable:
-        raise Unsupported(
-            f"vm: {domain.name} has no disk that it may write, so there is nothing to take a snapshot of."
-        )
-    return writable
-
-
-def _require_plain_firmware(vm: str, root: Element) -> None:
-    if get(root, "os/@firmware") == "efi" or get(root, "os/loader/@type") == "pflash":
-        raise Unsupported(
-            f"vm: {vm} boots with UEFI, and an internal snapshot would leave out its NVRAM "
-            f"({get(root, 'os/nvram') or 'pflash'}); "
-            f"{_WAY_OUT}, or use BIOS."
-        )
-    if root.find("devices/tpm") is not None:
-        raise Unsupported(
-            f"vm: {vm} has a TPM, and an internal snapshot would leave out its state; {_WAY_OUT}, or remove it."
-        )
-
-
-def _require_qcow2(vm: str, disk: Disk) -> None:
-    if not disk.path:
-        raise Unsupported(
-            f"vm: the disk {disk.target} of {vm} is not a local file, and only qcow2 files hold internal snapshots; "
-            f"move it to a qcow2 file."
-        )
-    if disk.format != "qcow2":
-        raise Unsupported(
-            f"vm: the disk {disk.target} of {vm} ({disk.path}) is {disk.format or 'of no stated format'}, and only "
-            "qcow2 holds "
-            f"internal snapshots; convert it with imageops.fleet.disk_convert, or make it read-only."
-        )
-
-
-def wants_memory(params: dict[str, Any], state: str) -> bool:
-    """Whether the snapshot holds memory: as the VM runs, unless the option contradicts that."""
-    runs = state not in ("stopped", "crashed")
-    wanted = params["memory"]
-    if wanted is not None and wanted != runs:
-        now = "runs" if runs else "is stopped"
-        way = "stop it first" if runs else "start it first"
-        kind = "a snapshot of its disks alone would be torn" if runs else "there is no memory to keep"
-        raise InvalidOption(f"memory: the VM {params['vm']} {now}, so {kind}; {way}, or leave the option out.")
-    return runs
-
-
-def require_room(disks: list[Disk], root: Element, *, vm: str) -> None:
-    """Raise NoSpace unless the memory fits beside the first disk, where QEMU puts it."""
+def require_room(disks: Sequence[Disk], root: Element, *, vm: str) -> None:
+    """Raise NoSpace unless the memory fits beside the first disk, or in it, where it goes."""
     memory = int(get(root, "currentMemory") or get(root, "memory") or "0") * 1024
-    require_space(disks[0].path, memory, what=f"The memory of {vm}, kept in its disk {disks[0].target},")
+    require_space(disks[0].path, memory, what=f"The memory of {vm}, kept in or beside its disk {disks[0].target},")
 
 
 def require_free(paths: list[str], *, vm: str) -> None:

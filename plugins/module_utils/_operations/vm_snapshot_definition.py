@@ -5,19 +5,31 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
+from collections.abc import Mapping
 
+from .._hypervisor.snapshots_external import rest_on
 from .._hypervisor.xml import Element, canonical, get
 
 # By what a device is known, best first.
 _KEYS = ("target/@dev", "mac/@address", "@type", "@model")
 
 
-def differences(now: Element, then: Element) -> list[str]:
-    """Parts of the definition that differ, such as `memory` or `disk vdb`, in the order of the XML."""
-    ours, theirs = _parts(now), _parts(then)
+def differences(now: Element, then: Element, *, moved: Mapping[str, str] | None = None) -> list[str]:
+    """Parts of the definition that differ, such as `memory` or `disk vdb`, in the order of the XML.
+
+    The disks that an external snapshot holds, `moved`, are compared without the files that they lie in.
+    """
+    ours, theirs = (_parts(_without_files(root, moved or {})) for root in (now, then))
     names = list(dict.fromkeys([*ours, *theirs]))
     return [name for name in names if ours.get(name) != theirs.get(name)]
+
+
+def _without_files(root: Element, targets: Mapping[str, str]) -> Element:
+    plain = copy.deepcopy(root)
+    rest_on(plain, {target: ("", "") for target in targets})
+    return plain
 
 
 def _parts(root: Element) -> dict[str, str]:

@@ -50,10 +50,10 @@ class World:
         created = KNOWN_AFTER if found.created == _SOON else found.created
         return {**facts, **_shown(found), "children": children, "created": created}
 
-    def with_new(self, name: str, *, description: str, memory: bool) -> World:
+    def with_new(self, name: str, *, description: str, kind: str, memory: bool) -> World:
         """After the snapshot `name` was taken."""
         state = self.state if memory else "stopped"
-        new = Snapshot(name, "internal", memory, state, self.current, _SOON, description, True, None)
+        new = Snapshot(name, kind, memory, state, self.current, _SOON, description, True, None)
         return replace(self, snapshots=(*_with_current(self.snapshots, ""), new))
 
     def without(self, name: str, *, children: bool) -> World:

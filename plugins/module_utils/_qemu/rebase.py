@@ -49,3 +49,8 @@ def compare_arguments(one: list[Image], other: list[Image]) -> list[str]:
 def repair_arguments(image: Image) -> list[str]:
     """The command that frees clusters that nothing refers to; it changes nothing that a guest sees."""
     return [PROGRAM, "check", "-q", "-r", "leaks", "-f", image.driver, image.path]
+
+
+def commit_arguments(image: Image) -> list[str]:
+    """The command that brings what `image` holds into its backing file; `image` stays as it is."""
+    return [PROGRAM, "commit", "-q", "-d", "-t", "writeback", "-f", image.driver, image.path]

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block jobs of a running domain: what runs, and the live commit of a layer into the one below it."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from .._errors import Conflict, EngineError, TimedOut
+from .._sizes import format_size
+from .domain import Domain
+from .library import calling, library
+from .xml import get
+
+# virDomainBlockJobType of libvirt/libvirt-domain.h.
+_KINDS = {1: "pull", 2: "copy", 3: "commit", 4: "active-commit", 5: "backup"}
+_PAUSE = 0.05
+
+Wait = Callable[..., bool]
+
+
+def block_job(domain: Domain, target: str) -> dict[str, Any] | None:
+    """The job on the disk `target`: its type, bytes done and to do; None when there is none."""
+    with calling(f"looking for jobs on the disk {target} of {domain.name}"):
+        found = domain.raw.blockJobInfo(target, 0)
+    if not found or not found.get("type"):
+        return None
+    kind = _KINDS.get(int(found["type"]), "other")
+    return {"target": target, "type": kind, "done": int(found["cur"]), "total": int(found["end"])}
+
+
+def block_jobs(domain: Domain) -> list[dict[str, Any]]:
+    """All jobs on the disks of a domain; a stopped one has none."""
+    if not domain.active:
+        return []
+    found = (block_job(domain, disk.target) for disk in domain.disks() if disk.chain)
+    return [job for job in found if job]
+
+
+def start_commit(domain: Domain, target: str, *, top: str, base: str) -> None:
+    """Begin to bring what `top` holds into `base`, right below it; the guest writes on meanwhile."""
+    flags = library().VIR_DOMAIN_BLOCK_COMMIT_ACTIVE if _active(domain, target) == top else 0
+    with calling(f"committing {top} of {domain.name} into {base}"):
+        domain.raw.blockCommit(target, base, top, 0, flags)
+
+
+def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait: Wait) -> None:
+    """Wait until `top` has left the chain of `target`, and let the guest write to the layer below when it was the active one.
+
+    Raises TimedOut (the job goes on) or EngineError when the job ended without having done it.
+    """
+    seen: dict[str, Any] = {}
+
+    def ended() -> bool:
+        job = block_job(domain, target)
+        if job is None:
+            return True
+        seen.update(job)
+        if _ready(domain, target):
+            _pivot(domain, target)
+        return False
+
+    if not wait(ended, timeout or float("inf"), interval=_PAUSE):
+        done, total = format_size(seen.get("done", 0)), format_size(seen.get("total", 0))
+        raise TimedOut(
+            f"timeout: merging {top} of {domain.name} did not end within {timeout:g} seconds ({done} of {total} are done); "
+            f"libvirt goes on with it, run the task again later."
+        )
+    if not domain.active:
+        raise Conflict(f"{domain.name} stopped while {top} was being merged; run the task again, which does it anew.")
+    if any(top == layer.path for disk in domain.disks() if disk.target == target for layer in disk.chain):
+        raise EngineError(
+            f"Merging {top} of {domain.name} ended without having done it (see the log of libvirt); the chain is as it was."
+        )
+
+
+def _active(domain: Domain, target: str) -> str:
+    return next((disk.path for disk in domain.disks() if disk.target == target), "")
+
+
+def _ready(domain: Domain, target: str) -> bool:
+    """Whether a commit of the active layer only waits for the moment at which the guest changes over."""
+    root = domain.xml(inactive=False)
+    disks = (disk for disk in root.findall("devices/disk") if get(disk, "target/@dev") == target)
+    return any(get(disk, "mirror/@ready") == "yes" for disk in disks)
+
+
+def _pivot(domain: Domain, target: str) -> None:
+    with calling(f"changing the disk {target} of {domain.name} over"):
+        domain.raw.blockJobAbort(target, library().VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
