@@ -25,6 +25,7 @@ _KINDS: dict[int, type[ImageOpsError]] = {
     84: Unsupported,  # VIR_ERR_OPERATION_UNSUPPORTED
     86: TimedOut,  # VIR_ERR_AGENT_UNRESPONSIVE
     101: NotFound,  # VIR_ERR_NO_DOMAIN_CHECKPOINT
+    112: TimedOut,  # VIR_ERR_AGENT_COMMAND_TIMEOUT
     104: NotFound,  # VIR_ERR_NO_DOMAIN_BACKUP
 }
 

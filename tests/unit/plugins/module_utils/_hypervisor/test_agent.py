@@ -84,7 +84,7 @@ def test_without_a_channel() -> None:
         agent.freeze(Guest("<domain/>"))
 
 
-@pytest.mark.parametrize(("code", "kind"), [(86, TimedOut), (74, Unsupported), (1, EngineError)])
+@pytest.mark.parametrize(("code", "kind"), [(86, TimedOut), (112, TimedOut), (74, Unsupported), (1, EngineError)])
 def test_errors(code: int, kind: type[Exception]) -> None:
     guest = Guest(guest_fsfreeze_thaw=Failed(code), guest_ping=Failed(code))
     with pytest.raises(kind, match="web.*the agent says no"):
