@@ -24,7 +24,7 @@ lint:  ## ruff, mypy, yamllint, shellcheck, ansible-lint, changelog and docs
 sanity:  ## ansible-test sanity
 	tests/run sanity
 
-unit:  ## unit tests on both Pythons
+unit:  ## unit tests on all Pythons
 	tests/run unit
 
 integration:  ## integration targets on the fleet
