@@ -103,7 +103,7 @@ options:
           - A running source without an agent that answers is refused. For a stopped one, and for a snapshot, there is nothing to freeze.
         type: bool
       freeze_limit: &freeze_limit
-        description: Seconds after which a frozen guest is thawed in any case. Less than 1 is refused.
+        description: Seconds after which a frozen guest is thawed in any case, 1 to 300.
         type: int
       disks: &disks
         description:

@@ -33,6 +33,7 @@ from .vm_clone_identity import Identity, interfaces, new_mac, own_path
 from .vm_clone_seed import clone_seed, fixed_host_name
 from .vm_clone_source import Source, SourceDisk, read_source
 from .vm_clone_steps import CloneSteps
+from .vm_clone_still import require_holdable
 from .vm_request import WaitRequest, check_name, read_wait
 from .vm_request_checks import claim_macs
 from .vm_wait import plan_waits
@@ -67,8 +68,6 @@ def _require_source(params: dict[str, Any]) -> None:
         raise InvalidOption(f"source: nothing is given to clone {params['name']} from; give the name of a VM.")
     if params["source"] == params["name"]:
         raise InvalidOption(f"name: {params['name']} is the source itself; give another name.")
-    if params["quiesce"] and params["freeze_limit"] < 1:
-        raise InvalidOption(f"freeze_limit: {params['freeze_limit']} seconds are no time; give 1 or more.")
 
 
 def _awaited(params: dict[str, Any]) -> _Awaited:
@@ -89,6 +88,8 @@ def _plan_existing(params: dict[str, Any], domain: Domain, connection: Connectio
 
 def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> Plan:
     name, source = params["name"], read_source(params, connection, tools)
+    if params["quiesce"] and not params["snapshot"]:
+        require_holdable(source.domain, limit=params["freeze_limit"])
     if params["directory"]:
         require_folder(os.path.join(params["directory"], name), option="directory")
     foreseen = _claim(params, source, tools)

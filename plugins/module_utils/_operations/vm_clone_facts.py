@@ -11,7 +11,7 @@ from typing import Any
 from .._errors import Conflict
 from .._formats.names import canonical_format
 from .._hypervisor.domain import Domain
-from .._hypervisor.hardware import firmware
+from .._hypervisor.firmware import firmware
 from .._hypervisor.sources import Disk, disks_of
 from .._hypervisor.xml import Element, get
 from .usage import Layers

@@ -9,9 +9,10 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .._errors import Unsupported
+from .._hypervisor.domain import Domain
 from .operation import Tools
 from .pull_reader import Source
+from .thaw_guard import frozen, require_freezable, require_limit
 
 
 @dataclass
@@ -29,4 +30,15 @@ class Still:
         if not self.limit:
             yield
             return
-        raise Unsupported("quiesce: this is not there yet; leave it out.")
+        domain = self.source.domain(self.tools.hypervisor(self.source.uri))
+        with frozen(domain, limit=self.limit, tools=self.tools) as freeze:
+            yield
+            freeze.require_still()
+        self.seconds = freeze.seconds
+
+
+def require_holdable(domain: Domain, *, limit: int) -> None:
+    """Raise what `held` would raise before it begins."""
+    require_limit(limit, option="freeze_limit")
+    if domain.active:
+        require_freezable(domain)

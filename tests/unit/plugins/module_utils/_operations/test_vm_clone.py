@@ -34,6 +34,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
     vm_clone_group,
     vm_clone_point,
     vm_clone_source,
+    vm_clone_still,
     vm_files,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
@@ -321,6 +322,7 @@ def test_clones_of_a_running_source_are_one_job(running: Host, monkeypatch: pyte
     done = type("State", (), {"id": "clone-1"})()
     monkeypatch.setattr(vm_clone_group, "start", lambda job, *_all, **_more: started.append(job))
     monkeypatch.setattr(vm_clone_group, "finish", lambda job, *_all, **_more: done)
+    monkeypatch.setattr(vm_clone_still, "require_freezable", lambda domain: None)
     monkeypatch.setattr(waiting, "job_facts", lambda state: {"id": state.id, "method": "pull"})
     plans = [running.plan("a", bandwidth="2MiB"), running.next("b", bandwidth="1MiB", quiesce=True)]
     for plan in plans:
@@ -467,7 +469,7 @@ def test_editing_needs_its_program_and_a_host_name(host: Host, monkeypatch: pyte
 
 
 def test_a_freeze_needs_time(host: Host) -> None:
-    with pytest.raises(InvalidOption, match="^freeze_limit: 0 seconds"):
+    with pytest.raises(InvalidOption, match="^freeze_limit: 0 seconds are no limit"):
         host.plan(quiesce=True, freeze_limit=0)
 
 
