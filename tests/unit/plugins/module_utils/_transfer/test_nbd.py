@@ -145,7 +145,7 @@ def test_cut_connections_go_on_where_they_were(proxy: tuple[RemoteUrl, list[int]
 def test_silence_ends(proxy: tuple[RemoteUrl, list[int]]) -> None:
     url, limits = proxy
     limits += [-500_000]
-    assert whole(stream_of(url, idle=0.2)) == CONTENT
+    assert whole(stream_of(url, idle=0.5)) == CONTENT
 
 
 def test_not_for_ever(proxy: tuple[RemoteUrl, list[int]]) -> None:
