@@ -273,6 +273,7 @@ options:
       wait_for: &wait_for
         description:
           - What to wait for after the VM was brought into its state; also when nothing was changed, and not in check mode.
+          - All that is given here must come within O(wait_for.timeout).
           - The VM that ends while it is waited for is an error.
         type: dict
         suboptions:
@@ -285,6 +286,30 @@ options:
               - A Python regular expression to find in what the serial console said since this start of the VM.
               - Terminal sequences and control characters are left out before. C(^) and C($) match at lines.
             type: str
+          agent:
+            description:
+              - Wait until the guest agent answers.
+              - A VM without the channel C(org.qemu.guest_agent.0) is an error.
+            type: bool
+            default: false
+          ip:
+            description:
+              - Wait until an IP address of the VM is known, and by which way. Link-local addresses don't count.
+              - V(agent) asks the guest agent, V(lease) the DHCP server of libvirt's network, V(arp) the neighbours that the host knows.
+              - V(any) takes the first of V(lease), V(agent) and V(arp) that tells an address.
+            type: str
+            choices: [any, agent, lease, arp]
+          ssh:
+            description:
+              - Wait until an SSH server greets on this TCP port, at an address that is looked for as O(wait_for.ip) says, by default V(any).
+              - The host of the VM must reach that address.
+            type: int
+          cloud_init:
+            description:
+              - Wait until cloud-init in the guest has finished, with success or not, in this start of the VM.
+              - The guest agent is asked for its result file, and the console is searched for its last message.
+            type: bool
+            default: false
           timeout:
             description: Seconds to wait at most. The error shows the last lines of the console.
             type: int
@@ -380,6 +405,23 @@ EXAMPLES = r"""
           - "{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"
     wait_for:
       console: "login: "
+      timeout: 300
+
+- name: A VM that is up when its guest agent and SSH answer and cloud-init has finished; its address is in the result
+  imageops.fleet.vm:
+    name: web-2
+    memory: 1GiB
+    disks:
+      - image: /var/lib/libvirt/images/debian-12.qcow2
+    networks:
+      - network: default
+    cloud_init: {}
+    xml: "<domain><devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>"
+    wait_for:
+      agent: true
+      ip: any
+      ssh: 22
+      cloud_init: true
       timeout: 300
 
 - name: Three VMs of one kind in one task
@@ -619,6 +661,16 @@ vms:
       description: The line of the console that was waited for.
       type: str
       returned: with O(wait_for.console)
+    addresses:
+      description: The IP addresses of the VM, IPv4 first.
+      type: list
+      elements: str
+      returned: with O(wait_for.ip) or O(wait_for.ssh)
+    cloud_init_errors:
+      description: Errors that cloud-init tells of. It is left out when only the console told that cloud-init has finished.
+      type: list
+      elements: str
+      returned: with O(wait_for.cloud_init), when the guest agent tells
     waited:
       description: Seconds that were waited.
       type: float

@@ -166,6 +166,30 @@ options:
           console:
             description: A regular expression that a line of the serial console's output since the start must match.
             type: str
+          agent:
+            description:
+              - Wait until the guest agent answers.
+              - A VM without the channel C(org.qemu.guest_agent.0) is an error.
+            type: bool
+            default: false
+          ip:
+            description:
+              - Wait until an IP address of the VM is known, and by which way. Link-local addresses don't count.
+              - V(agent) asks the guest agent, V(lease) the DHCP server of libvirt's network, V(arp) the neighbours that the host knows.
+              - V(any) takes the first of V(lease), V(agent) and V(arp) that tells an address.
+            type: str
+            choices: [any, agent, lease, arp]
+          ssh:
+            description:
+              - Wait until an SSH server greets on this TCP port, at an address that is looked for as O(wait_for.ip) says, by default V(any).
+              - The host of the VM must reach that address.
+            type: int
+          cloud_init:
+            description:
+              - Wait until cloud-init in the guest has finished, with success or not, in this start of the VM.
+              - The guest agent is asked for its result file, and the console is searched for its last message.
+            type: bool
+            default: false
           timeout:
             description: Seconds to wait. The error shows the console's last lines.
             type: int
@@ -322,6 +346,16 @@ clones:
       description: The console's line that matched.
       type: str
       returned: when O(wait_for.console) is given
+    addresses:
+      description: The IP addresses of the VM, IPv4 first.
+      type: list
+      elements: str
+      returned: when O(wait_for.ip) or O(wait_for.ssh) is given
+    cloud_init_errors:
+      description: Errors that cloud-init tells of. It is left out when only the console told that cloud-init has finished.
+      type: list
+      elements: str
+      returned: when O(wait_for.cloud_init) is given, when the guest agent tells
     seed:
       description: Path of its cloud-init seed, or an empty string.
       type: str

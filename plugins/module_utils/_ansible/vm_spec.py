@@ -38,6 +38,10 @@ _CLOUD_INIT: dict[str, Any] = {
 WAIT_FOR: dict[str, Any] = {
     "running": {"type": "bool", "default": True},
     "console": {"type": "str"},
+    "agent": {"type": "bool", "default": False},
+    "ip": {"type": "str", "choices": ["any", "agent", "lease", "arp"]},
+    "ssh": {"type": "int"},
+    "cloud_init": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 120},
 }
 _ITEM: dict[str, Any] = {

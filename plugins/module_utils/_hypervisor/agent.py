@@ -16,16 +16,21 @@ from typing import Any
 from .._errors import EngineError, ImageOpsError, TimedOut, Unsupported
 from .domain import Domain
 from .library import agent_library, calling
+from .xml import Element
 
 CHANNEL = "org.qemu.guest_agent.0"
 _ANSWER_SECONDS = 5
 _MOST_OF_FILE = 64 << 10
 
 
+def channel_in(root: Element) -> bool:
+    """Whether a VM's description has the channel that an agent listens on."""
+    return any(target.get("name") == CHANNEL for target in root.findall("devices/channel/target"))
+
+
 def has_channel(domain: Domain) -> bool:
-    """Whether the VM, as it runs or will start, has the channel that an agent listens on."""
-    targets = domain.xml(inactive=not domain.active).findall("devices/channel/target")
-    return any(target.get("name") == CHANNEL for target in targets)
+    """Whether the VM, as it runs or will start, has the channel."""
+    return channel_in(domain.xml(inactive=not domain.active))
 
 
 def require_channel(domain: Domain) -> None:

@@ -25,15 +25,25 @@ _PLAIN = (
 _RUNNING = ("running", "restarted", "present")
 # libvirt's schema has an unsignedShort here.
 _MOST_VCPUS = 65535
+_MOST_PORT = 65535
 
 
 @dataclass(frozen=True)
 class WaitRequest:
-    """What to wait for."""
+    """What to wait for; `ip` is the way by which an address is looked for (empty: none is), `ssh` a port (0: none)."""
 
     running: bool
     console: re.Pattern[str] | None
     timeout: float
+    agent: bool = False
+    ip: str = ""
+    ssh: int = 0
+    cloud_init: bool = False
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to wait for."""
+        return bool(self.running or self.console or self.agent or self.ip or self.ssh or self.cloud_init)
 
 
 @dataclass(frozen=True)
@@ -124,4 +134,17 @@ def read_wait(value: dict[str, Any] | None, state: str) -> WaitRequest | None:
         console = re.compile(value["console"], re.MULTILINE) if value.get("console") else None
     except re.error as error:
         raise InvalidOption(f"wait_for.console: '{value['console']}' is no regular expression: {error}.") from None
-    return WaitRequest(bool(value.get("running")), console, float(value["timeout"]))
+    port = value.get("ssh")
+    if port is not None and not 1 <= port <= _MOST_PORT:
+        raise InvalidOption(
+            f"wait_for.ssh: {port} is no port; give the one that the SSH server listens on, such as 22."
+        )
+    return WaitRequest(
+        running=bool(value.get("running")),
+        console=console,
+        timeout=float(value["timeout"]),
+        agent=bool(value.get("agent")),
+        ip=value.get("ip") or "",
+        ssh=port or 0,
+        cloud_init=bool(value.get("cloud_init")),
+    )
