@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
-The disk operations are interrupted in rounds on the host itself; what needs a controller (jobs, tasks, vm) runs through Ansible.
+The disk operations are interrupted in rounds on the host itself; what needs a controller or guests (freeze, jobs, tasks, vm) runs
+through Ansible.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import sys
 import time
 from typing import Any
 
+import freeze
 import jobs
 import rounds_of
 import tasks
 import vm
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
-CASES = {"jobs": jobs, "tasks": tasks, "vm": vm}
+CASES = {"freeze": freeze, "jobs": jobs, "tasks": tasks, "vm": vm}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:
@@ -85,7 +87,8 @@ def main() -> int:
     subprocess.run([TOP / "tests" / "fleet" / "fleet", "up"], check=True)
     prepare_hosts()
     rounds_of.make_payloads()
-    missed = rounds_of.missed_points()
+    met = {point for group in CASES.values() for point in getattr(group, "POINTS", ())}
+    missed = [point for point in rounds_of.missed_points() if point not in met]
     rounds: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for number, host in enumerate(hosts()):
