@@ -99,10 +99,10 @@ options:
         description:
           - Whether the guest agent of a running source freezes the guest's file systems for the moment at which its disks are taken,
             so that they are clean in the clone. Programs of the guest that write wait meanwhile.
-          - They are thawed at the latest after O(freeze_limit), whatever is killed. A clone that would not be consistent is not made.
+          - They are thawed at the latest after O(quiesce_timeout), whatever is killed. A clone that would not be consistent is not made.
           - A running source without an agent that answers is refused. For a stopped one, and for a snapshot, there is nothing to freeze.
         type: bool
-      freeze_limit: &freeze_limit
+      quiesce_timeout: &quiesce_timeout
         description: Seconds after which a frozen guest is thawed in any case, 1 to 300.
         type: int
       disks: &disks
@@ -214,8 +214,8 @@ options:
   quiesce:
     <<: *quiesce
     default: false
-  freeze_limit:
-    <<: *freeze_limit
+  quiesce_timeout:
+    <<: *quiesce_timeout
     default: 10
   disks: *disks
   identity:

@@ -89,7 +89,7 @@ def _plan_existing(params: dict[str, Any], domain: Domain, connection: Connectio
 def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> Plan:
     name, source = params["name"], read_source(params, connection, tools)
     if params["quiesce"] and not params["snapshot"]:
-        require_holdable(source.domain, limit=params["freeze_limit"])
+        require_holdable(source.domain, limit=params["quiesce_timeout"])
     if params["directory"]:
         require_folder(os.path.join(params["directory"], name), option="directory")
     foreseen = _claim(params, source, tools)

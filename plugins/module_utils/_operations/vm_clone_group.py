@@ -35,7 +35,7 @@ class Group:
     uri: str
     source: str
     uuid: str
-    freeze_limit: int = 0
+    quiesce_timeout: int = 0
     bandwidth: int | None = None
     clones: dict[str, dict[str, Any]] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Group:
         for disk in disks:
             found = fingerprint(disk.source.path)
             self.sources[disk.source.path] = found.as_dict() if found and not disk.pulled else None
-        self.freeze_limit = max(self.freeze_limit, params["freeze_limit"] if params["quiesce"] else 0)
+        self.quiesce_timeout = max(self.quiesce_timeout, params["quiesce_timeout"] if params["quiesce"] else 0)
         limits = [limit for limit in (self.bandwidth, bandwidth_of(params)) if limit]
         self.bandwidth = min(limits) if limits else None
 
@@ -63,7 +63,7 @@ class Group:
             "uri": self.uri,
             "source": self.source,
             "uuid": self.uuid,
-            "freeze_limit": self.freeze_limit,
+            "quiesce_timeout": self.quiesce_timeout,
             "bandwidth": self.bandwidth,
             "clones": [self.clones[name] for name in sorted(self.clones)],
             "sources": self.sources,

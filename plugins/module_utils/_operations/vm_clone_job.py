@@ -109,7 +109,7 @@ class _Making:
     def _pull(self, pulled: Mapping[str, list[CloneDisk]]) -> dict[str, Any]:
         self._progress.phase("begin the backup")
         source = Source(self._params["source"], self._params["uri"])
-        still = Still(source, self._params["freeze_limit"], self._tools)
+        still = Still(source, self._params["quiesce_timeout"], self._tools)
         with pull_backup(source, list(pulled), tools=self._tools, around=still.held()) as contents:
             began = time.time()
             for target, disks in pulled.items():

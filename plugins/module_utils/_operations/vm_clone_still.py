@@ -39,6 +39,6 @@ class Still:
 
 def require_holdable(domain: Domain, *, limit: int) -> None:
     """Raise what `held` would raise before it begins."""
-    require_limit(limit, option="freeze_limit")
+    require_limit(limit, option="quiesce_timeout")
     if domain.active:
         require_freezable(domain)

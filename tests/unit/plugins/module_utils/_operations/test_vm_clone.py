@@ -95,7 +95,7 @@ class Host:
         """All options of an item."""
         defaults = {
             "source": "web", "mode": "full", "state": "stopped", "directory": None, "mac": None, "wait_for": None,
-            "uri": "test:///default", "snapshot": None, "quiesce": False, "freeze_limit": 10, "disks": None,
+            "uri": "test:///default", "snapshot": None, "quiesce": False, "quiesce_timeout": 10, "disks": None,
             "identity": "none", "tpm": "refuse", "serials": "new", "bandwidth": None, "timeout": 0,
             "on_interrupt": "detach", "lease_timeout": 60,
         }  # fmt: skip
@@ -333,7 +333,7 @@ def test_clones_of_a_running_source_are_one_job(running: Host, monkeypatch: pyte
     assert [plan.info["job"] for plan in plans] == [{"id": "clone-1", "method": "pull"}] * 2
     (job,) = started
     assert [one["name"] for one in job.params["clones"]] == ["a", "b"] and job.target == "a clone of web"
-    assert job.params["freeze_limit"] == 10 and job.params["bandwidth"] == 1 << 20
+    assert job.params["quiesce_timeout"] == 10 and job.params["bandwidth"] == 1 << 20
     assert job.params["clones"][0]["disks"][0]["pulled"] is True
 
 
@@ -469,8 +469,8 @@ def test_editing_needs_its_program_and_a_host_name(host: Host, monkeypatch: pyte
 
 
 def test_a_freeze_needs_time(host: Host) -> None:
-    with pytest.raises(InvalidOption, match="^freeze_limit: 0 seconds are no limit"):
-        host.plan(quiesce=True, freeze_limit=0)
+    with pytest.raises(InvalidOption, match="^quiesce_timeout: 0 seconds are no limit"):
+        host.plan(quiesce=True, quiesce_timeout=0)
 
 
 def test_a_disk_that_is_not_what_the_definition_says(host: Host) -> None:
