@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
-The disk operations are interrupted in rounds on the host itself; what needs a controller or guests (freeze, jobs, tasks, vm) runs
+The disk operations are interrupted in rounds on the host itself; what needs a controller or guests (clone, freeze, jobs, tasks, vm) runs
 through Ansible.
 """
 
@@ -17,6 +17,7 @@ import sys
 import time
 from typing import Any
 
+import clone
 import freeze
 import jobs
 import rounds_of
@@ -24,7 +25,7 @@ import tasks
 import vm
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
-CASES = {"freeze": freeze, "jobs": jobs, "tasks": tasks, "vm": vm}
+CASES = {"clone": clone, "freeze": freeze, "jobs": jobs, "tasks": tasks, "vm": vm}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:

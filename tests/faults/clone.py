@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Interruptions of clones of a running VM: it runs on, untouched, nothing of the backup is left, and the next run converges."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import vm
+from host import REMOTE_TMP, Host, answer, expect, wait_for
+from vm import CLONES, FOLDER, SOURCE, SOURCE_DISK
+
+OPTIONS: dict[str, Any] = {"source": SOURCE, "clones": [{"name": name} for name in CLONES]}
+# Of the job, and of the module after it.
+POINTS = (
+    "pull:before-begin",
+    "pull:begun",
+    "clone:while-reading",
+    "pull:read",
+    "clone:backup-ended",
+    "clone:copied",
+    "clone:before-publish",
+    "clone:published",
+    "clone:before-define",
+    "clone:defined",
+)
+_RUN = "/var/lib/imageops/run"
+_SLOW = {**OPTIONS, "bandwidth": "12MiB"}
+_PID = f"cat /run/libvirt/qemu/{SOURCE}.pid"
+
+prepare, tidy = vm.prepare, vm.tidy
+
+
+def start_source(host: Host) -> tuple[str, str]:
+    """A VM that runs, and writes nothing; what its disk holds, and its process."""
+    wanted = vm.make_source(host)
+    host.shell(f"virsh -q start {SOURCE}")
+    return wanted, host.shell(_PID)
+
+
+def content(host: Host, path: str) -> str:
+    """Digest of what a guest sees of a disk that may be in use."""
+    return host.shell(f"""
+    qemu-img convert -U -f qcow2 -O raw {path} {FOLDER}/seen.raw
+    sha256sum < {FOLDER}/seen.raw
+    rm {FOLDER}/seen.raw
+    """).split()[0]
+
+
+def untouched(host: Host, wanted: str, pid: str) -> None:
+    """The source is the same process on the same disk, with the same content."""
+    expect(host.shell(_PID) == pid, "the source was stopped or started")
+    expect(host.shell(f"virsh domblklist {SOURCE}").count(SOURCE_DISK) == 1, "the source has another disk")
+    expect(content(host, SOURCE_DISK) == wanted, "the source's content changed")
+
+
+def converged(host: Host, wanted: str, pid: str, options: dict[str, Any]) -> None:
+    """The next run finishes the clones, a further one changes nothing, and nothing is left."""
+    after = host.run("vm_clone", **options)
+    expect(not after.get("failed") and not after.get("lost"), f"the next run failed: {after}")
+    untouched(host, wanted, pid)
+    for name in CLONES:
+        expect(content(host, f"{FOLDER}/{name}-vda.qcow2") == wanted, f"{name} does not hold the source's content")
+    vm.whole(host)
+    expect(vm.leftovers(host) == "", f"left over: {vm.leftovers(host)}")
+    uuid = host.shell(f"virsh domuuid {SOURCE}").strip()
+    expect(host.shell(f"ls {_RUN} | grep {uuid} || true").strip() == "", "scratch files were left")
+    expect("None" in host.shell(f"virsh domjobinfo {SOURCE}"), "a backup was left")
+    again = host.run("vm_clone", **options)
+    expect(again.get("changed") is False, f"a further run changed something: {again}")
+
+
+def killed_at(point: str) -> Callable[[Host], None]:
+    """SIGKILL of the helper, or of the module, at a named moment."""
+
+    def case(host: Host) -> None:
+        wanted, pid = start_source(host)
+        said = host.run("vm_clone", fault=f"{point}:kill", **OPTIONS)
+        expect(bool(said.get("lost") or said.get("failed")), f"nothing was killed: {said}")
+        untouched(host, wanted, pid)
+        converged(host, wanted, pid, OPTIONS)
+
+    return case
+
+
+def killed_module(host: Host) -> None:
+    """SIGKILL of the module while its job reads: the next run joins the job."""
+    wanted, pid = start_source(host)
+    process = host.start("vm_clone", **_SLOW)
+    wait_for(lambda: "imageops-job-clone" in _units(host), "the job")
+    host.shell(f"pkill -9 -f '^/usr/bin/python3 .*{REMOTE_TMP}/.*AnsiballZ_vm_clone[.]py' || true")
+    answer(process)
+    converged(host, wanted, pid, _SLOW)
+
+
+def _units(host: Host) -> str:
+    return host.shell("systemctl list-units --no-legend --plain 'imageops-job-clone-*' | cut -d' ' -f1")
+
+
+def killed_daemon(host: Host) -> None:
+    """SIGKILL of libvirtd while the job reads: a clone all the same, or one clear sentence; and the next run converges."""
+    wanted, pid = start_source(host)
+    process = host.start("vm_clone", **_SLOW)
+    wait_for(lambda: "Backup" in host.shell(f"virsh domjobinfo {SOURCE}", check=False), "the backup")
+    host.shell("kill -9 $(systemctl show -P MainPID libvirtd.service)")
+    said = answer(process)
+    expect(not said.get("lost"), f"the run said nothing: {said}")
+    if said.get("failed"):
+        expect(
+            "run the task again" in said.get("msg", "") or "libvirt" in said.get("msg", ""),
+            f"no clear sentence: {said}",
+        )
+    converged(host, wanted, pid, _SLOW)
+
+
+def cancelled(host: Host) -> None:
+    """The job is told to stop while it reads: it ends the backup itself."""
+    wanted, pid = start_source(host)
+    process = host.start("vm_clone", **_SLOW)
+    wait_for(lambda: "Backup" in host.shell(f"virsh domjobinfo {SOURCE}", check=False), "the backup")
+    host.shell(f"systemctl stop {_units(host)}")
+    said = answer(process)
+    expect(bool(said.get("failed")), f"a stopped job made a clone: {said}")
+    expect("None" in host.shell(f"virsh domjobinfo {SOURCE}"), "a backup was left")
+    expect(vm.leftovers(host) == "", f"left over: {vm.leftovers(host)}")
+    converged(host, wanted, pid, OPTIONS)
+
+
+CASES: dict[str, Callable[[Host], None]] = {
+    **{f"kill -9 at {point}": killed_at(point) for point in POINTS},
+    "kill -9 of the module": killed_module,
+    "kill -9 of libvirtd": killed_daemon,
+    "systemctl stop": cancelled,
+}
