@@ -28,6 +28,9 @@ options:
     type: int
     default: 60
 notes:
+  - C(bandwidth) is the most bytes a second of each job; V(0) is no limit, as when it is left out.
+  - With C(timeout) and O(on_interrupt=cancel) a job that was not waited for long enough stops after O(lease_timeout) seconds, unless
+    the task is run again before.
   - While the task waits for jobs that last longer than some seconds, their progress is shown on standard error, a line per phase and
     per ten percent. Tasks with C(async), and with C(no_log), show none.
 """

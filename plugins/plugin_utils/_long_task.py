@@ -27,8 +27,11 @@ from ansible_collections.imageops.fleet.plugins.plugin_utils._progress_line impo
 from ansible_collections.imageops.fleet.plugins.plugin_utils._runs import Runs
 
 _ENDED = ("done", "failed", "cancelled")
-_PAUSES = (0.5, 2.0)
-_SLOWER = 1.25
+# How long a host watches its jobs before it tells how they stand, and how often it looks whether one has ended: a hundredth of
+# the time waited so far, within bounds.
+_WATCH_SECONDS = 1.0
+_LOOKS = (0.05, 0.5)
+_PART = 100
 # How long one poll may take, and a host may be away unless lease_timeout says otherwise.
 _POLL_SECONDS = 15
 _AWAY_SECONDS = 60.0
@@ -105,7 +108,8 @@ class _Wait:
         self._since: dict[str, float] = {}
         self._open: dict[str, dict[str, Any]] = {}
         self._seen = time.monotonic()
-        self._pause = _PAUSES[0]
+        # Jobs whose process is gone, though the module says that something of them goes on.
+        self._gone: set[str] = set()
         host = str(task_vars.get("inventory_hostname", ""))
         self._lines = ProgressLines(f"{host} -> {task._task.delegate_to}" if task._task.delegate_to else host)
 
@@ -140,18 +144,23 @@ class _Wait:
 
     def _until_one_ends(self) -> None:
         """Poll until a job has ended, or its time is over."""
+        if self._gone & set(self._open):
+            time.sleep(_WATCH_SECONDS)
         ended = False
         while not ended:
             self._require_controller()
-            time.sleep(self._pause)
-            self._pause = min(self._pause * _SLOWER, _PAUSES[1])
+            began = time.monotonic()
             with self._patiently():
                 ended = self._look()
+            if not ended:
+                # A shell that can't watch, or a host that is away, is not asked without end.
+                time.sleep(max(0.0, began + _WATCH_SECONDS - time.monotonic()))
 
     def _look(self) -> bool:
         """One poll of all jobs: say how they stand; whether the module has something to do."""
         with _limited(0 if self._task.has_time_limit else min(_POLL_SECONDS, max(1, int(self._task.away_seconds)))):
-            lines = self._task.shell(poll_command(self._open)).splitlines()[-2 * len(self._open) :]
+            lines = self._task.shell(poll_command(self._open, look=self._look_seconds)).splitlines()
+        lines = lines[-2 * len(self._open) :]
         self._seen = time.monotonic()
         # What the shell can't tell, a run of the module will.
         ended = len(lines) < 2 * len(self._open)
@@ -159,12 +168,20 @@ class _Wait:
             state = _state(text)
             waited = self._seen - self._since[job]
             late = 0 < entry["timeout"] <= waited
-            ended = ended or late or state.get("status") in _ENDED or alive.strip() == "gone"
+            if alive.strip() == "gone":
+                self._gone.add(job)
+            ended = ended or late or state.get("status") in _ENDED or job in self._gone
             goes_on = bool(state) and state.get("status") not in _ENDED
             line = self._lines.line(state, waited=waited) if goes_on and self._task.may_tell else None
             if line:
                 Display().display(line, stderr=True)
         return ended
+
+    @property
+    def _look_seconds(self) -> float:
+        """How often the host looks whether a job has ended."""
+        waited = time.monotonic() - max(self._since[job] for job in self._open)
+        return min(max(_LOOKS[0], waited / _PART), _LOOKS[1])
 
     @contextlib.contextmanager
     def _patiently(self) -> Iterator[None]:
@@ -208,9 +225,14 @@ def _limited(seconds: int) -> Iterator[None]:
             signal.signal(signal.SIGALRM, before)
 
 
-def poll_command(jobs: dict[str, dict[str, Any]]) -> str:
-    """A shell command that renews each job's lease and prints two lines: its state, and whether its process lives."""
-    parts = []
+def poll_command(jobs: dict[str, dict[str, Any]], *, look: float) -> str:
+    """A shell command that watches until a job's process ends, though not long, with a look each `look` seconds.
+
+    Then it renews each job's lease and prints two lines: its state, and whether its process lives.
+    """
+    alive = " && ".join(f"test -d /proc/{int(entry['pid'])}" for entry in jobs.values())
+    most = max(1, round(_WATCH_SECONDS / look))
+    parts = [f"n=0; while test $n -lt {most} && {alive}; do sleep {look:.2f}; n=$((n+1)); done"]
     for entry in jobs.values():
         lease, state = (shlex.quote(os.path.join(entry["folder"], name)) for name in ("lease", "state.json"))
         lives = f"test -d /proc/{int(entry['pid'])}"

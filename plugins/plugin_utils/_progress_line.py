@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A job's progress as lines for people: one per phase and per step of some percent, none for jobs that end soon."""
+"""A job's progress as lines for people: one per phase and per step of some percent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from ansible_collections.imageops.fleet.plugins.module_utils._sizes import format_size
 
-_QUIET_SECONDS = 3.0
 _STEP_PERCENT = 10
 _MOST_SILENT_SECONDS = 60.0
 
@@ -23,8 +22,6 @@ class ProgressLines:
 
     def line(self, state: dict[str, Any], *, waited: float) -> str | None:
         """What is worth saying of a job after `waited` seconds, if anything."""
-        if waited < _QUIET_SECONDS:
-            return None
         phase, percent = _plain(state.get("phase")), _number(state.get("percent"))
         step = int(percent // _STEP_PERCENT)
         last_phase, last_step, last_time = self._said.get(str(state.get("id")), ("", -1, 0.0))

@@ -4,31 +4,25 @@
 """Our own code in compiled form, kept on the host.
 
 Ansible sends source text and Python compiles it anew in each run, which takes longer than all else that a run without
-changes does. A run that changed something keeps the compiled forms beside the host helpers; later runs of the same code
-load them. They are known by the checksums of the files that were sent, so other code never meets them.
+changes does. The first run that isn't in check mode keeps the compiled forms beside the host helpers; later runs of the same
+code load them. They are known by the checksums of the files that were sent, so other code never meets them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.abc
 import importlib.util
 import marshal
 import os
 import sys
-import zipimport
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, ModuleType
 from typing import Any
 
 from .._files import state_dir, state_top, write_bytes
-
-_PACKAGE = __name__.rsplit(".", 2)[0]
-_FOLDER = _PACKAGE.replace(".", "/")
-# Where a zip importer's directory has the CRC-32 of an entry.
-_CHECKSUM = 7
+from .._jobs.payload import PAYLOAD
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -61,25 +55,13 @@ class Compiled:
     """The compiled forms of the payload that this process runs from; outside of a payload it does nothing."""
 
     def __init__(self) -> None:
-        self._loader: Any = getattr(__spec__, "loader", None)
-        self._archive: str = getattr(self._loader, "archive", "")
-        # Private to zipimport, and the same in every Python that we know; without it there is nothing to gain.
-        read: dict[str, dict[str, Any]] = getattr(zipimport, "_zip_directory_cache", {})
-        # Ansible adds a file of its own with a folder's name in it, so only ours are looked at.
-        self._files = {
-            name: entry[_CHECKSUM]
-            for name, entry in read.get(self._archive, {}).items()
-            if name.startswith(f"{_FOLDER}/") and name.endswith(".py") and not name.endswith("__init__.py")
-        }
         self._path = ""
 
     def use(self) -> None:
         """Load from now on what an earlier run kept."""
-        if not self._files:
+        if not PAYLOAD.files:
             return
-        sums = repr(sorted(self._files.items()))
-        key = hashlib.sha256(f"{sys.implementation.cache_tag}{importlib.util.MAGIC_NUMBER!r}{sums}".encode())
-        self._path = os.path.join(state_top(), "helper", f"{key.hexdigest()}.compiled")
+        self._path = os.path.join(state_top(), "helper", f"{PAYLOAD.key('compiled')}.compiled")
         with contextlib.suppress(OSError, ValueError, EOFError, TypeError), open(self._path, "rb") as stream:
             status = os.fstat(stream.fileno())
             if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
@@ -90,8 +72,8 @@ class Compiled:
         if not self._path or os.path.exists(self._path):
             return
         codes = {}
-        for path in sorted(self._files):
-            text = self._loader.get_data(os.path.join(self._archive, path))
+        for path in sorted(PAYLOAD.files):
+            text = PAYLOAD.loader.get_data(os.path.join(PAYLOAD.archive, path))
             # In two steps, so that a run takes apart only what it imports.
             code = marshal.dumps(compile(text, path, "exec", dont_inherit=True))
             codes[path[: -len(".py")].replace("/", ".")] = code
@@ -101,4 +83,3 @@ class Compiled:
 
 
 COMPILED = Compiled()
-COMPILED.use()

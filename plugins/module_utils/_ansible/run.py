@@ -41,7 +41,7 @@ def run_module(spec: ModuleSpec, operation: Operation) -> None:
         run.fail(error)
     finally:
         tools.close()
-    if run.outcome()["changed"] and not module.check_mode:
+    if not module.check_mode:
         COMPILED.keep()
     run.finish()
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import InvalidOption
+from .compiled import COMPILED
+
+# Specifications are what a module imports first; what comes after them is loaded in compiled form, where it was kept.
+COMPILED.use()
 
 FORMATS = ["raw", "qcow2", "vmdk", "vhd", "vpc", "vhdx", "vdi"]
 # YAML reads a bare 0640 as the number 416: as text it would be taken for other bits.

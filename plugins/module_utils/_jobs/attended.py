@@ -16,8 +16,10 @@ from typing import Any
 ATTENDED_VARIABLE = "IMAGEOPS_ATTENDED"
 # Why the plugin waits for a job: its item changes something, or doesn't, or somebody else had started the job.
 CHANGED, UPKEEP, JOINED = "changed", "upkeep", "joined"
-# A job that ends within this time needs no second run of the module.
-PATIENCE = 1.0
+# A job that ends within this time needs no second run of the module, and nobody wants to see its progress. A job that says
+# when it has come so far that it will end as soon again is waited for a little longer.
+PATIENCE = 3.0
+MOST_PATIENCE = 9.0
 
 
 class Pending(Exception):

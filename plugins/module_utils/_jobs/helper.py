@@ -4,7 +4,8 @@
 """The host helper: a zipapp of our own module_utils that outlives the module run.
 
 AnsiballZ removes a module's payload when the module ends, so what must go on runs from
-`<state dir>/helper/<sha256>.pyz`. It holds the entry module and, found from their text, all that this imports.
+`<state dir>/helper/<sha256>.pyz`. It holds the entry module and, found from their text, all that this imports. Where the payload
+is known by its checksums (payload.py) a helper that was made of it before is found by them, and no text is read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 
 from .._errors import ImageOpsError
 from .._files import state_dir, write_bytes
+from .payload import PAYLOAD
 
 _PACKAGE = __name__.rsplit(".", 2)[0]
 _EPOCH = (2026, 1, 1, 0, 0, 0)
@@ -32,12 +34,18 @@ _UNCHECKED = (1).to_bytes(4, "little")
 
 def helper_program(entry: str) -> str:
     """Path of the helper whose main() is in the module `entry`; written when it is missing."""
-    texts = sources(entry)
-    told = repr((entry, sys.implementation.cache_tag, sorted(texts.items())))
-    path = os.path.join(state_dir("helper"), f"{hashlib.sha256(told.encode()).hexdigest()}.pyz")
+    folder = state_dir("helper")
+    key = PAYLOAD.key(entry) if PAYLOAD.files else _key_of_texts(entry)
+    path = os.path.join(folder, f"{key}.pyz")
     if not os.path.exists(path):
-        write_bytes(path, _zipapp(entry, texts), mode=0o700)
+        write_bytes(path, _zipapp(entry, sources(entry)), mode=0o700)
     return path
+
+
+def _key_of_texts(entry: str) -> str:
+    """What tells the helper from others where our files lie on the disk as they are."""
+    told = repr((entry, sys.implementation.cache_tag, sorted(sources(entry).items())))
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def sources(entry: str) -> dict[str, str]:

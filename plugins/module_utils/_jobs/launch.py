@@ -16,7 +16,7 @@ from typing import Any, Callable
 from .._commands import Commands
 from .._errors import Conflict, EngineError, ImageOpsError
 from .._files import remove_halves
-from .attended import PATIENCE, Pending, attended
+from .attended import MOST_PATIENCE, PATIENCE, Pending, attended
 from .clock import Clock
 from .lease import CALLER, CANCEL, Lease, grant, lease_of, renew, share
 from .running import START_SECONDS, is_running, write_lock
@@ -198,23 +198,31 @@ def finish(job: Job, clock: Clock, *, timeout: float | None = None) -> JobState:
     """
     from .waiting import ended_state, timed_out
 
-    waits = attended()
-    renewed = clock.now()
+    attends = attended() is not None
+    began = renewed = clock.now()
 
-    def ended() -> bool:
+    def settled() -> bool:
         nonlocal renewed
         if clock.now() - renewed >= _RENEW_SECONDS:
             renewed = clock.now()
             _ask_for(job.id)
-        return running(job, clock) is None
+        return running(job, clock) is None or (attends and _is_long(job, clock.now() - began))
 
-    most = timeout or _NO_LIMIT
-    if clock.wait_until(ended, most if waits is None else min(most, PATIENCE), interval=_INTERVAL):
+    if not clock.wait_until(settled, timeout or _NO_LIMIT, interval=_INTERVAL):
+        raise timed_out(job.id, timeout or _NO_LIMIT)
+    state = running(job, clock)
+    if state is None:
         return ended_state(read_state(job.id), job.id, job.target)
-    if waits is None or most <= PATIENCE:
-        raise timed_out(job.id, most)
+    raise Pending(job.id, pid=state.pid, timeout=timeout)
+
+
+def _is_long(job: Job, waited: float) -> bool:
+    """Whether the job, after `waited` seconds, is better waited for by the action plugin, which shows how far it is."""
+    if waited < PATIENCE:
+        return False
     state = read_state(job.id)
-    raise Pending(job.id, pid=state.pid if state else 0, timeout=timeout)
+    ends_soon = state is not None and state.eta is not None and state.eta < PATIENCE
+    return waited >= MOST_PATIENCE or not ends_soon
 
 
 def _ask_for(identifier: str) -> None:

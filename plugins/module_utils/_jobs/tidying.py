@@ -30,8 +30,9 @@ def tidy_jobs(clock: Clock) -> None:
         if state is not None and state.ended and not state.leaves and state.updated < oldest:
             shutil.rmtree(path, ignore_errors=True)
     # A helper that runs is read to its end when it starts, but its imports may come late.
-    if not _any_works(jobs):
-        for path in _older(helpers, oldest):
+    old = _older(helpers, oldest)
+    if old and not _any_works(jobs):
+        for path in old:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
     for room in ("locks", "helper"):

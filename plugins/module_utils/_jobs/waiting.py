@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _errors
 from .._errors import EngineError, ImageOpsError, TimedOut
+from .lease import CANCEL, lease_of
 from .state import CANCELLED, DONE, JobState, log_tail, read_state
 
 
@@ -48,11 +49,16 @@ def error_of(state: JobState) -> ImageOpsError:
 
 def timed_out(identifier: str, seconds: float) -> TimedOut:
     """The error for a wait that was given up."""
-    state = read_state(identifier)
+    state, lease = read_state(identifier), lease_of(identifier)
+    goes_on = "it goes on, and the next run of this task joins it"
+    if lease.on_interrupt == CANCEL:
+        goes_on = (
+            f"it stops by itself and leaves everything as it was, unless the task is run again within {lease.timeout} seconds "
+            f"and joins it"
+        )
+    done = state.percent if state else 0
     return TimedOut(
-        f"The job {identifier} has not ended within {seconds:g} seconds ({state.percent if state else 0:g} % done); it goes on, "
-        f"and the next run of this task joins it.",
-        job=identifier,
+        f"The job {identifier} has not ended within {seconds:g} seconds ({done:g} % done); {goes_on}.", job=identifier
     )
 
 

@@ -72,7 +72,7 @@ def read_request(params: dict[str, Any]) -> ChainRequest:
         keep=bool(commit.get("keep")),
         rewrite=bool(params["rewrite"]),
         allowed=tuple(_absolute(name, option="chain") for name in params["chain"] or ()),
-        bandwidth=_bandwidth(params),
+        bandwidth=bandwidth_of(params),
         verify=params["verify"],
     )
 
@@ -89,13 +89,6 @@ def _depth(value: int | None) -> int | None:
             f"depth: a chain of {value} files can't be; give 1 for an image without a backing file, or more."
         )
     return value
-
-
-def _bandwidth(params: dict[str, Any]) -> int | None:
-    size = bandwidth_of(params)
-    if size == 0:
-        raise InvalidOption("bandwidth: nothing would ever be written at 0 bytes a second; leave it out for no limit.")
-    return size
 
 
 def _backing(declared: dict[str, Any] | None, path: str) -> Backing | None:

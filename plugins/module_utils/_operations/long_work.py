@@ -68,8 +68,8 @@ def lease_of_task(params: dict[str, Any]) -> Lease:
 
 
 def bandwidth_of(params: dict[str, Any]) -> int | None:
-    """The most bytes a second that a job may take, None for no limit; raises InvalidOption."""
-    return parse_size(params["bandwidth"], option="bandwidth") if params["bandwidth"] else None
+    """The most bytes a second that a job may take, None for no limit (0 is none either); raises InvalidOption."""
+    return (parse_size(params["bandwidth"], option="bandwidth") or None) if params["bandwidth"] else None
 
 
 def check_timeout(params: dict[str, Any]) -> None:

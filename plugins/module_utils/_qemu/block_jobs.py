@@ -15,7 +15,9 @@ from .storage_daemon import StorageDaemon
 # Bytes that are done, bytes in all; the second may grow while a job runs.
 Report = Callable[[int, int], None]
 _JOB = "work"
-_INTERVAL = 0.02
+# Seconds between two looks: a twentieth of the time that the job has taken, so that its end is seen soon whatever its length.
+_INTERVAL = 0.01
+_SLOWER = 1.05
 _LONGEST_INTERVAL = 0.5
 READY, PENDING, CONCLUDED, NULL = "ready", "pending", "concluded", "null"
 
@@ -75,7 +77,7 @@ def _follow(daemon: StorageDaemon, report: Report, *, until: str) -> None:
         if job["status"] in (CONCLUDED, NULL):
             _raise(job)
         daemon.sleep(pause)
-        pause = min(pause * 1.2, _LONGEST_INTERVAL)
+        pause = min(pause * _SLOWER, _LONGEST_INTERVAL)
 
 
 def _dismiss(daemon: StorageDaemon, *, cancelled: bool = False) -> None:

@@ -200,7 +200,35 @@ def test_the_poll_renews_leases_and_tells_states(tmp_path: Path) -> None:
         "j": {"folder": str(folder), "pid": os.getpid()},
         "k": {"folder": str(tmp_path / "none"), "pid": 0},
     }
-    told = subprocess.run(["sh", "-c", poll_command(jobs)], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        ["sh", "-c", poll_command(jobs, look=0.05)], capture_output=True, text=True, check=True
+    ).stdout
     assert told == '{"id": "j"}\nalive\n\ngone\n'
     assert (folder / "lease").stat().st_mtime > 1
     assert not (tmp_path / "none").exists()
+
+
+def test_the_poll_watches_until_the_first_process_ends(tmp_path: Path) -> None:
+    with (
+        subprocess.Popen(["sleep", "30"]) as long,
+        subprocess.Popen(["sh", "-c", "read word"], stdin=subprocess.PIPE) as short,
+    ):
+        jobs = {str(one.pid): {"folder": str(tmp_path / "none"), "pid": one.pid} for one in (long, short)}
+        command = ["sh", "-c", poll_command(jobs, look=0.01)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as poll:
+            short.communicate(b"end\n")
+            told, _nothing = poll.communicate()
+        assert told.split() == ["alive", "gone"]
+        watched = subprocess.run([*command[:2], f"{command[2]}; echo $n"], capture_output=True, text=True, check=True)
+        assert watched.stdout.split() == ["alive", "gone", "0"]
+        watch = poll_command({"a": {"folder": "/none", "pid": long.pid}}, look=0.5)
+        watched = subprocess.run(["sh", "-c", f"{watch}; echo $n"], capture_output=True, text=True, check=True)
+        assert watched.stdout.split() == ["alive", "2"]
+        long.kill()
+
+
+def test_a_job_without_its_process_is_not_looked_at_without_end() -> None:
+    gone = state("running").replace("alive", "gone")
+    task = Task(runs=[pending(), pending(), pending(), done()], shell=[gone, gone, gone])
+    run(task)
+    assert [round(told["j"]["waited"]) for told in task.attended[1:]] == [0, 1, 2]

@@ -24,10 +24,6 @@ def test_a_line_tells_phase_percent_rate_and_time_left() -> None:
     assert line == "web1: /srv/a.qcow2: convert 42 % of 4 GiB, 180 MiB/s, 1 min 15 s left"
 
 
-def test_jobs_that_end_soon_say_nothing() -> None:
-    assert ProgressLines("h").line(STATE, waited=2.5) is None
-
-
 def test_one_line_per_step_of_ten_percent_and_per_phase() -> None:
     lines = ProgressLines("h")
     said = [

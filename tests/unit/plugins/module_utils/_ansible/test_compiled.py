@@ -23,6 +23,7 @@ seen = []
 sys.addaudithook(lambda event, args: seen.append(str(args[1])) if event == "compile" else None)
 sys.path.insert(0, sys.argv[1])
 from {PACKAGE}._ansible.compiled import COMPILED
+COMPILED.use()
 from {PACKAGE} import _late
 times = sum("_late.py" in name for name in seen)
 COMPILED.keep()
@@ -42,8 +43,8 @@ def payload(path: Path, late: str) -> Path:
     folder = PACKAGE.replace(".", "/")
     parts = folder.split("/")
     files = {f"{'/'.join(parts[:depth])}/__init__.py": "" for depth in range(1, len(parts) + 1)}
-    files[f"{folder}/_ansible/__init__.py"] = ""
-    for name in ("_ansible/compiled.py", "_files.py", "_errors.py", "_sizes.py"):
+    files.update({f"{folder}/{room}/__init__.py": "" for room in ("_ansible", "_jobs")})
+    for name in ("_ansible/compiled.py", "_jobs/payload.py", "_jobs/helper.py", "_files.py", "_errors.py", "_sizes.py"):
         files[f"{folder}/{name}"] = (UTILS / name).read_text(encoding="utf-8")
     files[f"{folder}/_late.py"] = late + "\n"
     with zipfile.ZipFile(path, "w") as stream:
@@ -91,6 +92,23 @@ def test_what_can_not_be_trusted_is_not_used(damage: str, archive: Path, state_d
         file.write_bytes(file.read_bytes()[:99] if damage == "half" else b"no marshalled data")
     word, compiled_times, _source = run(archive)
     assert word == "one" and int(compiled_times) > 0
+
+
+def test_the_helper_of_a_payload_is_known_without_reading_it(archive: Path, state_dir: Path) -> None:
+    program = f"""
+import sys
+sys.path.insert(0, sys.argv[1])
+from {PACKAGE}._jobs import helper
+entry = "{PACKAGE}._jobs.payload"
+first = helper.helper_program(entry)
+helper.sources = None
+assert helper.helper_program(entry) == first
+print(first)
+"""
+    command = [sys.executable, "-I", "-c", program, str(archive)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ""})
+    (kept_helper,) = (state_dir / "helper").glob("*.pyz")
+    assert done.stdout.strip() == str(kept_helper)
 
 
 def test_outside_of_an_archive_nothing_is_kept(state_dir: Path) -> None:

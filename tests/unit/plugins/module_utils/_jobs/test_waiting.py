@@ -8,6 +8,7 @@ import json
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import attended, launch, waiting
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.lease import CANCEL, Lease, grant
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, write_state
 from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 
@@ -43,16 +44,27 @@ def test_a_job_that_stopped_itself_says_why() -> None:
         waiting.ended_state(state, "x", "/t")
 
 
-def test_attended_mode_waits_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("eta", "waits"), [(None, 3), (2.0, 9), (60.0, 3)])
+def test_attended_mode_waits_a_moment_only(eta: float | None, waits: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({}))
     clock = FakeClock()
     job = launch.Job("k", "/t", {}, lambda: "e")
-    write_state(JobState(job.id, "k", "r", started=clock.time(), pid=7))
+    write_state(JobState(job.id, "k", "r", started=clock.time(), pid=7, eta=eta))
     began = clock.now()
     with pytest.raises(attended.Pending) as caught:
         launch.finish(job, clock, timeout=20)
     assert (caught.value.job, caught.value.pid, caught.value.timeout) == (job.id, 7, 20)
-    assert 0.9 <= clock.now() - began <= 1.5
+    assert waits <= clock.now() - began <= waits + 0.5
+
+
+def test_a_limit_of_time_says_that_the_job_will_stop() -> None:
+    write_state(JobState("x", "k", "r", percent=12.5))
+    grant("x", Lease(CANCEL, 30))
+    told = str(waiting.timed_out("x", 5))
+    assert told == (
+        "The job x has not ended within 5 seconds (12.5 % done); it stops by itself and leaves everything as it was, unless the "
+        "task is run again within 30 seconds and joins it."
+    )
 
 
 @pytest.mark.parametrize(

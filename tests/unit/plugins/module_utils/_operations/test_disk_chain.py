@@ -381,7 +381,6 @@ REFUSALS: list[tuple[dict[str, Any], type[ImageOpsError], str]] = [
     ({"depth": 1, "commit": {"into": "/x", "keep": False}}, InvalidOption, "depth and commit are given"),
     ({"depth": 2, "rewrite": True}, InvalidOption, "rewrite: has a meaning only"),
     ({"depth": 0}, InvalidOption, "depth: a chain of 0 files"),
-    ({"depth": 1, "bandwidth": "0"}, InvalidOption, "bandwidth"),
     ({"depth": 1, "bandwidth": "fast"}, InvalidOption, "bandwidth"),
     ({"depth": 1, "timeout": -1}, InvalidOption, "timeout"),
     ({"depth": 1, "chain": ["low"]}, InvalidOption, "chain: 'low' is not an absolute path"),
