@@ -51,15 +51,15 @@ def forget_marked(domain: Domain) -> None:
         return
     there = {found.name for found in snapshots(domain)}
     for name in reversed([name for name in mark["names"] if name in there]):
-        fault_point("snapshot:before-forget")
+        fault_point("vm_snapshot:before-forget")
         forget_snapshot(domain, name)
         forget_console(domain, name)
-    fault_point("snapshot:forgotten")
+    fault_point("vm_snapshot:forgotten")
     for snapshot in snapshots(domain):
         right = mark["layers"].get(snapshot.name)
         if right and _layers(snapshot) != right:
             _put_right(domain, snapshot, {target: (path, format) for target, (path, format) in right.items()})
-            fault_point("snapshot:put-right")
+            fault_point("vm_snapshot:put-right")
     journal.note(forgetting=None)
 
 

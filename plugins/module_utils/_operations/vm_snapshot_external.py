@@ -98,12 +98,12 @@ class _Taking:
             raise
 
     def _make_files(self) -> None:
-        fault_point("snapshot:before-overlays")
+        fault_point("vm_snapshot:before-overlays")
         for target, disk in self._disks.items():
             make_overlay(self._domain, self._paths[target], below=disk.path, format=disk.format, tools=self._tools)
         if self._copy:
             keep_nvram(self._nvram, self._copy)
-        fault_point("snapshot:before-take")
+        fault_point("vm_snapshot:before-take")
 
     def take(self) -> float:
         """The one moment; what fails is undone."""
@@ -120,7 +120,7 @@ class _Taking:
                     self._undo()
             # Else libvirt may go on with it: the next run looks what became of it.
             raise
-        fault_point("snapshot:taken")
+        fault_point("vm_snapshot:taken")
         finish_taking(self._domain)
         return seconds
 

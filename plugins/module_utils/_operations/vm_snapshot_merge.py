@@ -45,7 +45,7 @@ def tidy_layers(domain: Domain, connection: Connection, tools: Tools, *, timeout
         if isinstance(act, Merge):
             _Merging(domain, connection, tools, timeout).begin(journal, act)
         else:
-            fault_point("snapshot:before-remove")
+            fault_point("vm_snapshot:before-remove")
             _remove(act.path)
             journal.note(own=journal.own - {act.path}, managed=journal.managed - {act.path})
     _tidy_beside(journal, {snapshot.name for snapshot in found})
@@ -61,7 +61,7 @@ def _tidy_beside(journal: Journal, names: set[str]) -> None:
     taking = (journal.taking or {}).get("name")
     for name in [name for name in journal.beside if name not in names and name != taking]:
         for path in journal.beside[name].values():
-            fault_point("snapshot:before-remove-beside")
+            fault_point("vm_snapshot:before-remove-beside")
             remove(path)
         del journal.beside[name]
     journal.own = {path for path in journal.own if fingerprint(path)}
@@ -100,15 +100,15 @@ class _Merging:
         self._do(journal, mark)
 
     def _do(self, journal: Journal, mark: Mapping[str, Any]) -> None:
-        fault_point("snapshot:before-merge")
+        fault_point("vm_snapshot:before-merge")
         target = self._live_target(mark["top"])
         if target:
             self._commit_live(target, mark)
         elif not self._is_merged(mark):
             self._commit(mark)
-        fault_point("snapshot:merged")
+        fault_point("vm_snapshot:merged")
         self._rename(journal, mark)
-        fault_point("snapshot:before-remove-merged")
+        fault_point("vm_snapshot:before-remove-merged")
         _remove(mark["top"])
         journal.note(merging=None, own=journal.own - {mark["top"]}, managed=self._managed(journal, mark))
 
@@ -125,7 +125,7 @@ class _Merging:
         top, base = (next((name for name in layers if _is(name, mark[key])), mark[key]) for key in ("top", "base"))
         if block_job(self._domain, target) is None:
             start_commit(self._domain, target, top=top, base=base)
-            fault_point("snapshot:merge-begun")
+            fault_point("vm_snapshot:merge-begun")
         wait = self._tools.clock.wait_until
         finish_commit(self._domain, target, top=top, timeout=self._timeout, wait=wait)
 
@@ -155,7 +155,7 @@ class _Merging:
             if fingerprint(path) and layers.below(path) == top:
                 with kept_from_engines(path):
                     pass
-                fault_point("snapshot:before-rebase")
+                fault_point("vm_snapshot:before-rebase")
                 self._tools.commands.output(header_arguments(Image(path, "qcow2"), backing=below))
         names, formats = {top: base}, mark["formats"]
         for snapshot in snapshots(self._domain):
@@ -164,7 +164,7 @@ class _Merging:
                 for definition in (root.find("domain"), root.find("inactiveDomain")):
                     if definition is not None:
                         rename_layers(definition, names, formats)
-                fault_point("snapshot:before-rename")
+                fault_point("vm_snapshot:before-rename")
                 describe_anew(self._domain, root, current=snapshot.current)
         self._redefine(names, formats)
 

@@ -97,9 +97,9 @@ class _Revert:
             self._go_back()
         except ImageOpsError as error:
             raise self._failed(error) from None
-        fault_point("revert:started")
+        fault_point("vm_snapshot:revert-started")
         describe_anew(self._domain, self._root, current=True)
-        fault_point("revert:before-tidy")
+        fault_point("vm_snapshot:revert-before-tidy")
         read_journal(self._domain).note(reverting=None)
         tidy_layers(self._domain, self._connection, self._tools, timeout=self._timeout)
 
@@ -116,11 +116,11 @@ class _Revert:
             managed=journal.managed | set(layers),
             formats={**journal.formats, **layers},
         )
-        fault_point("revert:before-overlays")
+        fault_point("vm_snapshot:revert-before-overlays")
         for target, disk in self._layers.items():
             path = self._overlays[target]
             make_overlay(self._domain, path, below=disk.path, format=disk.format, tools=self._tools)
-        fault_point("revert:before-stop")
+        fault_point("vm_snapshot:revert-before-stop")
         journal.note(reverting={**mark, "stopping": True})
 
     def _made_by_libvirt(self) -> set[str]:
@@ -130,15 +130,15 @@ class _Revert:
     def _go_back(self) -> None:
         if self._domain.active:
             self._domain.destroy()
-        fault_point("revert:stopped")
+        fault_point("vm_snapshot:revert-stopped")
         inactive = self._root.find("inactiveDomain")
         definition = self._then if inactive is None else inactive
         nvram = get(definition, "os/nvram") or get(self._then, "os/nvram")
         if nvram and "nvram" in self._beside:
             bring_back_nvram(self._beside["nvram"], nvram)
-        fault_point("revert:before-define")
+        fault_point("vm_snapshot:revert-before-define")
         self._connection.define(serialise(self._over(definition)))
-        fault_point("revert:defined")
+        fault_point("vm_snapshot:revert-defined")
         if self._found.memory:
             self._restore()
         elif self._start:
