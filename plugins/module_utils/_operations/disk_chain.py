@@ -61,8 +61,8 @@ def _files(request: ChainRequest) -> list[str]:
 
 def _require_engine(request: ChainRequest, act: Act) -> None:
     if act.kind in (COPY_UP, COMMIT):
-        from .._qemu.qmp import library
         from .._qemu.storage_daemon import PROGRAM as STORAGE_DAEMON
+        from .._qmp.client import library
 
         library()
         require_program(STORAGE_DAEMON)

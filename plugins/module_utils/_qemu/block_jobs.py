@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from .._errors import EngineError
+from .._qmp.client import refusal
 from .block_graph import layer
-from .qmp import refusal
-from .storage_daemon import StorageDaemon
+from .storage_daemon import NAME, StorageDaemon
 
 # Bytes that are done, bytes in all; the second may grow while a job runs.
 Report = Callable[[int, int], None]
@@ -97,4 +97,4 @@ def _job(daemon: StorageDaemon) -> dict[str, Any]:
 
 
 def _raise(job: dict[str, Any]) -> None:
-    raise refusal(f"the block job {job['type']}", str(job.get("error") or "it ended before it was done"))
+    raise refusal(NAME, f"the block job {job['type']}", str(job.get("error") or "it ended before it was done"))

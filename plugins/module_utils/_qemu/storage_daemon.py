@@ -15,10 +15,10 @@ from typing import IO, Any
 
 from .._commands import failure
 from .._errors import EngineError, ImageOpsError
+from .._qmp.client import Qmp, library, lost, refusal
 from .engine import said_on, start_engine
-from .qmp import Qmp, library, lost, refusal
 
-PROGRAM = "qemu-storage-daemon"
+NAME = PROGRAM = "qemu-storage-daemon"
 # How long a daemon that was told to end may flush what it has, when its work is given up.
 _GRACE = 30.0
 # What block drivers print when the last write of a file's tables fails; no command's answer tells of that.
@@ -79,7 +79,7 @@ def _spawn(theirs: socket.socket, stderr: IO[bytes], pass_fds: Sequence[int]) ->
 
 @contextlib.contextmanager
 def _session(ours: socket.socket) -> Iterator[StorageDaemon]:
-    qmp = Qmp(ours)
+    qmp = Qmp(ours, NAME)
     try:
         yield StorageDaemon(qmp)
     except BaseException:
@@ -101,7 +101,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _explain(error: BaseException, process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
     """Say how the daemon ended instead of only that it is gone."""
-    if isinstance(error, EngineError) and str(error) == str(lost()) and process.returncode:
+    if isinstance(error, EngineError) and str(error) == str(lost(NAME)) and process.returncode:
         raise failure([PROGRAM], process.returncode, said_on(stderr)) from None
 
 
@@ -111,4 +111,4 @@ def _require_clean_end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> N
         raise failure([PROGRAM], process.returncode, said)
     wrong = _LOST_WRITE.search(said)
     if wrong:
-        raise refusal("closing the images", wrong.group())
+        raise refusal(NAME, "closing the images", wrong.group())

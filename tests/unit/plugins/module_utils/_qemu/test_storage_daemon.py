@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, InUse, MissingLibrary, NoSpace
-from ansible_collections.imageops.fleet.plugins.module_utils._qemu import qmp, storage_daemon
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import storage_daemon
+from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client as qmp
 
 
 class ExecuteError(Exception):
@@ -84,7 +85,7 @@ def test_a_library_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_refusals_are_our_errors(said: str, kind: type[Exception]) -> None:
     ours, _theirs = socket.socketpair()
-    session = qmp.Qmp(ours)
+    session = qmp.Qmp(ours, "qemu-storage-daemon")
     assert session.execute("query", {"a": 1}) == {"command": "query", "a": 1}
     with pytest.raises(kind, match="failed at refuse: .*[^.][.]$"):
         session.execute("refuse", {"said": said})
