@@ -174,6 +174,18 @@ vms:
           description: Why the chain can't be followed.
           type: str
           returned: when it can't be followed
+        layers:
+          description:
+            - The chain with C(path), C(format), C(virtual_size) and C(allocated_size) in bytes, the active layer first; an
+              C(error) for a file that can't be read.
+          type: list
+          elements: dict
+        stray:
+          description:
+            - Overlays above the declared file that no snapshot names and that were not made for one, the active one first.
+              M(imageops.fleet.vm_snapshot) adopts them (O(imageops.fleet.vm_snapshot#module:adopt)).
+          type: list
+          elements: str
         made_from:
           description: The image that the disk was made from by this collection, or an empty text.
           type: str
@@ -195,9 +207,21 @@ vms:
     snapshots:
       description:
         - Snapshots, oldest first, with C(name), C(parent), C(current), C(state) of the VM, C(created) in seconds since the
-          epoch, C(kind), C(memory) and C(description).
+          epoch, C(kind), C(memory), C(description), and C(children).
+        - C(disks) names the layer that holds each disk of an external snapshot, C(files) what lies beside it (C(memory),
+          C(nvram)).
       type: list
       elements: dict
+      returned: when the VM exists
+    block_jobs:
+      description: Jobs on disks, each with C(target), C(type) such as V(commit), and the bytes C(done) of C(total).
+      type: list
+      elements: dict
+      returned: when the VM exists
+    unfinished:
+      description: Work on snapshots that was interrupted; the next run of M(imageops.fleet.vm_snapshot) on this VM finishes it.
+      type: list
+      elements: str
       returned: when the VM exists
 """
 

@@ -109,6 +109,13 @@ options:
       quiesce_timeout: &quiesce_timeout
         description: Most seconds for which the guest stays frozen; a snapshot that takes longer is undone and fails.
         type: int
+      adopt: &adopt
+        description:
+          - With O(state=present), no new snapshot is taken. What the disks had below stray overlays becomes the snapshot O(name),
+            which can be reverted to; deleting it merges the overlays.
+          - Stray overlays are layers above the declared disk of a VM made by M(imageops.fleet.vm) that no snapshot names, such as
+            a backup leaves that broke off. M(imageops.fleet.vm_info) tells of them. Without any, nothing is changed.
+        type: bool
       keep: &keep
         description:
           - With O(state=absent), O(name) is a pattern such as V(nightly-*), and all matching snapshots of the VM are deleted but
@@ -159,6 +166,9 @@ options:
   quiesce_timeout:
     <<: *quiesce_timeout
     default: 10
+  adopt:
+    <<: *adopt
+    default: false
   keep: *keep
   older_than: *older_than
   start:
@@ -211,6 +221,13 @@ EXAMPLES = r"""
     name: nightly-*
     state: absent
     keep: 7
+
+- name: Overlays that a broken backup left are merged
+  imageops.fleet.vm_snapshot:
+    vm: web1
+    snapshots:
+      - {name: stray, adopt: true}
+      - {name: stray, state: absent}
 
 - name: Delete a snapshot and all below it
   imageops.fleet.vm_snapshot:

@@ -24,6 +24,7 @@ from .vm_host import default_folder
 from .vm_power import stop
 from .vm_request import VmRequest
 from .vm_seed import OPERATION as SEED
+from .vm_snapshot_journal import forget_journal, snapshot_files
 
 
 def plan_absent(request: VmRequest, domain: Seen | None, connection: Connection, tools: Tools) -> Plan:
@@ -67,6 +68,7 @@ def _leave_steps(request: VmRequest, domain: Seen | None, tools: Tools) -> Itera
 def _forget(domain: Domain) -> None:
     domain.undefine()
     forget_console(domain)
+    forget_journal(domain)
 
 
 def _delete_step(path: str) -> Step:
@@ -86,6 +88,8 @@ def _files(request: VmRequest, domain: Domain | None, connection: Connection) ->
     for disk in attached.disks:
         if disk.path:
             found.update(_own_layers(attached.layers(disk), request.name))
+    for path in snapshot_files(domain) if domain else ():
+        found.setdefault(real_path(path), read_record(path))
     folders = [default_folder(connection), *request.search_paths]
     for path in _candidates(request, folders):
         record = read_record(path)
@@ -102,14 +106,10 @@ def _candidates(request: VmRequest, folders: Sequence[str]) -> Iterator[str]:
 
 
 def _own_layers(layers: Sequence[str], name: str) -> dict[str, Record | None]:
-    """Layers from the active one (a snapshot's, say) down to the one that was made for the VM; nothing without such."""
-    found: dict[str, Record | None] = {}
-    for path in layers:
-        record = read_record(path) if os.path.exists(path) else None
-        found[path] = record
-        if _made_for(record, name):
-            return found
-    return {}
+    """Layers from the active one (a snapshot's, say) down to the last that was made for the VM; nothing without such."""
+    records = {path: read_record(path) if os.path.exists(path) else None for path in layers}
+    made = [number for number, path in enumerate(layers) if _made_for(records[path], name)]
+    return {path: records[path] for path in layers[: made[-1] + 1]} if made else {}
 
 
 def _made_for(record: Record | None, name: str) -> bool:

@@ -13,12 +13,12 @@ from .._errors import ImageOpsError, Unsupported
 from .._files import real_path
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import snapshots
 from .._plan import Plan
 from .._records import read_record
 from .operation import Operation, Tools
 from .vm_describe import absent, describe
 from .vm_host import default_folder, started
+from .vm_info_layers import layer_facts
 from .vm_seed import seed_path
 
 
@@ -49,7 +49,7 @@ def look(domain: Domain, connection: Connection, tools: Tools) -> dict[str, Any]
         network["addresses"] = sorted(leases.get(network.get("mac", ""), []))
     for disk in found["disks"]:
         disk["made_from"] = _made_from(disk["path"])
-    found["snapshots"] = _snapshots(domain)
+    found.update(layer_facts(domain, found["disks"]))
     found["started"] = _started(domain, connection)
     found["seed"] = _seed(domain, connection)
     return found
@@ -76,13 +76,6 @@ def _made_from(path: str) -> str:
     except ImageOpsError:
         return ""
     return str(record.source.get("path", "")) if record else ""
-
-
-def _snapshots(domain: Domain) -> list[dict[str, Any]]:
-    try:
-        return [snapshot.as_dict() for snapshot in snapshots(domain)]
-    except Unsupported:
-        return []
 
 
 def _started(domain: Domain, connection: Connection) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Callable
 from .._errors import InvalidOption
 from .._hypervisor.connection import require_local
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import Snapshot, revert_is_suspect
+from .._hypervisor.snapshots import Snapshot, revert_is_suspect, snapshots
 from .._plan import Plan, Step
 from . import vm_snapshot_acts as acts
 from . import vm_snapshot_checks as checks
@@ -24,10 +24,11 @@ from .vm_snapshot_delete import delete_external, merges_after
 from .vm_snapshot_expand import every_snapshot
 from .vm_snapshot_facts import facts_of, wish_of
 from .vm_snapshot_journal import read_journal
-from .vm_snapshot_kind import INTERNAL, Choice, choose
+from .vm_snapshot_kind import EXTERNAL, INTERNAL, Choice, choose
 from .vm_snapshot_merge import require_no_job, tidy_layers
 from .vm_snapshot_point import at_point
 from .vm_snapshot_revert import require_files
+from .vm_snapshot_stray import adopt, strays_of
 from .vm_snapshot_tree import writable_disks
 from .vm_snapshot_world import World, find_domain, foresee, foretell, look
 
@@ -79,6 +80,8 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
     if world.snapshot(asked.name):
         return asked.plan(world, world)
     require_xml_text(asked.params["description"] or "", option="description")
+    if asked.params["adopt"]:
+        return _plan_adopt(asked, world, tell)
     choice = choose(facts_of(asked.domain, asked.connection, world), wish_of(asked.params))
     disks = writable_disks(asked.domain)
     paths = [disk.path for disk in disks]
@@ -97,6 +100,21 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
     tell(after)
     info: dict[str, Any] = {"reason": choice.reason}
     return asked.plan(world, after, steps=[_take_step(asked, choice, info)], info=info)
+
+
+def _plan_adopt(asked: _Asked, world: World, tell: Callable[[World], None]) -> Plan:
+    """Stray overlays become a snapshot's; without any nothing is to be done."""
+    checks.require_no_internal(world)
+    strays = strays_of(asked.domain, snapshots(asked.domain), asked.journal.own)
+    if not strays:
+        return asked.plan(world, world)
+    require_no_job(asked.domain, asked.journal)
+    after = world.with_new(asked.name, description=asked.params["description"] or "", kind=EXTERNAL, memory=False)
+    after = replace(after, state=world.state)
+    tell(after)
+    overlays = [path for stray in strays for path in stray.overlays]
+    title = f"adopt the stray overlays {', '.join(overlays)} as the snapshot {asked.name} of {world.vm}"
+    return asked.plan(world, after, steps=[Step(title, partial(adopt, asked.domain, asked.params, asked.tools))])
 
 
 def _require_freezable(asked: _Asked) -> None:

@@ -51,6 +51,16 @@ def require_unmixed(world: World) -> None:
         )
 
 
+def require_no_internal(world: World) -> None:
+    """Raise Unsupported where an adopted overlay would be mixed with internal snapshots."""
+    names = [found.name for found in world.snapshots if found.kind == "internal"]
+    if names:
+        raise Unsupported(
+            f"adopt: {world.vm} has internal snapshots ({', '.join(names)}), and libvirt before 11.0 deletes the image that holds "
+            f"one together with an external snapshot (see its NEWS); delete those first."
+        )
+
+
 def require_room(disks: Sequence[Disk], root: Element, *, vm: str) -> None:
     """Raise NoSpace unless the memory fits beside the first disk, or in it, where it goes."""
     memory = int(get(root, "currentMemory") or get(root, "memory") or "0") * 1024

@@ -89,3 +89,15 @@ def read_journal(domain: Domain) -> Journal:
             f"collection; use that version, or move the file away when you know that no snapshot was interrupted."
         )
     return Journal(**{**found, "own": set(found["own"]), "managed": set(found["managed"])})
+
+
+def snapshot_files(domain: Domain) -> list[str]:
+    """The files made for snapshots of the VM that are there: overlays, memory, UEFI variables."""
+    journal = read_journal(domain)
+    named = [*sorted(journal.own), *(path for files in journal.beside.values() for path in files.values())]
+    return [path for path in named if os.path.exists(path)]
+
+
+def forget_journal(domain: Domain) -> None:
+    """Know nothing of the VM any more."""
+    remove(journal_path(domain.uuid))

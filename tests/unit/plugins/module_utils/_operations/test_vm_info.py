@@ -51,8 +51,11 @@ def test_facts(tools: Tools) -> None:
             "readonly": False,
             "chain": ["/guest/diskimage1"],
             "made_from": "",
+            "layers": [],
+            "stray": [],
         }
     ]
+    assert facts["block_jobs"] == [] and facts["unfinished"] == []
     assert facts["networks"] == [{"network": "default", "mac": "aa:bb:cc:dd:ee:ff", "addresses": []}]
     assert facts["snapshots"] == []
 

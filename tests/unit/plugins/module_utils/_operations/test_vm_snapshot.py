@@ -69,7 +69,7 @@ class Host:
         defaults = {
             "vm": "web", "state": "present", "description": None, "memory": None, "start": False,
             "remove_children": False, "timeout": 30, "uri": "test:///default", "kind": "internal", "vms": None,
-            "quiesce": False, "quiesce_timeout": 10, "keep": None, "older_than": None,
+            "quiesce": False, "quiesce_timeout": 10, "adopt": False, "keep": None, "older_than": None,
         }  # fmt: skip
         return vm_snapshot.plan_snapshot({**defaults, "name": name, **options}, self.tools)
 
