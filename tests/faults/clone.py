@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-import vm
 from host import REMOTE_TMP, Host, answer, expect, wait_for
-from vm import CLONES, FOLDER, SOURCE, SOURCE_DISK
 
+NAME = "imageops-cloning"
+FOLDER = f"/var/lib/libvirt/images/{NAME}"
+IMAGE, SOURCE_DISK = f"{FOLDER}/image.qcow2", f"{FOLDER}/source.qcow2"
+SOURCE = f"{NAME}-source"
+CLONES = [f"{NAME}-{number}" for number in (1, 2)]
 OPTIONS: dict[str, Any] = {"source": SOURCE, "clones": [{"name": name} for name in CLONES]}
 # Of the job, and of the module after it.
 POINTS = (
@@ -26,17 +29,50 @@ POINTS = (
     "clone:defined",
 )
 _RUN = "/var/lib/imageops/run"
-_SLOW = {**OPTIONS, "bandwidth": "12MiB"}
+_SLOW = {**OPTIONS, "bandwidth": "6MiB"}
 _PID = f"cat /run/libvirt/qemu/{SOURCE}.pid"
 
-prepare, tidy = vm.prepare, vm.tidy
+# No VM of ours and no file but the image.
+_CLEAR = f"""
+for vm in $(virsh list --all --name | grep '^{NAME}-' || true); do
+    virsh -q destroy $vm >/dev/null 2>&1 || true
+    virsh -q undefine $vm >/dev/null
+done
+rm -f {FOLDER}/{NAME}-* {FOLDER}/.[!.]* {SOURCE_DISK}
+"""
+
+
+def prepare(host: Host) -> None:
+    """An image with 48 MiB of random content, and no VM."""
+    tidy(host)
+    host.shell(f"""
+    mkdir -m 711 {FOLDER}
+    dd if=/dev/urandom of={FOLDER}/seen.raw bs=1M count=48 status=none
+    qemu-img convert -f raw -O qcow2 {FOLDER}/seen.raw {IMAGE}
+    rm {FOLDER}/seen.raw
+    """)
+
+
+def tidy(host: Host) -> None:
+    host.shell(f"{_CLEAR} rm -rf {FOLDER}")
 
 
 def start_source(host: Host) -> tuple[str, str]:
-    """A VM that runs, and writes nothing; what its disk holds, and its process."""
-    wanted = vm.make_source(host)
-    host.shell(f"virsh -q start {SOURCE}")
-    return wanted, host.shell(_PID)
+    """A VM without an operating system, which runs and writes nothing; what its disk holds, and its process."""
+    host.shell(f"{_CLEAR} cp {IMAGE} {SOURCE_DISK}")
+    made = host.run("vm", name=SOURCE, memory="32MiB", disks=[{"path": SOURCE_DISK}], wait_for={"timeout": 60})
+    expect(not made.get("failed") and not made.get("lost"), f"the source could not be made: {made}")
+    return content(host, SOURCE_DISK), host.shell(_PID)
+
+
+def leftovers(host: Host) -> str:
+    """Hidden files, ours or an engine's."""
+    return host.shell(f"find {FOLDER} -name '.*'").strip()
+
+
+def whole(host: Host) -> None:
+    """Every clone's disk is without errors."""
+    host.shell(f"for disk in {FOLDER}/{NAME}-*.qcow2; do qemu-img check -q -U -f qcow2 $disk; done")
 
 
 def content(host: Host, path: str) -> str:
@@ -62,8 +98,8 @@ def converged(host: Host, wanted: str, pid: str, options: dict[str, Any]) -> Non
     untouched(host, wanted, pid)
     for name in CLONES:
         expect(content(host, f"{FOLDER}/{name}-vda.qcow2") == wanted, f"{name} does not hold the source's content")
-    vm.whole(host)
-    expect(vm.leftovers(host) == "", f"left over: {vm.leftovers(host)}")
+    whole(host)
+    expect(leftovers(host) == "", f"left over: {leftovers(host)}")
     uuid = host.shell(f"virsh domuuid {SOURCE}").strip()
     expect(host.shell(f"ls {_RUN} | grep {uuid} || true").strip() == "", "scratch files were left")
     expect("None" in host.shell(f"virsh domjobinfo {SOURCE}"), "a backup was left")
@@ -123,7 +159,7 @@ def cancelled(host: Host) -> None:
     said = answer(process)
     expect(bool(said.get("failed")), f"a stopped job made a clone: {said}")
     expect("None" in host.shell(f"virsh domjobinfo {SOURCE}"), "a backup was left")
-    expect(vm.leftovers(host) == "", f"left over: {vm.leftovers(host)}")
+    expect(leftovers(host) == "", f"left over: {leftovers(host)}")
     converged(host, wanted, pid, OPTIONS)
 
 
