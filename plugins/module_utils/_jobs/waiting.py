@@ -37,6 +37,8 @@ def ended_state(state: JobState | None, identifier: str, target: str) -> JobStat
 
 def _left(target: str) -> str:
     """What an unfinished job leaves: names are given to what is whole only, devices have no second name."""
+    if not os.path.isabs(target):
+        return "what has its name already is whole"
     device = os.path.exists(target) and stat.S_ISBLK(os.stat(target).st_mode)
     return "what is on the device may be incomplete" if device else "it is the old one or the new one"
 
