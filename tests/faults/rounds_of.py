@@ -19,7 +19,16 @@ from host import BUILD, TOP, Failed, Host
 
 _DRIVER = Path(__file__).parent / "on_host"
 _PAYLOADS = BUILD / "faults" / "payloads"
-_MODULES = ("disk", "disk_chain", "disk_check", "disk_compact", "disk_convert", "disk_job_info", "disk_snapshot")
+_MODULES = (
+    "disk",
+    "disk_chain",
+    "disk_check",
+    "disk_compact",
+    "disk_convert",
+    "disk_job_info",
+    "disk_snapshot",
+    "vm_snapshot",
+)
 GROUPS = ("chain", "check", "compact", "convert", "disk", "snapshot")
 _SILENT: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 _COLUMNS = ("rounds", "hit", "old", "new", "joined", "converged", "left", "lost", "failed")
@@ -51,7 +60,7 @@ def play(host: Host, groups: list[str], *, quick: bool, seed: str, only: str) ->
     """Play the rounds of the groups on a host, as they end."""
     folder = host.shell("mktemp -d /var/tmp/imageops-faults-XXXXXX").strip()
     try:
-        _bring(host, folder)
+        bring(host, folder)
         words = ["python3", f"{folder}/drive.py", "--payloads", folder, "--seed", seed, "--only", only, *groups]
         words += ["--quick"] if quick else ["--sessions"]
         yield from _told(host, shlex.join(words))
@@ -59,7 +68,7 @@ def play(host: Host, groups: list[str], *, quick: bool, seed: str, only: str) ->
         host.shell(f"rm -rf {folder}")
 
 
-def _bring(host: Host, folder: str) -> None:
+def bring(host: Host, folder: str) -> None:
     files = [*_DRIVER.glob("*.py"), *_PAYLOADS.glob("*.py")]
     named = [word for path in files for word in ("-C", path.parent, path.name)]
     packed = subprocess.run(["tar", "-c", *named], capture_output=True, check=True).stdout

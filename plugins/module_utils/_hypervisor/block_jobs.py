@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from .._errors import Conflict, EngineError, TimedOut
+from .._errors import Conflict, EngineError, ImageOpsError, TimedOut, Unsupported
 from .._sizes import format_size
 from .domain import Domain
 from .library import calling, library
@@ -16,6 +16,8 @@ from .xml import get
 # virDomainBlockJobType of libvirt/libvirt-domain.h.
 _KINDS = {1: "pull", 2: "copy", 3: "commit", 4: "active-commit", 5: "backup"}
 _PAUSE = 0.05
+_NOTED_SECONDS = 10.0
+_BUSY = "already in active block job"
 
 Wait = Callable[..., bool]
 
@@ -38,11 +40,25 @@ def block_jobs(domain: Domain) -> list[dict[str, Any]]:
     return [job for job in found if job]
 
 
-def start_commit(domain: Domain, target: str, *, top: str, base: str) -> None:
+def start_commit(domain: Domain, target: str, *, top: str, base: str, wait: Wait) -> None:
     """Begin to bring what `top` holds into `base`, right below it; the guest writes on meanwhile."""
     flags = library().VIR_DOMAIN_BLOCK_COMMIT_ACTIVE if _active(domain, target) == top else 0
-    with calling(f"committing {top} of {domain.name} into {base}"):
-        domain.raw.blockCommit(target, base, top, 0, flags)
+    refused: list[ImageOpsError] = []
+
+    def begun() -> bool:
+        try:
+            with calling(f"committing {top} of {domain.name} into {base}"):
+                domain.raw.blockCommit(target, base, top, 0, flags)
+        except Unsupported as error:
+            # The job before it is over for QEMU, but libvirt is still busy with its end.
+            if _BUSY not in str(error):
+                raise
+            refused[:] = [error]
+            return False
+        return True
+
+    if not wait(begun, _NOTED_SECONDS, interval=_PAUSE):
+        raise refused[0]
 
 
 def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait: Wait) -> None:
@@ -61,6 +77,10 @@ def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait
             _pivot(domain, target)
         return False
 
+    def gone() -> bool:
+        layers = (layer.path for disk in domain.disks() if disk.target == target for layer in disk.chain)
+        return not domain.active or top not in layers
+
     if not wait(ended, timeout or float("inf"), interval=_PAUSE):
         done, total = format_size(seen.get("done", 0)), format_size(seen.get("total", 0))
         raise TimedOut(
@@ -69,7 +89,8 @@ def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait
         )
     if not domain.active:
         raise Conflict(f"{domain.name} stopped while {top} was being merged; run the task again, which does it anew.")
-    if any(top == layer.path for disk in domain.disks() if disk.target == target for layer in disk.chain):
+    # The job is gone a moment before libvirt has noted what it did.
+    if not wait(gone, _NOTED_SECONDS, interval=_PAUSE):
         raise EngineError(
             f"Merging {top} of {domain.name} ended without having done it (see the log of libvirt); the chain is as it was."
         )

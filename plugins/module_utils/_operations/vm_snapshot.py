@@ -42,6 +42,9 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
     world, provisional = foresee(look(domain), params, tools)
     asked = _Asked(params, domain, tools, provisional)
     plan = _PLANNERS[params["state"]](asked, world, lambda after: foretell(after, params, tools))
+    if plan.changed and not foresee(world, params, tools)[1]:
+        # What an interrupted run left is put right by one item, before the others look.
+        foretell(world, params, tools)
     return replace(plan, provisional=provisional)
 
 

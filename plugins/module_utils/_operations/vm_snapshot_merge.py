@@ -123,10 +123,10 @@ class _Merging:
         layers = [layer.path for disk in self._domain.disks() if disk.target == target for layer in disk.chain]
         # By the names that libvirt knows them by.
         top, base = (next((name for name in layers if _is(name, mark[key])), mark[key]) for key in ("top", "base"))
-        if block_job(self._domain, target) is None:
-            start_commit(self._domain, target, top=top, base=base)
-            fault_point("vm_snapshot:merge-begun")
         wait = self._tools.clock.wait_until
+        if block_job(self._domain, target) is None:
+            start_commit(self._domain, target, top=top, base=base, wait=wait)
+            fault_point("vm_snapshot:merge-begun")
         finish_commit(self._domain, target, top=top, timeout=self._timeout, wait=wait)
 
     def _commit(self, mark: Mapping[str, Any]) -> None:

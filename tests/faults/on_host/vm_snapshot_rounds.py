@@ -1,0 +1,316 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rounds of external snapshots on a fleet host: killed at every named point, alone and with libvirtd; told as lines of JSON.
+
+A VM without an operating system has a qcow2 and a raw disk. Each state of its disks is one byte, so what a snapshot or the
+VM reads is told by that byte. vm_snapshot_rounds.py PAYLOADS [--daemon] [--only PATTERN]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from typing import Any
+
+from processes import run, wait_until
+from room import Room
+
+VM = "imageops-rounds-vm"
+FOLDER = f"/var/lib/libvirt/images/{VM}"
+_XML = f"""<domain type='qemu'><name>{VM}</name><memory unit='MiB'>32</memory><os><type arch='x86_64'>hvm</type></os><devices>
+<disk type='file'><driver name='qemu' type='qcow2'/><source file='{FOLDER}/a.qcow2'/><target dev='vda' bus='virtio'/></disk>
+<disk type='file'><driver name='qemu' type='raw'/><source file='{FOLDER}/b.raw'/><target dev='vdb' bus='virtio'/></disk>
+</devices></domain>"""
+_TAKE = ("before-overlays", "before-take", "taken")
+_FORGET = ("before-forget", "forgotten")
+_MERGE = ("before-merge", "merged", "before-remove-merged")
+_REVERT = ("before-overlays", "before-stop", "stopped", "before-define", "defined", "started", "before-tidy")
+# s1 has the branches s2 and s3; s2 has s4 and what the VM goes on with.
+_TREE = {"s1": 1, "s2": 2, "s3": 4, "s4": 6}
+_NOW = 8
+
+
+@dataclass
+class Scenario:
+    """One act: its options and points; `after` are the snapshots and `now` the VM's byte when it is done."""
+
+    name: str
+    options: dict[str, Any]
+    points: tuple[str, ...]
+    after: dict[str, int]
+    now: int = _NOW
+    running: bool = False
+    settles: bool = True
+    first: list[dict[str, Any]] = field(default_factory=list)
+
+
+_MEMORY = {"name": "m", "memory": True}
+_WITHOUT = {name: byte for name, byte in _TREE.items() if name not in ("s1", "s3")}
+SCENARIOS = (
+    Scenario("take, stopped", {"name": "n"}, _TAKE, {**_TREE, "n": _NOW}),
+    Scenario("take, running", {"name": "n", "memory": False}, _TAKE, {**_TREE, "n": _NOW}, running=True),
+    Scenario("take with memory", {"name": "n"}, _TAKE, {**_TREE, "n": _NOW}, running=True),
+    Scenario(
+        "delete live, two branches go on",
+        {"state": "absent", "snapshots": [{"name": "s3"}, {"name": "s1"}]},
+        (*_FORGET, *_MERGE, "before-remove", "merge-begun", "before-rebase", "before-rename", "put-right"),
+        _WITHOUT,
+        running=True,
+    ),
+    Scenario(
+        "delete, stopped",
+        {"state": "absent", "snapshots": [{"name": "s3"}, {"name": "s1"}]},
+        (*_FORGET, *_MERGE, "before-remove", "before-rebase", "before-rename"),
+        _WITHOUT,
+    ),
+    Scenario(
+        "delete the last live",
+        {"state": "absent", "name": "s1", "remove_children": True},
+        (*_FORGET, *_MERGE, "before-remove", "merge-begun"),
+        {},
+        running=True,
+    ),
+    Scenario(
+        "delete one with memory",
+        {"state": "absent", "name": "m"},
+        (*_FORGET, *_MERGE, "merge-begun", "before-remove-beside"),
+        _TREE,
+        running=True,
+        first=[_MEMORY],
+    ),
+    Scenario("revert, stopped", {"state": "reverted", "name": "s3"}, tuple(f"revert-{p}" for p in _REVERT), _TREE, 4),
+    Scenario(
+        "revert with memory",
+        {"state": "reverted", "name": "m"},
+        tuple(f"revert-{p}" for p in _REVERT),
+        {**_TREE, "m": _NOW},
+        running=True,
+        settles=False,
+        first=[_MEMORY],
+    ),
+)
+POINTS = tuple(sorted({f"vm_snapshot:{point}" for scenario in SCENARIOS for point in scenario.points}))
+
+
+class Failed(Exception):
+    """What did not hold."""
+
+
+class Host:
+    """The VM and the module on this host."""
+
+    def __init__(self, payloads: str) -> None:
+        self.room = Room(f"/var/tmp/{VM}", payloads)
+        self.room.make()
+
+    def call(self, options: dict[str, Any], *, fault: str = "") -> dict[str, Any]:
+        said = self.room.call("vm_snapshot", {"vm": VM, "kind": "external", **options}, fault=fault)
+        if said.get("traceback"):
+            raise Failed(f"a traceback reached the user: {said['traceback']}")
+        return said
+
+    def must(self, options: dict[str, Any]) -> dict[str, Any]:
+        said = self.call(options)
+        if said.get("failed") or said.get("lost"):
+            raise Failed(f"{options}: {said.get('msg')} {said.get('cmd', '')} {said.get('stderr', '')}")
+        return said
+
+    def write(self, byte: int) -> None:
+        for path, format in active().values():
+            run("qemu-io", "-f", format, "-c", f"write -P {byte} 0 64k", path)
+
+    def fresh(self, scenario: Scenario) -> None:
+        """The tree, and what the VM goes on with: made once by the module, brought back for each round."""
+        self.clear()
+        if os.path.isdir(f"{self.room.master}/disks"):
+            self.bring_back()
+        else:
+            self.make_tree()
+            self.keep()
+        if scenario.running:
+            run("virsh", "-q", "start", VM)
+        for options in scenario.first:
+            self.must(options)
+
+    def keep(self) -> None:
+        """Keep files, journal and descriptions."""
+        master = self.room.master
+        shutil.copytree(FOLDER, f"{master}/disks")
+        shutil.copytree(f"{self.room.state}/snapshots", f"{master}/snapshots")
+        for name in (*_TREE, ""):
+            told = ("snapshot-dumpxml", VM, name) if name else ("dumpxml", VM)
+            with open(f"{master}/{name or VM}.xml", "w", encoding="utf-8") as stream:
+                stream.write(run("virsh", *told).stdout)
+
+    def bring_back(self) -> None:
+        master = self.room.master
+        shutil.copytree(f"{master}/disks", FOLDER)
+        os.chmod(FOLDER, 0o711)
+        shutil.copytree(f"{master}/snapshots", f"{self.room.state}/snapshots")
+        run("virsh", "-q", "define", f"{master}/{VM}.xml")
+        for name in _TREE:
+            current = ["--current"] if name == "s2" else []
+            run("virsh", "-q", "snapshot-create", VM, f"{master}/{name}.xml", "--redefine", *current)
+
+    def make_tree(self) -> None:
+        os.makedirs(FOLDER, exist_ok=True)
+        os.chmod(FOLDER, 0o711)
+        run("qemu-img", "create", "-q", "-f", "qcow2", f"{FOLDER}/a.qcow2", "1M")
+        run("qemu-img", "create", "-q", "-f", "raw", f"{FOLDER}/b.raw", "1M")
+        with open(f"{FOLDER}/../{VM}.xml", "w", encoding="utf-8") as stream:
+            stream.write(_XML)
+        run("virsh", "-q", "define", stream.name)
+        os.unlink(stream.name)
+        back = {"state": "reverted"}
+        steps: tuple[int | dict[str, Any], ...] = (
+            1, {"name": "s1"}, 2, {"name": "s2"}, 3, {"name": "s1", **back}, 4, {"name": "s3"}, 5, {"name": "s2", **back},
+            6, {"name": "s4"}, 7, {"name": "s2", **back}, _NOW,
+        )  # fmt: skip
+        for step in steps:
+            self.write(step) if isinstance(step, int) else self.must(step)
+
+    def clear(self) -> None:
+        run("virsh", "-q", "destroy", VM, check=False)
+        run("virsh", "-q", "undefine", VM, "--snapshots-metadata", check=False)
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        shutil.rmtree(f"{self.room.state}/snapshots", ignore_errors=True)
+
+    def check(self, scenario: Scenario) -> None:
+        """What must hold when all is done."""
+        found = layers()
+        if set(found) != set(scenario.after):
+            raise Failed(f"the snapshots are {sorted(found)} and should be {sorted(scenario.after)}")
+        self.contents({name: (found[name], byte) for name, byte in scenario.after.items()})
+        self.contents({"the VM": (active(), scenario.now)})
+        state = run("virsh", "domstate", VM).stdout.strip()
+        if state != ("running" if scenario.running else "shut off"):
+            raise Failed(f"the VM is {state}")
+        needed = {
+            path
+            for disks in (*found.values(), active())
+            for path, format in disks.values()
+            for path in chain(path, format)
+        }
+        there = {f"{FOLDER}/{name}" for name in os.listdir(FOLDER) if not re.search(r"\.(m|n)\.(memory|nvram)$", name)}
+        if there != needed:
+            raise Failed(f"files that nothing needs: {sorted(there - needed)}; missing: {sorted(needed - there)}")
+
+    def contents(self, wanted: dict[str, tuple[dict[str, tuple[str, str]], int]]) -> None:
+        """Each chain reads its byte."""
+        for name, (disks, byte) in wanted.items():
+            for target, (path, format) in disks.items():
+                run("qemu-img", "convert", "-U", "-f", format, "-O", "raw", path, f"{self.room.temp}/seen.raw")
+                with open(f"{self.room.temp}/seen.raw", "rb") as stream:
+                    seen = set(stream.read(65536))
+                if seen != {byte}:
+                    raise Failed(f"{name}: {target} ({path}) reads {sorted(seen)} and should read {byte}")
+
+
+def disks_of(root: ET.Element) -> dict[str, tuple[str, str]]:
+    found = {}
+    for disk in root.findall("devices/disk"):
+        source, target, driver = disk.find("source"), disk.find("target"), disk.find("driver")
+        if source is not None and target is not None and driver is not None:
+            found[target.get("dev", "")] = (source.get("file", ""), driver.get("type", ""))
+    return found
+
+
+def active() -> dict[str, tuple[str, str]]:
+    return disks_of(ET.fromstring(run("virsh", "dumpxml", VM).stdout))
+
+
+def layers() -> dict[str, dict[str, tuple[str, str]]]:
+    """The files of each snapshot."""
+    found = {}
+    for name in run("virsh", "snapshot-list", "--name", VM).stdout.split():
+        domain = ET.fromstring(run("virsh", "snapshot-dumpxml", VM, name).stdout).find("domain")
+        found[name] = disks_of(domain) if domain is not None else {}
+    return found
+
+
+def chain(path: str, format: str) -> list[str]:
+    told = run("qemu-img", "info", "-U", "--backing-chain", "--output=json", "-f", format, path).stdout
+    return [link["filename"] for link in json.loads(told)]
+
+
+def kill_daemon() -> None:
+    """kill -9 of libvirtd, and wait until it answers again."""
+    pid = run("systemctl", "show", "-P", "MainPID", "libvirtd.service").stdout.strip()
+    if pid != "0":
+        run("kill", "-9", pid)
+    wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 30, pause=0.1)
+
+
+def play(host: Host, scenario: Scenario, strike: str) -> str:
+    """One round; what did not hold."""
+    try:
+        host.fresh(scenario)
+        point, _blank, daemon = strike.partition(" ")
+        if point == "daemon":
+            process = host.room.start("vm_snapshot", {"vm": VM, "kind": "external", **scenario.options})
+            time.sleep(float(daemon))
+            kill_daemon()
+            host.room.answer(process)
+        else:
+            said = host.call(scenario.options, fault=f"vm_snapshot:{point}:kill")
+            if not said.get("lost"):
+                return "missed" if point == "put-right" else f"the point was not met: {said.get('msg', '')}"
+            if daemon:
+                kill_daemon()
+        host.must(scenario.options)
+        host.check(scenario)
+        if scenario.settles and host.must(scenario.options)["changed"]:
+            raise Failed("a further run changed something")
+        host.check(scenario)
+    except (Failed, RuntimeError) as error:
+        return str(error)[:1500]
+    return ""
+
+
+def strikes(scenario: Scenario, *, daemon: bool) -> list[str]:
+    if not daemon:
+        return list(scenario.points)
+    return [
+        *(f"{point} libvirtd" for point in scenario.points),
+        *(f"daemon {moment}" for moment in (0.3, 0.5, 0.7, 1.0)),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("payloads")
+    parser.add_argument("--daemon", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--points", action="store_true", help="only tell the named points")
+    wanted = parser.parse_args()
+    if wanted.points:
+        print(json.dumps(POINTS))
+        return 0
+    host = Host(wanted.payloads)
+    try:
+        for scenario in SCENARIOS:
+            for strike in strikes(scenario, daemon=wanted.daemon):
+                if re.search(wanted.only, f"{scenario.name}: {strike}"):
+                    problem = play(host, scenario, strike)
+                    told = {
+                        "scenario": scenario.name,
+                        "strike": strike,
+                        "problem": problem if problem != "missed" else "",
+                    }
+                    print(json.dumps({**told, "hit": problem != "missed"}), flush=True)
+    finally:
+        host.clear()
+        shutil.rmtree(host.room.folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Interruptions of vm_snapshot: kill -9 of the module at every named point, alone and with libvirtd, and of libvirtd alone.
+
+The rounds are played on the host itself by on_host/vm_snapshot_rounds.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable
+
+from host import Failed, Host, expect
+from rounds_of import bring
+
+_ROUNDS = Path(__file__).parent / "on_host" / "vm_snapshot_rounds.py"
+
+
+def _points() -> list[str]:
+    """The named points that the rounds meet."""
+    told = subprocess.run([sys.executable, _ROUNDS, "-", "--points"], capture_output=True, text=True, check=True)
+    found: list[str] = json.loads(told.stdout)
+    return found
+
+
+POINTS = _points()
+
+
+def prepare(host: Host) -> None:
+    """The rounds make all that they need."""
+
+
+def tidy(host: Host) -> None:
+    """The rounds leave nothing."""
+
+
+def rounds(*options: str) -> Callable[[Host], None]:
+    """Play them; the count is printed, and one that did not hold fails the case with all that went wrong."""
+
+    def case(host: Host) -> None:
+        folder = host.shell("mktemp -d /var/tmp/imageops-faults-XXXXXX").strip()
+        try:
+            bring(host, folder)
+            command = shlex.join(["python3", f"{folder}/vm_snapshot_rounds.py", folder, *options])
+            said = host.shell(command, timeout=3600).splitlines()
+        finally:
+            host.shell(f"rm -rf {folder}")
+        played = [json.loads(line) for line in said]
+        wrong = [one for one in played if one["problem"]]
+        print(
+            f"faults: {host.name}: vm_snapshot: {len(played)} rounds, {sum(one['hit'] for one in played)} hit",
+            flush=True,
+        )
+        expect(bool(played), "no round was played")
+        if wrong:
+            raise Failed("; ".join(f"{one['scenario']}: {one['strike']}: {one['problem']}" for one in wrong))
+
+    return case
+
+
+CASES: dict[str, Callable[[Host], None]] = {
+    "kill -9 at every named point": rounds(),
+    "kill -9 of libvirtd, at every named point too": rounds("--daemon"),
+}
