@@ -39,6 +39,11 @@ class Item:
         return self.left or bool(self.waits_for)
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits for something after its steps; items do that side by side, and only look faster one by one."""
+        return bool(self.plan and self.plan.waits)
+
+    @property
     def diff(self) -> dict[str, Any] | None:
         """Before and after of the facts that are planned, as text that reads well; None when nothing changes."""
         if self.left or not self.plan or not self.plan.changed:

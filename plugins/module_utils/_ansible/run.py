@@ -68,7 +68,8 @@ class _Run:
         with contextlib.suppress(_Later):
             self._take_and_join()
             self._plan_and_apply()
-        self._in_parallel([item for item in self._items if item.applied], self._finish_item, _MOST_WAITS)
+        applied = [item for item in self._items if item.applied]
+        self._in_parallel(applied, self._finish_item, _MOST_WAITS if any(item.waits for item in applied) else 1)
 
     def _take_and_join(self) -> None:
         for item in self._items:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from xml.etree import ElementTree
 
@@ -73,9 +74,10 @@ def alike(one: Element, other: Element, *, without: str = "") -> bool:
     return len(mine) == len(others) and all(alike(*pair, without=without) for pair in zip(mine, others))
 
 
-def _steps(path: str) -> tuple[list[str], str]:
+@functools.lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[tuple[str, ...], str]:
     """Elements of `path`, and the attribute that a last `/@name` names."""
-    steps = re.findall(r"(?:[^/\[{]|\[[^\]]*\]|\{[^}]*\})+", path)
+    steps = tuple(re.findall(r"(?:[^/\[{]|\[[^\]]*\]|\{[^}]*\})+", path))
     if steps[-1].startswith("@"):
         return steps[:-1], steps[-1][1:]
     return steps, ""
