@@ -16,7 +16,14 @@ from .xml import Element, get, parse, put, serialise
 # Reverting internal snapshots is broken in upstream's 11.2 and 11.3 (NEWS of libvirt 11.4); Debian's 11.3 has the fix.
 _SUSPECT_REVERT = ((11, 2, 0), (11, 4, 0))
 # libvirt's words for the state that a snapshot holds (conf/snapshot_conf.c), and ours.
-_STATES = {"running": "running", "blocked": "running", "paused": "paused", "shutoff": "stopped"}
+# One of disks alone has no memory to go on with, whatever the VM did.
+_STATES = {
+    "running": "running",
+    "blocked": "running",
+    "paused": "paused",
+    "shutoff": "stopped",
+    "disk-snapshot": "stopped",
+}
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,17 @@ def _add_disk(root: Element, target: str, overlay: str) -> None:
         put(root, f"{place}/source/@file", overlay)
 
 
+def settle(domain: Domain) -> None:
+    """Wait until libvirt has ended what it does with the VM for a caller that is gone; raises TimedOut after half a minute.
+
+    To set a title, here the one that there is, libvirt waits for the end of all else that changes the VM.
+    """
+    found = library()
+    title = get(domain.xml(), "title") or None
+    with calling(f"ending what it does with {domain.name}"):
+        domain.raw.setMetadata(found.VIR_DOMAIN_METADATA_TITLE, title, None, None, found.VIR_DOMAIN_AFFECT_CONFIG)
+
+
 def described(domain: Domain, name: str) -> Element:
     """What libvirt keeps of the snapshot, with passwords, so that it can be given back."""
     with calling(f"describing the snapshot {name} of {domain.name}"):

@@ -11,6 +11,7 @@ from .._errors import EngineError
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot
+from .._hypervisor.snapshots_external import settle
 from .._hypervisor.xml import serialise
 from .operation import Tools
 from .vm_console_past import forget_console, go_on, keep_console
@@ -91,6 +92,7 @@ def revert_outside(connection: Connection, domain: Domain, params: dict[str, Any
 
 def recover(domain: Domain, connection: Connection, tools: Tools, *, timeout: float) -> None:
     """Finish or undo what an interrupted run left."""
+    settle(domain)
     forget_marked(domain)
     recover_taking(domain, connection, tools, timeout=timeout)
     recover_revert(domain, connection, tools, timeout=timeout)

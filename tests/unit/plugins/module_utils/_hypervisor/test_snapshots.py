@@ -41,7 +41,7 @@ def test_everything_that_is_told() -> None:
     [
         ("shutoff", "no", "internal", "internal", "stopped"),
         ("paused", "internal", "internal", "internal", "paused"),
-        ("disk-snapshot", "no", "external", "external", "disk-snapshot"),
+        ("disk-snapshot", "no", "external", "external", "stopped"),
         ("running", "external", "external", "external", "running"),
         ("shutoff", "no", "external", "external", "stopped"),
     ],
