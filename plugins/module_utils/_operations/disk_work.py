@@ -81,10 +81,14 @@ def unlink(path: str) -> None:
     with kept_from_engines(path):
         if recorded_extents(path):
             note(path)
-            fault_point("disk:after-note")
-            remove(path)
-            fault_point("disk:before-extents")
-            tidy_sidecars(path)
+            try:
+                fault_point("disk:after-note")
+                remove(path)
+                fault_point("disk:before-extents")
+                tidy_sidecars(path)
+            finally:
+                # An error leaves no note behind; extents that a descriptor still names stay.
+                tidy(path)
         else:
             drop_record(path)
             remove(path)

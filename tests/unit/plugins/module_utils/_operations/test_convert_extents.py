@@ -280,6 +280,18 @@ def test_a_removal_that_was_killed_is_finished_by_the_next(folder: Path, moment:
     assert names(folder) == ["src"]
 
 
+@pytest.mark.parametrize(("moment", "stays"), [("after-note", True), ("before-extents", False)])
+def test_a_removal_that_failed_leaves_all_or_nothing(
+    folder: Path, moment: str, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(params(folder))
+    before = names(folder)
+    monkeypatch.setenv(FAULT_VARIABLE, f"disk:{moment}:broken")
+    with pytest.raises(OSError, match="fault point"):
+        removal(folder).steps[0].run()
+    assert names(folder) == (before if stays else ["src"])
+
+
 def test_extents_that_another_image_names_outlive_a_removal(folder: Path) -> None:
     convert(params(folder))
     shutil.copy(folder / "disk.vmdk", folder / "other.vmdk")
