@@ -14,10 +14,12 @@ from .._errors import InvalidOption
 from .._hypervisor.connection import require_local
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import Snapshot, revert_is_suspect, snapshots
+from .._hypervisor.snapshots_external import settle
 from .._plan import Plan, Step
 from . import vm_snapshot_acts as acts
 from . import vm_snapshot_checks as checks
 from .operation import Operation, Tools
+from .qmp_request import asks_for_process, process_locks
 from .vm_request_checks import require_xml_text
 from .vm_snapshot_definition import differences
 from .vm_snapshot_delete import delete_external, merges_after
@@ -35,10 +37,17 @@ from .vm_snapshot_world import World, find_domain, foresee, foretell, look
 
 def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
     """Plan one snapshot; raises what `vm_snapshot_checks` refuses."""
+    if asks_for_process(params):
+        from .qmp_snapshot import plan_process_snapshot
+
+        return plan_process_snapshot(params, tools)
     require_local(params["uri"])
     if not params["vm"]:
         raise InvalidOption(f"vm: nothing is given for the snapshot {params['name']}; give the name of the VM.")
     domain = find_domain(params["vm"], uri=params["uri"], option="vm", tools=tools)
+    if read_journal(domain).taking:
+        # libvirt lists a snapshot that it is still taking for a module that is gone.
+        settle(domain)
     world, provisional = foresee(look(domain), params, tools)
     asked = _Asked(params, domain, tools, provisional)
     plan = _PLANNERS[params["state"]](asked, world, lambda after: foretell(after, params, tools))
@@ -233,7 +242,7 @@ _PLANNERS: dict[str, Callable[[_Asked, World, Callable[[World], None]], Plan]] =
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     """Two tasks never work on one VM at once."""
-    return [f"domain:{params['vm']}"]
+    return process_locks(params) if asks_for_process(params) else [f"domain:{params['vm']}"]
 
 
 OPERATION = Operation(plan=plan_snapshot, result="snapshots", locks=locks, expand=every_snapshot, parallel=4)
