@@ -58,8 +58,11 @@ class Snapshot:
 def snapshots(domain: Domain) -> list[Snapshot]:
     """All snapshots of `domain`, oldest first."""
     with calling(f"listing the snapshots of {domain.name}"):
+        listed = domain.raw.listAllSnapshots(0)
+        if not listed:
+            return []
         current = domain.raw.snapshotCurrent(0).getName() if domain.raw.hasCurrentSnapshot(0) else ""
-        texts = [raw.getXMLDesc(0) for raw in domain.raw.listAllSnapshots(0)]
+        texts = [raw.getXMLDesc(0) for raw in listed]
     found = [parse_snapshot(text, current=current) for text in texts]
     return sorted(found, key=lambda snapshot: (snapshot.created, snapshot.name))
 

@@ -24,8 +24,10 @@ from .operation import Tools
 
 LIBVIRT_SIGNS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/etc/libvirt/qemu")
 DOMAIN = "domain"
-# Seconds for which the description of a domain that neither came, went, started nor stopped is taken as known.
+# Seconds for which the description of a domain that neither came, went, started nor stopped is taken as known; where there
+# are many, three times as long as reading them all took.
 KNOWN_SECONDS = 1.0
+_TIMES = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class World:
         self.layers = Layers()
         self._lock = threading.Lock()
         self._read_at = float("-inf")
+        self._known_for = KNOWN_SECONDS
         self._seen: tuple[tuple[str, str, int], ...] = ()
         self._descriptions: tuple[_Description, ...] = ()
 
@@ -71,9 +74,10 @@ class World:
             listed = [(connection, domain) for connection in _connections(tools) for domain in connection.domains()]
             seen = tuple((domain.name, domain.uuid, domain.id) for _connection, domain in listed)
             now = tools.clock.now()
-            if seen != self._seen or not 0 <= now - self._read_at < KNOWN_SECONDS:
+            if seen != self._seen or not 0 <= now - self._read_at < self._known_for:
                 self._descriptions = tuple(_describe(listed))
-                self._seen, self._read_at = seen, now
+                self._seen, self._read_at = seen, tools.clock.now()
+                self._known_for = max(KNOWN_SECONDS, _TIMES * (self._read_at - now))
             return self._descriptions
 
 
