@@ -102,7 +102,7 @@ class _Plain:
         reserved = [taken] if taken else []
         found = resolve(self._request.disks, vm=name, folder=folder, attached=self._attached, reserved=reserved)
         for number, disk in enumerate(found):
-            claim(disk, name, self._tools, option=f"disks[{number}]")
+            claim(disk, name, self._tools, option=self._option(number))
         planned = [
             plan_disk(
                 disk,
@@ -113,12 +113,16 @@ class _Plain:
                     require_own, vm=name, tools=self._tools, search_paths=self._request.search_paths
                 ),
                 capacity=self._domain.capacity if self._domain else None,
-                option=f"disks[{number}]",
+                option=self._option(number),
             )
             for number, disk in enumerate(found)
         ]
         claim_space(planned, self._tools)
         return planned
+
+    def _option(self, number: int) -> str:
+        """The option that a disk comes from."""
+        return f"disks[{number}]" if number < len(self._request.plain("disks") or ()) else "virtio_media"
 
     def _require_part(self, existing: Element | None, disks: Sequence[PlannedDisk]) -> None:
         known = {*(disk.path for disk in self._attached.disks), *(disk.request.path for disk in disks)}

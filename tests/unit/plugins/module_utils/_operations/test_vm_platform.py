@@ -150,7 +150,7 @@ REFUSED: list[tuple[dict[str, Any], type[ImageOpsError], str]] = [
     ({"labels": {"": "b"}}, InvalidOption, "names at least one"),
     ({"labels": {"a": "\x07"}}, InvalidOption, "labels: the character"),
     ({"networks": [{"network": "default", "vlan": 4095}]}, InvalidOption, "4095 is no VLAN"),
-    ({"virtio_media": "/no/such.iso"}, NotFound, "/no/such.iso does not exist"),
+    ({"virtio_media": "/no/such.iso"}, NotFound, "virtio_media.path: /no/such.iso does not exist"),
     ({"xml": "<domain><name>other</name></domain>"}, InvalidOption, "describes the VM other"),
     ({"xml": "<network/>"}, InvalidOption, "root element"),
     ({"xml": "<domain><devices><disk><source file='/no/such'/><target dev='vdz'/></disk></devices></domain>"}, NotFound,
