@@ -18,10 +18,11 @@ from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import snapshots
 from .._hypervisor.snapshots_external import create_external, forget_snapshot, note_snapshot, rest_on
 from .._hypervisor.sources import Disk
-from .._hypervisor.xml import get, serialise
+from .._hypervisor.xml import serialise
 from .._qemu.image_locks import holders
 from .inspection import Inspected
 from .operation import Tools
+from .vm_clone_facts import nvram_of
 from .vm_files import NewDisk, make
 from .vm_snapshot_beside import keep_nvram, nvram_changed
 from .vm_snapshot_bounded import bounded
@@ -79,7 +80,7 @@ class _Taking:
         """The mark, then the overlays."""
         journal = read_journal(self._domain)
         formats = {real_path(disk.path): disk.format for disk in self._disks.values()}
-        nvram = get(self._domain.xml(inactive=not self._domain.active), "os/nvram")
+        nvram = nvram_of(self._domain.xml(inactive=not self._domain.active), self._connection.uri)
         copy = (
             f"{os.path.splitext(next(iter(self._paths.values())))[0]}.nvram" if nvram and os.path.exists(nvram) else ""
         )

@@ -11,6 +11,7 @@ from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots_external import has_checkpoints
 from .._hypervisor.xml import Element, get
+from .vm_clone_facts import nvram_of
 from .vm_snapshot_kind import DiskFacts, VmFacts, Wish
 from .vm_snapshot_tree import depth_of, writable_disks
 from .vm_snapshot_world import World
@@ -26,7 +27,7 @@ def facts_of(domain: Domain, connection: Connection, world: World) -> VmFacts:
         disks=disks,
         persistent=domain.persistent,
         uefi=_is_uefi(root),
-        nvram=get(root, "os/nvram"),
+        nvram=nvram_of(root, connection.uri),
         tpm=root.find("devices/tpm") is not None,
         kinds=frozenset(snapshot.kind for snapshot in world.snapshots),
         checkpoints=has_checkpoints(domain),

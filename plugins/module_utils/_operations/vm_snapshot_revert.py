@@ -21,8 +21,9 @@ from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import Snapshot, snapshots
 from .._hypervisor.snapshots_external import describe_anew, described, rest_on, restore_memory
 from .._hypervisor.sources import disks_of
-from .._hypervisor.xml import Element, get, serialise
+from .._hypervisor.xml import Element, serialise
 from .operation import Tools
+from .vm_clone_facts import nvram_of
 from .vm_snapshot_beside import bring_back_nvram
 from .vm_snapshot_bounded import bounded
 from .vm_snapshot_external import make_overlay, overlay_path
@@ -133,7 +134,7 @@ class _Revert:
         fault_point("vm_snapshot:revert-stopped")
         inactive = self._root.find("inactiveDomain")
         definition = self._then if inactive is None else inactive
-        nvram = get(definition, "os/nvram") or get(self._then, "os/nvram")
+        nvram = nvram_of(definition, self._connection.uri)
         if nvram and "nvram" in self._beside:
             bring_back_nvram(self._beside["nvram"], nvram)
         fault_point("vm_snapshot:revert-before-define")
