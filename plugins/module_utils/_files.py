@@ -142,7 +142,7 @@ def sync_folder(path: str) -> None:
     """Flush the folder that holds `path`, so that a rename in it survives a power cut."""
     handle = os.open(os.path.dirname(path) or "/", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        _flush(handle, path)
     finally:
         os.close(handle)
 
@@ -151,9 +151,18 @@ def sync_file(path: str) -> None:
     """Flush the data of `path`; engines don't always do it (qemu-img never does for raw)."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        _flush(handle, path)
     finally:
         os.close(handle)
+
+
+def _flush(handle: int, path: str) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Of open files the system names none.
+        error.filename = path
+        raise
 
 
 def publish(partial: str, path: str) -> None:
@@ -188,8 +197,9 @@ def write_bytes(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Tr
             publish(partial, path)
         else:
             os.replace(partial, path)
-    except OSError:
+    except OSError as error:
         remove(partial)
+        error.filename = error.filename or path
         raise
 
 

@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +92,21 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(OSError, match="directory"):
         files.write_bytes(str(tmp_path / "x"), b"new")
+    assert names(tmp_path) == ["x"]
+
+
+def test_what_could_not_be_flushed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "x"
+    path.touch()
+    monkeypatch.setattr(os, "fsync", broken)
+    for flush in (files.sync_file, files.sync_folder):
+        with pytest.raises(OSError, match=re.escape(f"Input/output error: '{path}'")):
+            flush(str(path))
+    with pytest.raises(OSError, match=r"Input/output error: '.*x.*'"):
+        files.write_bytes(str(path), b"new")
     assert names(tmp_path) == ["x"]
 
 
