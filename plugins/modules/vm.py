@@ -41,6 +41,7 @@ requirements:
   - C(pycdlib) for Python on the host (Debian's package C(python3-pycdlib)), for O(cloud_init)
   - UEFI firmware on the host (Debian's package C(ovmf)), for O(firmware=uefi)
   - C(swtpm) on the host (Debian's packages C(swtpm) and C(swtpm-tools)), for O(tpm)
+  - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
 options:
   vms:
     description:
@@ -63,6 +64,20 @@ options:
             checkpoints. The seed of O(cloud_init) is deleted, disks only with O(remove_disks).
         type: str
         choices: [present, running, stopped, restarted, paused, absent]
+      hypervisor: &hypervisor
+        description:
+          - V(libvirt), or V(qmp) for a QEMU process that was started without libvirt and has a QMP socket, O(socket).
+          - What V(qmp) can't do is refused with the way out. The guide's section "Without libvirt" has the table.
+        type: str
+        choices: [libvirt, qmp]
+        version_added: 0.3.0
+      socket: &socket
+        description:
+          - With O(hypervisor=qmp), the path of the process' QMP socket on the host, as in its option
+            C(-qmp unix:PATH,server=on,wait=off). It must be root's or the task's user's own.
+          - QEMU serves one client at a time. Another one that stays connected makes the task fail.
+        type: path
+        version_added: 0.3.0
       uri: &uri
         description: libvirt's URI. It must be the host's own, since files on the host are touched.
         type: str
@@ -172,6 +187,7 @@ options:
               - Bridges of Open vSwitch do that. A Linux bridge does it from libvirt 11.0 on when it has C(vlan_filtering);
                 otherwise it is refused, and a bridge that is in the VLAN itself is the way.
             type: int
+            version_added: 0.3.0
           boot:
             description: Place in the boot order, from 1.
             type: int
@@ -213,22 +229,26 @@ options:
             VM on x86_64 is by default. A new VM with O(firmware=uefi) has none by default.
           - It can't be changed on a VM that has UEFI, since the firmware's variables belong to it; that is refused.
         type: bool
+        version_added: 0.3.0
       tpm: &tpm
         description:
           - Whether the VM has a TPM 2.0, emulated by C(swtpm). A host without it is refused. A new VM has none by default.
           - A TPM is never taken from a VM that exists; that is refused, since its guest may have sealed keys in it.
         type: bool
+        version_added: 0.3.0
       hugepages: &hugepages
         description:
           - Whether all memory is on huge pages, V(true) for those of the host's default size, or a size such as V(2MiB).
           - A size that the host doesn't have is refused, and so is a start for which too few of them are free.
         type: raw
+        version_added: 0.3.0
       cpu_pinning: &cpu_pinning
         description:
           - The host's CPUs that each virtual CPU may run on, such as V(2), V(0-3) or V(0-7,^4). Either a list that begins with
             virtual CPU 0, or a dictionary by their numbers.
           - What isn't named is not pinned, so an empty list unpins all. CPUs that the host doesn't have are refused.
         type: raw
+        version_added: 0.3.0
       os: &os
         description:
           - The kind of guest. V(windows) gives a B(new) VM what Windows expects, where the option for it is left out and the
@@ -237,15 +257,18 @@ options:
           - Without O(virtio_media), new disks are then on the bus V(sata) and new interfaces are V(e1000e), for which Windows
             has drivers by itself; with it, both are V(virtio).
         type: str
+        version_added: 0.3.0
         choices: [linux, windows]
       virtio_media: &virtio_media
         description: Absolute path of an ISO image with drivers for virtio, put into one more cdrom drive.
         type: path
+        version_added: 0.3.0
       labels: &labels
         description:
           - Names and values that say what the VM is to you. They are kept in its description and told by M(imageops.fleet.vm_info).
           - The VM has just these afterwards. A change concerns nothing else, and shows at once also while the VM runs.
         type: dict
+        version_added: 0.3.0
       graphics: &graphics
         description: A display on the loopback address, or none. A new VM has none by default.
         type: str
@@ -337,6 +360,10 @@ options:
   state:
     <<: *state
     default: running
+  hypervisor:
+    <<: *hypervisor
+    default: libvirt
+  socket: *socket
   uri:
     <<: *uri
     default: qemu:///system

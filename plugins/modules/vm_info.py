@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - imageops.fleet.attributes.query
 requirements:
   - C(libvirt) for Python on the host (Debian's package C(python3-libvirt))
+  - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
 options:
   name:
     description: Name of one VM. Without O(name) and O(names) all VMs are told of.
@@ -33,6 +34,21 @@ options:
     description: libvirt's URI.
     type: str
     default: qemu:///system
+  hypervisor:
+    description:
+      - V(libvirt), or V(qmp) for a QEMU process that was started without libvirt and has a QMP socket, O(socket).
+      - Then the host's other VMs aren't told of, and what only libvirt knows (autostart, networks and the like) is left out.
+    type: str
+    choices: [libvirt, qmp]
+    default: libvirt
+    version_added: 0.3.0
+  socket:
+    description:
+      - With O(hypervisor=qmp), the path of the process' QMP socket on the host, as in its option
+        C(-qmp unix:PATH,server=on,wait=off). It must be root's or the task's user's own.
+      - QEMU serves one client at a time. Another one that stays connected makes the task fail.
+    type: path
+    version_added: 0.3.0
 seealso:
   - module: imageops.fleet.vm
 """
@@ -49,6 +65,11 @@ EXAMPLES = r"""
 - name: Two VMs, with what they lie on
   imageops.fleet.vm_info:
     names: [web-1, web-2]
+
+- name: A QEMU process that libvirt doesn't know
+  imageops.fleet.vm_info:
+    hypervisor: qmp
+    socket: /run/router/qmp.sock
 """
 
 RETURN = r"""
@@ -74,7 +95,7 @@ vms:
       returned: always
       sample: running
     uri:
-      description: libvirt's URI.
+      description: libvirt's URI, or V(qmp://) and the path of the socket.
       type: str
       returned: always
       sample: qemu:///system
@@ -86,6 +107,14 @@ vms:
       description: UUID of the VM.
       type: str
       returned: when the VM exists
+    memory_now:
+      description: Bytes of memory that the balloon leaves to the guest.
+      type: int
+      returned: with O(hypervisor=qmp)
+    qemu_version:
+      description: Version of QEMU.
+      type: str
+      returned: with O(hypervisor=qmp)
     autostart:
       description: Whether it starts with the host.
       type: bool
@@ -110,6 +139,20 @@ vms:
       description: V(bios) or V(uefi).
       type: str
       returned: when the VM exists
+    secure_boot:
+      description: Whether its firmware starts signed code only.
+      type: bool
+      returned: when the VM exists
+    tpm:
+      description: Whether it has a TPM.
+      type: bool
+      returned: when the VM exists
+    labels:
+      description: Its labels, see O(imageops.fleet.vm#module:labels).
+      type: dict
+      returned: when the VM exists
+      sample:
+        tier: web
     acceleration:
       description: Whether C(type) V(kvm) or V(tcg) is used, and for what C(reason).
       type: dict
@@ -166,6 +209,10 @@ vms:
         readonly:
           description: Whether the guest may only read.
           type: bool
+        size:
+          description: Bytes that the guest sees.
+          type: int
+          returned: with O(hypervisor=qmp)
         chain:
           description: All files of the disk's chain, the active one first.
           type: list

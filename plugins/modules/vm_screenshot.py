@@ -26,6 +26,7 @@ attributes:
       - Each run takes a new picture.
 requirements:
   - C(libvirt) for Python on the host (Debian's package C(python3-libvirt))
+  - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
 options:
   screenshots:
     description:
@@ -46,6 +47,20 @@ options:
       screen: &screen
         description: Number of the screen, from V(0), of a VM that has several.
         type: int
+      hypervisor: &hypervisor
+        description:
+          - V(libvirt), or V(qmp) for a QEMU process that was started without libvirt and has a QMP socket, O(socket).
+          - What V(qmp) can't do is refused with the way out. The guide's section "Without libvirt" has the table.
+        type: str
+        choices: [libvirt, qmp]
+        version_added: 0.3.0
+      socket: &socket
+        description:
+          - With O(hypervisor=qmp), the path of the process' QMP socket on the host, as in its option
+            C(-qmp unix:PATH,server=on,wait=off). It must be root's or the task's user's own.
+          - QEMU serves one client at a time. Another one that stays connected makes the task fail.
+        type: path
+        version_added: 0.3.0
       uri: &uri
         description: The local libvirt connection. URIs with a host part are refused.
         type: str
@@ -56,6 +71,10 @@ options:
   screen:
     <<: *screen
     default: 0
+  hypervisor:
+    <<: *hypervisor
+    default: libvirt
+  socket: *socket
   uri:
     <<: *uri
     default: qemu:///system

@@ -34,6 +34,7 @@ attributes:
 requirements:
   - Python's C(libvirt) on the host (Debian's package C(python3-libvirt))
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
+  - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
 notes:
   - A revert brings back the whole VM as libvirt keeps it in the snapshot, and that includes its definition. What was
     changed in the definition since (memory, disks, networks, ...) is lost by a revert. The module names those parts in
@@ -140,6 +141,20 @@ options:
           - Seconds to wait for libvirt to take or revert one snapshot, or to merge one layer; V(0) waits as long as it takes.
           - The task fails after that, and libvirt goes on with what it began. Run the task again later.
         type: int
+      hypervisor: &hypervisor
+        description:
+          - V(libvirt), or V(qmp) for a QEMU process that was started without libvirt and has a QMP socket, O(socket).
+          - What V(qmp) can't do is refused with the way out. The guide's section "Without libvirt" has the table.
+        type: str
+        choices: [libvirt, qmp]
+        version_added: 0.3.0
+      socket: &socket
+        description:
+          - With O(hypervisor=qmp), the path of the process' QMP socket on the host, as in its option
+            C(-qmp unix:PATH,server=on,wait=off). It must be root's or the task's user's own.
+          - QEMU serves one client at a time. Another one that stays connected makes the task fail.
+        type: path
+        version_added: 0.3.0
       uri: &uri
         description: The local libvirt connection. URIs with a host part are refused, since disks of this host are
           looked at.
@@ -180,6 +195,10 @@ options:
   timeout:
     <<: *timeout
     default: 600
+  hypervisor:
+    <<: *hypervisor
+    default: libvirt
+  socket: *socket
   uri:
     <<: *uri
     default: qemu:///system

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .specs import batch_spec
+from .specs import ENGINE_DEFAULTS, ENGINE_OPTIONS, batch_spec
 
 _ITEM: dict[str, Any] = {
     "name": {"type": "str"},
     "dest": {"type": "path"},
     "screen": {"type": "int"},
     "uri": {"type": "str"},
+    **ENGINE_OPTIONS,
 }
 
-SCREENSHOT = batch_spec("screenshots", _ITEM, key="name", defaults={"screen": 0, "uri": "qemu:///system"})
+SCREENSHOT = batch_spec("screenshots", _ITEM, key="name", defaults={"screen": 0, "uri": "qemu:///system", **ENGINE_DEFAULTS})

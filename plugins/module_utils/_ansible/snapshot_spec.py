@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .specs import batch_spec
+from .specs import ENGINE_DEFAULTS, ENGINE_OPTIONS, batch_spec
 
 _ITEM: dict[str, Any] = {
     "name": {"type": "str"},
@@ -26,6 +26,7 @@ _ITEM: dict[str, Any] = {
     "remove_children": {"type": "bool"},
     "timeout": {"type": "int"},
     "uri": {"type": "str"},
+    **ENGINE_OPTIONS,
 }
 
 SNAPSHOT = batch_spec(
@@ -42,5 +43,6 @@ SNAPSHOT = batch_spec(
         "remove_children": False,
         "timeout": 600,
         "uri": "qemu:///system",
+        **ENGINE_DEFAULTS,
     },
 )

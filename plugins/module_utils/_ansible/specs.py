@@ -25,6 +25,12 @@ JOB_TASK_OPTIONS: dict[str, Any] = {
     "on_interrupt": {"type": "str", "choices": ["detach", "cancel"], "default": "detach"},
     "lease_timeout": {"type": "int", "default": 60},
 }
+# Of modules that also work on a QEMU process without libvirt.
+ENGINE_OPTIONS: dict[str, Any] = {
+    "hypervisor": {"type": "str", "choices": ["libvirt", "qmp"]},
+    "socket": {"type": "path"},
+}
+ENGINE_DEFAULTS: dict[str, Any] = {"hypervisor": "libvirt"}
 
 
 @dataclass(frozen=True)

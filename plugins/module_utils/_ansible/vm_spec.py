@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .specs import FORMATS, ModuleSpec, batch_spec
+from .specs import ENGINE_DEFAULTS, ENGINE_OPTIONS, FORMATS, ModuleSpec, batch_spec
 
 _DISK: dict[str, Any] = {
     "image": {"type": "path"},
@@ -48,6 +48,7 @@ _ITEM: dict[str, Any] = {
     "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "running", "stopped", "restarted", "paused", "absent"]},
     "uri": {"type": "str"},
+    **ENGINE_OPTIONS,
     "memory": {"type": "str"},
     "vcpus": {"type": "int"},
     "cpu": {"type": "str"},
@@ -85,6 +86,7 @@ VM = batch_spec(
     defaults={
         "state": "running",
         "uri": "qemu:///system",
+        **ENGINE_DEFAULTS,
         "shutdown_timeout": 60,
         "force_stop": False,
         "remove_disks": False,
@@ -97,6 +99,8 @@ VM_INFO = ModuleSpec(
         "name": {"type": "str"},
         "names": {"type": "list", "elements": "str"},
         "uri": {"type": "str", "default": "qemu:///system"},
+        "hypervisor": {**ENGINE_OPTIONS["hypervisor"], "default": "libvirt"},
+        "socket": ENGINE_OPTIONS["socket"],
     },
     constraints={"mutually_exclusive": [("name", "names")]},
 )

@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What operations need of a hypervisor, in writing; `Connection` and `Domain` (libvirt) are the engine that has all of it.
+`QemuProcess` is a `Switches`: what else it can do, and what not, is in `capabilities`.
 
 Rules for every engine: a call that fails raises one of our errors, with one sentence; nothing waits longer than the engine
 itself does (waiting for a guest is the operations' work); the objects may be used by many threads at once.
@@ -16,13 +17,8 @@ from .sources import Disk
 from .xml import Element
 
 
-class Machine(Protocol):
-    """A VM.
-
-    `start` leaves it running, or paused. `shutdown` and `reboot` only ask the guest. `destroy` is the power switch.
-    `undefine` forgets the VM and everything the engine itself keeps about it (NVRAM, TPM, metadata of snapshots and
-    checkpoints), never a disk. `disks` names the active layer and, for a running VM, the whole chain.
-    """
+class Switches(Protocol):
+    """A VM that is there. `shutdown` only asks the guest. `destroy` is the power switch."""
 
     name: str
     uuid: str
@@ -32,6 +28,23 @@ class Machine(Protocol):
 
     @property
     def state(self) -> str: ...
+
+    def shutdown(self) -> None: ...
+
+    def destroy(self) -> None: ...
+
+    def suspend(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Machine(Switches, Protocol):
+    """A VM that the hypervisor keeps, also while it is stopped.
+
+    `start` leaves it running, or paused. `reboot` only asks the guest.
+    `undefine` forgets the VM and everything the engine itself keeps about it (NVRAM, TPM, metadata of snapshots and
+    checkpoints), never a disk. `disks` names the active layer and, for a running VM, the whole chain.
+    """
 
     @property
     def autostart(self) -> bool: ...
@@ -43,14 +56,6 @@ class Machine(Protocol):
     def disks(self, *, inactive: bool = False) -> list[Disk]: ...
 
     def start(self, *, paused: bool = False) -> None: ...
-
-    def shutdown(self) -> None: ...
-
-    def destroy(self) -> None: ...
-
-    def suspend(self) -> None: ...
-
-    def resume(self) -> None: ...
 
     def reboot(self) -> None: ...
 

@@ -16,6 +16,7 @@ from .._plan import Plan
 
 if TYPE_CHECKING:
     from .._hypervisor.connection import Connection
+    from .._hypervisor.qmp_process import QemuProcess
 
 
 class Tools:
@@ -40,6 +41,7 @@ class Tools:
         self.tally: Counter[tuple[str, str]] = Counter()
         self._connect = connect
         self._connections: dict[str, Connection] = {}
+        self._processes: dict[str, QemuProcess] = {}
 
     def hypervisor(self, uri: str) -> Connection:
         """The one connection of this run to `uri`; raises MissingLibrary or EngineError."""
@@ -50,11 +52,22 @@ class Tools:
             self._connections[uri] = (self._connect or Connection.open)(uri)
         return self._connections[uri]
 
+    def process(self, path: str) -> QemuProcess:
+        """The one session of this run with the QEMU process behind a QMP socket; raises MissingLibrary, NotFound, EngineError."""
+        if path not in self._processes:
+            from .._hypervisor.qmp_process import QemuProcess
+
+            self._processes[path] = QemuProcess(path)
+        return self._processes[path]
+
     def close(self) -> None:
         """End all connections."""
         for connection in self._connections.values():
             connection.close()
+        for process in self._processes.values():
+            process.close()
         self._connections.clear()
+        self._processes.clear()
 
 
 def no_locks(item: dict[str, Any], tools: Tools) -> Iterable[str]:

@@ -15,6 +15,7 @@ from .._hypervisor.domain import Domain, Seen
 from .._hypervisor.xml import get
 from .._plan import KNOWN_AFTER, Plan
 from .operation import Operation, Tools
+from .qmp_request import asks_for_process, process_locks
 from .vm_absent import plan_absent
 from .vm_autostart import plan_autostart
 from .vm_define import plan_definition
@@ -33,6 +34,10 @@ _STATES_AFTER = {"running": "running", "restarted": "running", "paused": "paused
 
 def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan for one VM; raises what speaks against it."""
+    if asks_for_process(params):
+        from .qmp_vm import plan_process
+
+        return plan_process(params, tools)
     request = read_request(params)
     _require_once(request, tools)
     claim_macs((network.mac for network in request.networks or () if network.mac), request.name, tools.forecast)
@@ -155,6 +160,8 @@ def _info(
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     """The VM's name, and the files that its disks are declared to have."""
+    if asks_for_process(params):
+        return process_locks(params)
     paths = [disk["path"] for disk in params.get("disks") or () if disk.get("path") and disk.get("device") != "cdrom"]
     return [f"domain:{params['name']}", *map(real_path, paths)]
 

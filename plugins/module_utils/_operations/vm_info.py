@@ -16,6 +16,7 @@ from .._hypervisor.domain import Domain
 from .._plan import Plan
 from .._records import read_record
 from .operation import Operation, Tools
+from .qmp_request import asks_for_process
 from .vm_describe import absent, describe
 from .vm_host import default_folder, started
 from .vm_info_layers import layer_facts
@@ -24,6 +25,8 @@ from .vm_seed import seed_path
 
 def every_vm(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
     """One item per VM: those named, else all of the host."""
+    if asks_for_process(params):
+        return [params]
     names = [params["name"]] if params.get("name") else params.get("names")
     if names is None:
         names = [domain.name for domain in tools.hypervisor(params["uri"]).domains()]
@@ -32,6 +35,10 @@ def every_vm(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
 
 def plan_vm_info(params: dict[str, Any], tools: Tools) -> Plan:
     """The facts of one VM; what can't be read becomes its `error`."""
+    if asks_for_process(params):
+        from .qmp_facts import plan_process_info
+
+        return plan_process_info(params, tools)
     name, connection = params["name"], tools.hypervisor(params["uri"])
     try:
         domain = connection.domain(name)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from .._errors import EngineError, InUse, TimedOut
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
+from .._hypervisor.interface import Switches
 from .._jobs.clock import Clock
 from .._plan import Step
 from .operation import Tools
@@ -79,7 +80,7 @@ class Power:
         )
 
 
-def stop(domain: Domain, clock: Clock, *, timeout: float, force: bool) -> None:
+def stop(domain: Switches, clock: Clock, *, timeout: float, force: bool) -> None:
     """Shut the guest down; when it still runs after `timeout` seconds, switch it off if `force`, else raise TimedOut."""
     if domain.state == "paused" and timeout > 0:
         # A paused guest can't hear the power button.
@@ -99,7 +100,7 @@ def stop(domain: Domain, clock: Clock, *, timeout: float, force: bool) -> None:
     domain.destroy()
 
 
-def _ask(domain: Domain) -> None:
+def _ask(domain: Switches) -> None:
     try:
         domain.shutdown()
     except EngineError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Callable
 
 from .._errors import Conflict, InvalidOption, NotFound, Unsupported
 from .._files import real_path, require_folder, require_writable_folder, write_bytes
@@ -18,13 +18,19 @@ from .._hypervisor.domain import Domain
 from .._hypervisor.screenshot import screenshot
 from .._plan import KNOWN_AFTER, Plan, Step
 from .operation import Operation, Tools
+from .qmp_request import asks_for_process
 
 _SHOWING = ("running", "paused")
 
 
 def take_picture(connection: Connection, domain: Domain, path: str, *, screen: int = 0) -> dict[str, Any]:
-    """Write what the screen shows to the PNG file `path` (0600: it may show secrets) and tell of it."""
-    picture = read_picture(screenshot(connection, domain, screen=screen, most=MOST_BYTES))
+    """Write what the screen shows to the PNG file `path` and tell of it."""
+    return keep_picture(screenshot(connection, domain, screen=screen, most=MOST_BYTES), path)
+
+
+def keep_picture(data: bytes, path: str) -> dict[str, Any]:
+    """Write an engine's picture to the PNG file `path` (0600: it may show secrets) and tell of it."""
+    picture = read_picture(data)
     write_bytes(path, picture.png)
     return {
         "path": path,
@@ -67,17 +73,11 @@ def plan_screenshot(params: dict[str, Any], tools: Tools) -> Plan:
         raise InvalidOption(f"dest: {dest} is given for two VMs; give each a file of its own.")
     if params["screen"] < 0:
         raise InvalidOption(f"screen: {params['screen']} is no number of a screen; they are counted from 0.")
-    connection = tools.hypervisor(params["uri"])
-    domain = connection.domain(params["name"])
-    if domain is None:
-        raise NotFound(f"name: there is no VM called {params['name']} on this host.")
-    if domain.state not in _SHOWING:
-        raise Conflict(f"name: the VM {params['name']} is {domain.state}, so its screen shows nothing; start it first.")
-    require_screen(domain)
+    take_it = _camera(params, dest, tools)
     found: dict[str, Any] = {}
 
     def take() -> None:
-        found.update(take_picture(connection, domain, dest, screen=params["screen"]))
+        found.update(take_it())
 
     return Plan(
         item=params["name"],
@@ -86,6 +86,23 @@ def plan_screenshot(params: dict[str, Any], tools: Tools) -> Plan:
         observe=lambda: found,
         steps=(Step(f"write what the screen of {params['name']} shows to {dest}", take),),
     )
+
+
+def _camera(params: dict[str, Any], dest: str, tools: Tools) -> Callable[[], dict[str, Any]]:
+    """What takes the picture; raises NotFound and Conflict."""
+    if asks_for_process(params):
+        from .qmp_screenshot import camera
+
+        look = camera(params, tools)
+        return lambda: keep_picture(look(), dest)
+    connection = tools.hypervisor(params["uri"])
+    domain = connection.domain(params["name"])
+    if domain is None:
+        raise NotFound(f"name: there is no VM called {params['name']} on this host.")
+    if domain.state not in _SHOWING:
+        raise Conflict(f"name: the VM {params['name']} is {domain.state}, so its screen shows nothing; start it first.")
+    require_screen(domain)
+    return lambda: take_picture(connection, domain, dest, screen=params["screen"])
 
 
 def _digest(path: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from .._errors import InvalidOption, NotFound
 from .._hypervisor.snapshots import Snapshot, snapshots
 from .operation import Tools
+from .qmp_request import asks_for_process, refuse_options
 from .vm_snapshot_world import find_domain
 
 _AGE = re.compile(r"^(\d{1,6})\s*([smhdw])$")
@@ -21,6 +22,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def every_snapshot(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
     """The items; raises InvalidOption for options that contradict each other."""
+    if asks_for_process(params):
+        refuse_options(params, "list", ("vms",))
+        yield params
+        return
     if params["vm"] and params["vms"] is not None:
         raise InvalidOption("vms: give one of vm and vms.")
     retains = params["keep"] is not None or params["older_than"] is not None
