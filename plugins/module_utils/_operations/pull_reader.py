@@ -27,7 +27,7 @@ from .._hypervisor.domain import Domain
 from .._qemu.image import Image, QemuImg
 from .._qemu.nbd_export import ExportedContent
 from .._sizes import format_size
-from .._transfer.nbd import NbdClient
+from .._transfer.nbd import NbdClient, library
 from .operation import Tools
 
 _RUN = "run"
@@ -78,6 +78,22 @@ def pull_folder(uuid: str) -> str:
     return os.path.join(state_top(), _RUN, f"pull-{uuid}")
 
 
+def require_readable(domain: Domain) -> None:
+    """Raise, while a task is planned, what would speak against reading the running VM: MissingLibrary, Unsupported or InUse."""
+    library()
+    _own_socket(domain)
+
+
+def _own_socket(domain: Domain) -> str | None:
+    """The socket of a backup of ours that is under way; raises InUse for one of somebody else."""
+    socket = backup_socket(domain)
+    if socket is not None and not _is_ours(socket, pull_folder(domain.uuid)):
+        raise InUse(
+            f"source: somebody else's backup of {domain.name} is under way; run the task again when it has ended."
+        )
+    return socket
+
+
 @contextlib.contextmanager
 def pull_backup(
     source: Source,
@@ -112,12 +128,7 @@ def pull_backup(
 
 
 def _end_stale(source: Source, domain: Domain, folder: str, tools: Tools) -> None:
-    socket = backup_socket(domain) if domain.active else None
-    if socket is not None and not _is_ours(socket, folder):
-        raise InUse(
-            f"source: somebody else's backup of {source.name} is under way; run the task again when it has ended."
-        )
-    if socket is not None:
+    if _own_socket(domain) is not None:
         _end(source, folder, tools)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -39,7 +39,12 @@ def found_facts(domain: Domain) -> dict[str, Any]:
 
 def _disk_facts(disk: Disk) -> dict[str, Any]:
     backing = Layers().below(disk.path)
-    return {"target": disk.target, "path": disk.path, "format": canonical_format(disk.format or "raw"), "backing": backing}
+    return {
+        "target": disk.target,
+        "path": disk.path,
+        "format": canonical_format(disk.format or "raw"),
+        "backing": backing,
+    }
 
 
 def require_own_clone(domain: Domain, *, source: str, source_uuid: str, mode: str) -> None:

@@ -17,6 +17,7 @@ from .._hypervisor.snapshots import snapshots
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import Element, get
 from .operation import Tools
+from .pull_reader import require_readable
 from .vm_clone_choice import COPY, LINK, SKIP, Choice, read_choice
 from .vm_clone_disk import SourceDisk, running_disk, stopped_disk
 from .vm_clone_point import disks_of_snapshot
@@ -110,6 +111,8 @@ def _running_disks(domain: Domain, wanted: dict[str, Element]) -> list[SourceDis
             f"source: {domain.name} gets its disk {gone[0]} only at its next start, and it is running; stop it first, or leave the "
             "disk out (disks: mode: skip)."
         )
+    if wanted:
+        require_readable(domain)
     return [running_disk(domain, live[target]) for target in wanted]
 
 

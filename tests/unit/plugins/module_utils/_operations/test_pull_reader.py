@@ -21,6 +21,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_re
     Source,
     pull_backup,
     pull_folder,
+    require_readable,
 )
 
 
@@ -46,6 +47,7 @@ class World:
             "end_backup": lambda domain: self.end(),
             "begin_pull": lambda domain, **how: self.begin(**how),
             "process_owner": lambda domain: (os.geteuid(), os.getegid()),
+            "library": lambda: None,
             "NbdClient": lambda *_all, **_more: Client(),
         }.items():
             monkeypatch.setattr(pull_reader, name, stand_in)
@@ -110,6 +112,8 @@ def test_what_a_killed_run_left_is_ended_first(world: World) -> None:
 @pytest.mark.parametrize("socket", ["", "/run/of-others/socket"])
 def test_a_backup_of_others_is_left_alone(world: World, socket: str) -> None:
     world.socket = socket
+    with pytest.raises(InUse, match="somebody else's backup of web"):
+        require_readable(world)  # type: ignore[arg-type]
     with pytest.raises(InUse, match="somebody else's backup of web"), pull_backup(SOURCE, ["vda"], tools=world.tools):
         pass
     assert world.ended == 0
