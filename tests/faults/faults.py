@@ -23,10 +23,11 @@ import jobs
 import rounds_of
 import tasks
 import vm
+import vm_points
 import vm_snapshots
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
-CASES = {"clone": clone, "freeze": freeze, "jobs": jobs, "tasks": tasks, "vm": vm, "vm_snapshots": vm_snapshots}
+CASES = {"clone": clone, "freeze": freeze, "jobs": jobs, "tasks": tasks, "vm": vm, "vm_points": vm_points, "vm_snapshots": vm_snapshots}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 
+from .._faults import fault_point
 from .._files import real_path, remove
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain, Seen
@@ -66,7 +67,9 @@ def _leave_steps(request: VmRequest, domain: Seen | None, tools: Tools) -> Itera
 
 
 def _forget(domain: Domain) -> None:
+    fault_point("vm:before-forget")
     domain.undefine()
+    fault_point("vm:forgotten")
     forget_console(domain)
     forget_journal(domain)
 
@@ -78,6 +81,7 @@ def _delete_step(path: str) -> Step:
 def _delete(path: str) -> None:
     """The file first: while it is there its record says that it is this VM's."""
     remove(path)
+    fault_point("vm:disk-removed")
     tidy_sidecars(path)
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from .._faults import fault_point
 from .._formats.names import canonical_format
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
@@ -201,7 +202,10 @@ def _making(disk: PlannedDisk) -> str:
 
 
 def _define(connection: Connection, text: str, part: Part, *, check: bool) -> None:
-    part.note(connection.define(text, check=check))
+    fault_point("vm:before-define")
+    domain = connection.define(text, check=check)
+    fault_point("vm:defined")
+    part.note(domain)
 
 
 def _seed_target(root: Element, seed: Seed, disks: Sequence[PlannedDisk]) -> str:

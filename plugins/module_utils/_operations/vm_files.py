@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 
 from .._commands import Commands
+from .._faults import fault_point
 from .._files import fingerprint, partial_path, remove
 from .._formats.names import qemu_driver
 from .._formats.qcow2_overlay import Backing, write_empty_qcow2
@@ -65,8 +66,11 @@ def make(disk: NewDisk, commands: Commands, *, version: str) -> None:
     remove(partial)
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE))
     try:
+        fault_point("vm:before-disk")
         _fill(disk, partial, commands)
+        fault_point("vm:disk-written")
         publish_with_record(partial, disk.path, disk.record(version))
+        fault_point("vm:disk-made")
     except BaseException:
         remove(partial)
         raise

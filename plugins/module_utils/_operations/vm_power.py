@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._errors import EngineError, InUse, TimedOut
+from .._faults import fault_point
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.interface import Switches
@@ -65,8 +66,10 @@ class Power:
     def _reach(self, state: str, act: Callable[[Domain], None]) -> None:
         """Act; a state that was reached meanwhile is no error: libvirt finishes what a killed run asked it."""
         domain = self._domain()
+        fault_point("vm:before-start")
         try:
             act(domain)
+            fault_point("vm:started")
         except EngineError:
             if domain.state != state:
                 raise
