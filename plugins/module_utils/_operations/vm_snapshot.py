@@ -13,7 +13,7 @@ from typing import Any, Callable
 from .._errors import InvalidOption
 from .._hypervisor.connection import require_local
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import Snapshot, revert_is_suspect, snapshots
+from .._hypervisor.snapshots import Snapshot, snapshots
 from .._hypervisor.snapshots_external import settle
 from .._plan import Plan, Step
 from . import vm_snapshot_acts as acts
@@ -32,6 +32,7 @@ from .vm_snapshot_point import at_point
 from .vm_snapshot_revert import require_files
 from .vm_snapshot_stray import adopt, strays_of
 from .vm_snapshot_tree import writable_disks
+from .vm_snapshot_warnings import warnings_of
 from .vm_snapshot_world import World, find_domain, foresee, foretell, look
 
 
@@ -206,7 +207,7 @@ def _plan_reverted(asked: _Asked, world: World, tell: Callable[[World], None]) -
     changed = differences(asked.domain.xml(), found.definition, moved=found.layers)
     info = {"definition_changes": changed} if changed else {}
     steps = [_revert_step(asked, found)]
-    return asked.plan(world, after, steps=steps, warnings=tuple(_warnings(asked, found, changed)), info=info)
+    return asked.plan(world, after, steps=steps, warnings=tuple(warnings_of(asked, found, changed)), info=info)
 
 
 def _revert_step(asked: _Asked, found: Snapshot) -> Step:
@@ -214,23 +215,6 @@ def _revert_step(asked: _Asked, found: Snapshot) -> Step:
     if found.kind == INTERNAL:
         return Step(title, lambda: acts.revert(asked.connection, asked.domain, asked.params))
     return Step(title, lambda: acts.revert_outside(asked.connection, asked.domain, asked.params, asked.tools))
-
-
-def _warnings(asked: _Asked, found: Snapshot, changed: list[str]) -> Iterable[str]:
-    vm = asked.params["vm"]
-    if changed:
-        yield (
-            f"The definition of {vm} was changed since the snapshot {asked.name} was taken ({', '.join(changed)}); "
-            "reverting brings "
-            f"back the definition of that time."
-        )
-    if found.kind == INTERNAL and revert_is_suspect(asked.connection.version):
-        number = ".".join(map(str, asked.connection.version))
-        yield (
-            f"libvirt {number} as published upstream can't revert internal snapshots (fixed in 11.4, and by some "
-            "distributions "
-            f"earlier, such as Debian); it is tried, and a failure leaves the VM defined."
-        )
 
 
 _PLANNERS: dict[str, Callable[[_Asked, World, Callable[[World], None]], Plan]] = {

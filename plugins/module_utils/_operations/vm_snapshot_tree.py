@@ -96,14 +96,23 @@ def _with_foreign(tree: LayerTree, domain: Domain, tools: Tools) -> LayerTree:
         tree = replace(tree, foreign=tree.foreign | foreign)
 
 
+def _live(domain: Domain) -> set[str]:
+    """What the VM's own process has open."""
+    disks = domain.disks() if domain.active else []
+    return {real_path(layer.path) for disk in disks for layer in disk.chain if layer.path}
+
+
 def _foreign(path: str, tree: LayerTree, domain: Domain, tools: Tools) -> bool:
     from .usage import DOMAIN, ENGINE, refuse, users_of
 
     if not fingerprint(path):
         return False
     users = users_of(path, tools)
-    # A program that has a layer of ours open ends some time: that's no reason to leave the layer for ever.
-    refuse(path, [user for user in users if user.kind == ENGINE])
+    # A program that has a layer of ours open ends some time: that's no reason to leave the layer for ever. The VM itself is
+    # none, also where it belongs to a libvirt that isn't asked for users.
+    if path not in _live(domain):
+        refuse(path, [user for user in users if user.kind == ENGINE])
+    users = [user for user in users if user.kind != ENGINE]
     return any(
         user.name != domain.name if user.kind == DOMAIN else real_path(user.name) not in tree.below for user in users
     )

@@ -36,6 +36,9 @@ _REVERT = ("before-overlays", "before-stop", "stopped", "before-define", "define
 # s1 has the branches s2 and s3; s2 has s4 and what the VM goes on with.
 _TREE = {"s1": 1, "s2": 2, "s3": 4, "s4": 6}
 _NOW = 8
+# By these a session's libvirtd is told apart, so that it can be killed without harm to other VMs.
+_OWN = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+_SESSION = f"/var/tmp/{VM}-session"
 
 
 @dataclass
@@ -104,15 +107,22 @@ class Failed(Exception):
     """What did not hold."""
 
 
+class OwnRoom(Room):
+    """A room whose modules ask the libvirtd that the rounds ask."""
+
+    def environment(self, fault: str = "") -> dict[str, str]:
+        return {**super().environment(fault), **{name: os.environ[name] for name in _OWN if name in os.environ}}
+
+
 class Host:
     """The VM and the module on this host."""
 
     def __init__(self, payloads: str) -> None:
-        self.room = Room(f"/var/tmp/{VM}", payloads)
+        self.room = OwnRoom(f"/var/tmp/{VM}", payloads)
         self.room.make()
 
     def call(self, options: dict[str, Any], *, fault: str = "") -> dict[str, Any]:
-        said = self.room.call("vm_snapshot", {"vm": VM, "kind": "external", **options}, fault=fault)
+        said = self.room.call("vm_snapshot", {**asked(), **options}, fault=fault)
         if said.get("traceback"):
             raise Failed(f"a traceback reached the user: {said['traceback']}")
         return said
@@ -241,12 +251,32 @@ def chain(path: str, format: str) -> list[str]:
     return [link["filename"] for link in json.loads(told)]
 
 
+def asked() -> dict[str, Any]:
+    """What all calls ask for."""
+    return {"vm": VM, "kind": "external", "uri": os.environ.get("LIBVIRT_DEFAULT_URI", "qemu:///system")}
+
+
+def begin_session() -> None:
+    """Let all that follows use a libvirtd of its own; its first client starts it."""
+    shutil.rmtree(_SESSION, ignore_errors=True)
+    for name in _OWN:
+        os.environ[name] = f"{_SESSION}/{name}"
+        os.makedirs(os.environ[name], mode=0o700)
+    os.environ["LIBVIRT_DEFAULT_URI"] = "qemu:///session"
+
+
 def kill_daemon() -> None:
-    """kill -9 of libvirtd, and wait until it answers again."""
-    pid = run("systemctl", "show", "-P", "MainPID", "libvirtd.service").stdout.strip()
-    if pid != "0":
-        run("kill", "-9", pid)
+    """kill -9 of the session's libvirtd, and wait until a new one answers."""
+    with open(f"{os.environ['XDG_RUNTIME_DIR']}/libvirt/libvirtd.pid", encoding="utf-8") as stream:
+        run("kill", "-9", stream.read().strip(), check=False)
     wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 30, pause=0.1)
+
+
+def end_session() -> None:
+    """End the libvirtd that the last client started."""
+    with open(f"{os.environ['XDG_RUNTIME_DIR']}/libvirt/libvirtd.pid", encoding="utf-8") as stream:
+        run("kill", stream.read().strip(), check=False)
+    shutil.rmtree(_SESSION, ignore_errors=True)
 
 
 def play(host: Host, scenario: Scenario, strike: str) -> str:
@@ -255,7 +285,7 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
         host.fresh(scenario)
         point, _blank, daemon = strike.partition(" ")
         if point == "daemon":
-            process = host.room.start("vm_snapshot", {"vm": VM, "kind": "external", **scenario.options})
+            process = host.room.start("vm_snapshot", {**asked(), **scenario.options})
             time.sleep(float(daemon))
             kill_daemon()
             host.room.answer(process)
@@ -294,6 +324,8 @@ def main() -> int:
     if wanted.points:
         print(json.dumps(POINTS))
         return 0
+    if wanted.daemon:
+        begin_session()
     host = Host(wanted.payloads)
     try:
         for scenario in SCENARIOS:
@@ -309,6 +341,8 @@ def main() -> int:
     finally:
         host.clear()
         shutil.rmtree(host.room.folder, ignore_errors=True)
+        if wanted.daemon:
+            end_session()
     return 0
 
 
