@@ -53,7 +53,7 @@ def process_of(params: Mapping[str, Any], tools: Tools, *, name: str | None, opt
 def refuse_options(params: Mapping[str, Any], capability: str, options: Iterable[str]) -> None:
     """Raise Unsupported for the first of the options that wants something."""
     for option in options:
-        if params.get(option) not in (None, False):
+        if params.get(option) is not None and params[option] is not False:
             require(QMP, capability, option=option)
 
 
