@@ -34,6 +34,13 @@ options:
     description: libvirt's URI.
     type: str
     default: qemu:///system
+  addresses:
+    description:
+      - Whether to look for addresses of running VMs in all ways, until one tells some, namely the leases of libvirt's DHCP servers, the guest agent,
+        and the host's ARP table. A guest agent that doesn't answer costs some seconds.
+    type: bool
+    default: false
+    version_added: 0.3.0
   hypervisor:
     description:
       - V(libvirt), or V(qmp) for a QEMU process that was started without libvirt and has a QMP socket, O(socket).
@@ -242,6 +249,11 @@ vms:
       type: list
       elements: dict
       returned: when the VM exists
+    addresses:
+      description: Addresses of the running VM, IPv4 first, without link-local ones.
+      type: list
+      elements: str
+      returned: when the VM exists and O(addresses) is set
     changed:
       description: Always false.
       type: bool

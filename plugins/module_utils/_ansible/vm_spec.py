@@ -99,6 +99,7 @@ VM_INFO = ModuleSpec(
         "name": {"type": "str"},
         "names": {"type": "list", "elements": "str"},
         "uri": {"type": "str", "default": "qemu:///system"},
+        "addresses": {"type": "bool", "default": False},
         "hypervisor": {**ENGINE_OPTIONS["hypervisor"], "default": "libvirt"},
         "socket": ENGINE_OPTIONS["socket"],
     },

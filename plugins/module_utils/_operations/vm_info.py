@@ -11,6 +11,7 @@ from typing import Any
 
 from .._errors import ImageOpsError, Unsupported
 from .._files import real_path
+from .._hypervisor.addresses import ANY, addresses
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._plan import Plan
@@ -43,6 +44,8 @@ def plan_vm_info(params: dict[str, Any], tools: Tools) -> Plan:
     try:
         domain = connection.domain(name)
         found = look(domain, connection, tools) if domain else {**absent(name, connection.uri), "exists": False}
+        if domain and params.get("addresses"):
+            found["addresses"] = addresses(domain, ANY) if domain.active else []
     except ImageOpsError as error:
         found = {"name": name, "uri": params["uri"], "exists": True, "state": "unknown", "error": str(error)}
     return Plan(item=name, before={}, after=found, observe=lambda: found)

@@ -72,3 +72,15 @@ def test_a_broken_vm_is_told_of(tools: Tools, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(vm_info, "describe", broken)
     facts = plan_vm_info({**ITEM, "name": "test"}, tools).observe()
     assert (facts["state"], facts["error"]) == ("unknown", "libvirt refused describing the domain test: it is gone.")
+
+
+@pytest.mark.parametrize(("running", "expected"), [(True, ["192.0.2.7"]), (False, [])])
+def test_addresses_when_asked(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch, running: bool, expected: list[str]
+) -> None:
+    monkeypatch.setattr(vm_info, "addresses", lambda domain, way: ["192.0.2.7"])
+    if not running:
+        tools.hypervisor(ITEM["uri"]).domains()[0].destroy()
+    asked = {**ITEM, "name": "test", "addresses": True}
+    assert plan_vm_info(asked, tools).observe()["addresses"] == expected
+    assert "addresses" not in plan_vm_info({**asked, "addresses": False}, tools).observe()
