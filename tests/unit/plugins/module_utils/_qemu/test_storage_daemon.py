@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, InUse, MissingLibrary, NoSpace
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, NoSpace
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu import storage_daemon
 from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client as qmp
 
@@ -65,35 +64,6 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 
 
 _SERVE = "head -c 1 <&$fd >/dev/null"
-
-
-def test_a_library_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setitem(sys.modules, "qemu", None)
-    qmp.library.cache_clear()
-    with pytest.raises(MissingLibrary, match=r"qemu\.qmp .*imageops\.fleet\.hypervisor"):
-        qmp.library()
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        ("No space left on device", NoSpace),
-        ('Failed to get "write" lock', InUse),
-        ("Block node is read-only", EngineError),
-    ],
-)
-def test_refusals_are_our_errors(said: str, kind: type[Exception]) -> None:
-    ours, _theirs = socket.socketpair()
-    session = qmp.Qmp(ours, "qemu-storage-daemon")
-    assert session.execute("query", {"a": 1}) == {"command": "query", "a": 1}
-    with pytest.raises(kind, match="failed at refuse: .*[^.][.]$"):
-        session.execute("refuse", {"said": said})
-    with pytest.raises(EngineError, match="ended in the middle"):
-        session.execute("vanish")
-    with pytest.raises(EngineError, match="ended in the middle"):
-        session.sleep(0.01)
-    session.close()
 
 
 def test_images_are_closed_from_the_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
