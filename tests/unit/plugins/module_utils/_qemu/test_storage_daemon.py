@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, NoSpace
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, MissingLibrary, NoSpace
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu import storage_daemon
 from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client as qmp
 
