@@ -19,7 +19,8 @@ from .._qemu.node import is_block_device
 from .convert_images import told_clearly
 from .convert_work import Work
 from .inspection import Inspected
-from .own_writers import METHOD, encoder_for, paced, write_image
+from .own_writers import METHOD, encoder_for, write_image
+from .pacing import paced
 
 __all__ = ["METHOD", "encoder_name", "suits", "write"]
 

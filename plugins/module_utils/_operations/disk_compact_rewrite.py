@@ -23,7 +23,8 @@ from .._qemu.options import engine_arguments
 from .._qemu.percent import run_with_percent
 from .._qemu.rebase import header_arguments
 from .disk_compact_request import CompactRequest
-from .own_writers import METHOD, encoder_for, paced, write_image
+from .own_writers import METHOD, encoder_for, write_image
+from .pacing import paced
 
 
 def rewrite(request: CompactRequest, source: Image, target: Image, progress: Progress, lock: int) -> dict[str, str]:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from .._faults import fault_point
 from .._formats.compress_pool import Report
 from .._formats.deflate import qcow2_encoder, vmdk_encoder
 from .._formats.encoder import Encoder
@@ -18,7 +16,6 @@ from .._formats.libzstd import zstd_encoder
 from .._formats.qcow2_writer import write_qcow2
 from .._formats.stream_vmdk_writer import write_stream_vmdk
 from .._formats.vmdk_text import TOOLS_VERSION
-from .._jobs.progress import Progress
 from .._qemu.options import completed
 
 METHOD = "writer"
@@ -85,18 +82,3 @@ def write_image(
         encoder=encoder,
         report=report,
     )
-
-
-def paced(progress: Progress, limit: int | None, *, fault: str) -> Report:
-    """Tells the progress, and holds the work back to `limit` bytes a second; `fault` is its fault point."""
-    began, moved = time.monotonic(), 0
-
-    def report(end: int, read: int) -> None:
-        nonlocal moved
-        moved += read
-        progress.update(end)
-        fault_point(fault)
-        if limit:
-            time.sleep(max(0.0, moved / limit - (time.monotonic() - began)))
-
-    return report

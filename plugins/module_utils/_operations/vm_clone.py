@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._errors import Conflict, InvalidOption, NotFound
+from .._errors import Conflict, InvalidOption
 from .._files import require_folder
 from .._hypervisor.connection import Connection, require_local
 from .._hypervisor.domain import Domain
@@ -30,15 +28,13 @@ from .vm_clone_disks import Share, becomes_base, full_copy, linked_copy, missing
 from .vm_clone_facts import found_facts, nvram_of, require_own_clone
 from .vm_clone_group import disk_steps, job_of, join_running
 from .vm_clone_identity import Identity, interfaces, new_mac, own_path
+from .vm_clone_macs import clone_macs
 from .vm_clone_seed import clone_seed, fixed_host_name
 from .vm_clone_source import Source, SourceDisk, read_source
 from .vm_clone_steps import CloneSteps
 from .vm_clone_still import require_holdable
 from .vm_request import WaitRequest, check_name, read_wait
-from .vm_request_checks import claim_macs
 from .vm_wait import plan_waits
-
-_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> P
     disks = _plan_disks(params, source)
     lacking = missing(disks, tools)
     require_room(lacking, vm=name, tools=tools)
-    macs = _macs(params, source, connection, tools)
+    macs = clone_macs(params, source, connection, tools)
     steps = _steps(params, source, disks, macs, connection, tools)
     told = [{"target": share.target, "base": share.base.path, "overlay": share.path} for share in shares]
     info: dict[str, Any] = {"shared": told}
@@ -169,34 +165,6 @@ def _plan_disks(params: dict[str, Any], source: Source) -> list[CloneDisk]:
         how = full_copy if source.choice[disk.target] == COPY else linked_copy
         disks.append(replace(how(disk, vm=name, directory=directory), edited=edited))
     return disks
-
-
-def _macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:
-    """The clone's MACs; an empty string is one that is made up when the clone is defined."""
-    given = [mac.lower() for mac in params["mac"] or ()]
-    wrong = [mac for mac in given if not _MAC.match(mac)]
-    if wrong:
-        raise InvalidOption(
-            f"mac: '{wrong[0]}' is no unicast MAC address; give six pairs of hex digits, such as 52:54:00:12:34:56."
-        )
-    found = interfaces(source.root)
-    if len(given) > len(found):
-        raise InvalidOption(
-            f"mac: {len(given)} addresses are given, and {source.name} has {len(found)} network interfaces."
-        )
-    if given:
-        claim_macs(given, params["name"], tools.forecast)
-        _require_free_macs(given, connection)
-    return given + [""] * (len(found) - len(given))
-
-
-def _require_free_macs(given: list[str], connection: Connection) -> None:
-    for domain in connection.domains():
-        # Another task may remove a VM while we look; then its addresses are free.
-        with contextlib.suppress(NotFound):
-            taken = {get(interface, "mac/@address").lower() for interface in interfaces(domain.xml())}
-            for mac in sorted(taken.intersection(given)):
-                raise Conflict(f"mac: {mac} is an address of the VM {domain.name}; give another one.")
 
 
 def _steps(

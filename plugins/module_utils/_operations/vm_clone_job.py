@@ -24,7 +24,7 @@ from .._records import publish_with_record, read_record
 from .file_copy import clone, copy_data
 from .guest_identity_edit import edit_identity
 from .operation import Tools
-from .own_writers import paced
+from .pacing import paced
 from .pull_reader import PulledDisk, Source, pull_backup, pull_folder
 from .vm_clone_copy import CloneDisk, new_file
 from .vm_clone_still import Still

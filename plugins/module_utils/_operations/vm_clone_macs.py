@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The MAC addresses that a task gives a clone."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any
+
+from .._errors import Conflict, InvalidOption, NotFound
+from .._hypervisor.connection import Connection
+from .._hypervisor.xml import get
+from .operation import Tools
+from .vm_clone_identity import interfaces
+from .vm_clone_source import Source
+from .vm_request_checks import claim_macs
+
+_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
+
+
+def clone_macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:
+    """The clone's MACs; an empty string is one that is made up when the clone is defined."""
+    given = [mac.lower() for mac in params["mac"] or ()]
+    wrong = [mac for mac in given if not _MAC.match(mac)]
+    if wrong:
+        raise InvalidOption(
+            f"mac: '{wrong[0]}' is no unicast MAC address; give six pairs of hex digits, such as 52:54:00:12:34:56."
+        )
+    found = interfaces(source.root)
+    if len(given) > len(found):
+        raise InvalidOption(
+            f"mac: {len(given)} addresses are given, and {source.name} has {len(found)} network interfaces."
+        )
+    if given:
+        claim_macs(given, params["name"], tools.forecast)
+        _require_free_macs(given, connection)
+    return given + [""] * (len(found) - len(given))
+
+
+def _require_free_macs(given: list[str], connection: Connection) -> None:
+    for domain in connection.domains():
+        # Another task may remove a VM while we look; then its addresses are free.
+        with contextlib.suppress(NotFound):
+            taken = {get(interface, "mac/@address").lower() for interface in interfaces(domain.xml())}
+            for mac in sorted(taken.intersection(given)):
+                raise Conflict(f"mac: {mac} is an address of the VM {domain.name}; give another one.")
