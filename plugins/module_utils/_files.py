@@ -179,13 +179,14 @@ def remove(path: str) -> None:
         sync_folder(path)
 
 
-def write_bytes(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+def write_bytes(path: str, data: bytes, *, mode: int = 0o600, durable: bool = True, alone: bool = False) -> None:
     """Give `path` the content `data`: old or new content at every moment, `mode` from the first byte.
 
-    What only has to survive the process needn't be `durable`.
+    What only has to survive the process needn't be `durable`. Who writes `alone`, under a lock, replaces what it left when
+    it was killed.
     """
     # Threads of one process, and processes beside each other, write names of their own.
-    partial = partial_path(path, suffix=f"-{threading.get_native_id()}")
+    partial = partial_path(path, suffix="" if alone else f"-{threading.get_native_id()}")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(partial)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)

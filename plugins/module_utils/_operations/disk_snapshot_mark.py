@@ -34,7 +34,7 @@ def is_marked(path: str) -> bool:
 
 def set_mark(path: str, *, keeps: bool) -> None:
     """Say durably that an operation begins; `keeps` says that the record on the image stays true."""
-    write_bytes(mark_path(path), json.dumps({"keeps": keeps}).encode())
+    write_bytes(mark_path(path), json.dumps({"keeps": keeps}).encode(), alone=True)
 
 
 def clear_mark(path: str) -> None:

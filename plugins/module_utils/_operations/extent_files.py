@@ -56,7 +56,7 @@ def recorded_extents(path: str) -> list[str]:
 def note(path: str, *, stem: str = "") -> None:
     """Write down which files may have to go: the extents that `path` has, and those whose names begin with `stem`."""
     told = {"stem": stem, "extents": [os.path.basename(one) for one in recorded_extents(path)]}
-    write_bytes(_note_of(path), json.dumps(told).encode())
+    write_bytes(_note_of(path), json.dumps(told).encode(), alone=True)
 
 
 def is_untidy(path: str) -> bool:

@@ -95,6 +95,14 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == ["x"]
 
 
+def test_who_writes_alone_replaces_what_a_killed_one_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "x")
+    Path(files.partial_path(path)).write_bytes(b"half")
+    files.write_bytes(path, b"new", alone=True)
+    assert names(tmp_path) == ["x"]
+    assert Path(path).read_bytes() == b"new"
+
+
 def test_what_could_not_be_flushed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_handle: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
