@@ -28,7 +28,7 @@ MOST_KIB = {
     "disk_job_info": 43,
     "disk_snapshot": 169,
     "vm": 185,
-    "vm_clone": 260,
+    "vm_clone": 268,
     "vm_info": 160,
     "vm_snapshot": 136,
 }
