@@ -14,6 +14,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -36,9 +38,9 @@ _REVERT = ("before-overlays", "before-stop", "stopped", "before-define", "define
 # s1 has the branches s2 and s3; s2 has s4 and what the VM goes on with.
 _TREE = {"s1": 1, "s2": 2, "s3": 4, "s4": 6}
 _NOW = 8
-# By these a session's libvirtd is told apart, so that it can be killed without harm to other VMs.
-_OWN = ("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
-_SESSION = f"/var/tmp/{VM}-session"
+_CONFIG = f"/var/tmp/{VM}-config"
+_DAEMON: list[subprocess.Popen[bytes]] = []
+_SILENT: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 @dataclass
@@ -107,22 +109,15 @@ class Failed(Exception):
     """What did not hold."""
 
 
-class OwnRoom(Room):
-    """A room whose modules ask the libvirtd that the rounds ask."""
-
-    def environment(self, fault: str = "") -> dict[str, str]:
-        return {**super().environment(fault), **{name: os.environ[name] for name in _OWN if name in os.environ}}
-
-
 class Host:
     """The VM and the module on this host."""
 
     def __init__(self, payloads: str) -> None:
-        self.room = OwnRoom(f"/var/tmp/{VM}", payloads)
+        self.room = Room(f"/var/tmp/{VM}", payloads)
         self.room.make()
 
     def call(self, options: dict[str, Any], *, fault: str = "") -> dict[str, Any]:
-        said = self.room.call("vm_snapshot", {**asked(), **options}, fault=fault)
+        said = self.room.call("vm_snapshot", {"vm": VM, "kind": "external", **options}, fault=fault)
         if said.get("traceback"):
             raise Failed(f"a traceback reached the user: {said['traceback']}")
         return said
@@ -251,32 +246,38 @@ def chain(path: str, format: str) -> list[str]:
     return [link["filename"] for link in json.loads(told)]
 
 
-def asked() -> dict[str, Any]:
-    """What all calls ask for."""
-    return {"vm": VM, "kind": "external", "uri": os.environ.get("LIBVIRT_DEFAULT_URI", "qemu:///system")}
+def go_apart() -> None:
+    """Go on where the folders of libvirt are others, so that a libvirtd can be killed without harm to other VMs."""
+    if "--apart" not in sys.argv:
+        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", "python3", *sys.argv, "--apart"])
+    shutil.copytree("/etc/libvirt", _CONFIG, ignore=shutil.ignore_patterns("*.xml"), dirs_exist_ok=True)
+    for folder in ("/run/libvirt", "/var/lib/libvirt/qemu", "/etc/libvirt"):
+        run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
+    shutil.copytree(_CONFIG, "/etc/libvirt", dirs_exist_ok=True)
+    shutil.rmtree(_CONFIG)
+    with open("/etc/libvirt/qemu.conf", "a", encoding="utf-8") as stream:
+        # virtlogd's socket is among what is hidden.
+        stream.write('\nstdio_handler = "file"\n')
+    start_daemon()
 
 
-def begin_session() -> None:
-    """Let all that follows use a libvirtd of its own; its first client starts it."""
-    shutil.rmtree(_SESSION, ignore_errors=True)
-    for name in _OWN:
-        os.environ[name] = f"{_SESSION}/{name}"
-        os.makedirs(os.environ[name], mode=0o700)
-    os.environ["LIBVIRT_DEFAULT_URI"] = "qemu:///session"
+def start_daemon() -> None:
+    """A libvirtd of our own."""
+    _DAEMON[:] = [subprocess.Popen(["libvirtd", "--pid-file", "/run/libvirt/own.pid"], **_SILENT)]
+    if not wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 60, pause=0.1):
+        raise RuntimeError("libvirtd does not answer")
 
 
 def kill_daemon() -> None:
-    """kill -9 of the session's libvirtd, and wait until a new one answers."""
-    with open(f"{os.environ['XDG_RUNTIME_DIR']}/libvirt/libvirtd.pid", encoding="utf-8") as stream:
-        run("kill", "-9", stream.read().strip(), check=False)
-    wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 30, pause=0.1)
+    """kill -9 of our libvirtd, and a new one in its place."""
+    end_daemon(signal.SIGKILL)
+    start_daemon()
 
 
-def end_session() -> None:
-    """End the libvirtd that the last client started."""
-    with open(f"{os.environ['XDG_RUNTIME_DIR']}/libvirt/libvirtd.pid", encoding="utf-8") as stream:
-        run("kill", stream.read().strip(), check=False)
-    shutil.rmtree(_SESSION, ignore_errors=True)
+def end_daemon(how: signal.Signals) -> None:
+    for daemon in _DAEMON:
+        daemon.send_signal(how)
+        daemon.wait()
 
 
 def play(host: Host, scenario: Scenario, strike: str) -> str:
@@ -285,7 +286,7 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
         host.fresh(scenario)
         point, _blank, daemon = strike.partition(" ")
         if point == "daemon":
-            process = host.room.start("vm_snapshot", {**asked(), **scenario.options})
+            process = host.room.start("vm_snapshot", {"vm": VM, "kind": "external", **scenario.options})
             time.sleep(float(daemon))
             kill_daemon()
             host.room.answer(process)
@@ -318,6 +319,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("payloads")
     parser.add_argument("--daemon", action="store_true")
+    parser.add_argument("--apart", action="store_true", help="the folders of libvirt are others already")
     parser.add_argument("--only", default="")
     parser.add_argument("--points", action="store_true", help="only tell the named points")
     wanted = parser.parse_args()
@@ -325,7 +327,7 @@ def main() -> int:
         print(json.dumps(POINTS))
         return 0
     if wanted.daemon:
-        begin_session()
+        go_apart()
     host = Host(wanted.payloads)
     try:
         for scenario in SCENARIOS:
@@ -342,7 +344,7 @@ def main() -> int:
         host.clear()
         shutil.rmtree(host.room.folder, ignore_errors=True)
         if wanted.daemon:
-            end_session()
+            end_daemon(signal.SIGTERM)
     return 0
 
 
