@@ -115,7 +115,7 @@ _value:
       type: str
   sample:
     - {vm: web-1, host: deb12, why: is there already}
-    - {vm: web-2, host: deb13, why: 'leaves the most room: memory is 21% given away then'}
+    - {vm: web-2, host: deb13, why: 'leaves the most room: memory is 21% full then'}
 """
 
 from typing import Any

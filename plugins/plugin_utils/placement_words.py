@@ -54,7 +54,7 @@ def shortage(needs: Mapping[str, int], free: Mapping[str, int]) -> str:
 def reason(full: float, resource: str, *, others: Iterable[str], soft: int) -> str:
     """Why a VM was put where it is."""
     what = resource.removeprefix(DISK) if resource.startswith(DISK) else resource
-    found = f"leaves the most room: {what} is {full:.0%} given away then" if resource else "has the fewest VMs"
+    found = f"leaves the most room: {what} is {full:.0%} full then" if resource else "has the fewest VMs"
     beside = listed(others)
     return f"{found}{f'; together with {beside}' if beside else ''}{'; a soft rule is broken' if soft else ''}"
 

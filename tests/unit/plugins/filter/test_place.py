@@ -75,7 +75,7 @@ def test_hosts(case: str) -> None:
 
 def test_says_why() -> None:
     assert place([{"name": "a"}], {"x": facts(), "y": facts(4)}) == [
-        {"vm": "a", "host": "x", "why": "leaves the most room: memory is 56% given away then"}
+        {"vm": "a", "host": "x", "why": "leaves the most room: memory is 56% full then"}
     ]
 
 
