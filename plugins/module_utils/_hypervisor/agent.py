@@ -10,6 +10,7 @@ still busy with a command of which we gave up doesn't answer the next one (libvi
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -20,6 +21,7 @@ from .xml import Element
 
 CHANNEL = "org.qemu.guest_agent.0"
 _ANSWER_SECONDS = 5
+_ATTEMPTS = 3
 _MOST_OF_FILE = 64 << 10
 
 
@@ -67,8 +69,15 @@ def answers(domain: Domain, *, timeout: int = 2) -> bool:
 
 
 def is_frozen(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> bool:
-    """Whether the agent holds the guest's file systems frozen; raises as `command`."""
-    return bool(command(domain, "guest-fsfreeze-status", timeout=timeout) == "frozen")
+    """Whether the agent holds the guest's file systems frozen; raises as `command`, after some attempts with a slow guest."""
+    for _attempt in range(_ATTEMPTS - 1):
+        with contextlib.suppress(TimedOut):
+            return _status(domain, timeout) == "frozen"
+    return _status(domain, timeout) == "frozen"
+
+
+def _status(domain: Domain, timeout: int) -> str:
+    return str(command(domain, "guest-fsfreeze-status", timeout=timeout))
 
 
 def freeze(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:

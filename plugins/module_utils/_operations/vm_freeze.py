@@ -39,9 +39,14 @@ class _Freezing:
         self._guard = Guard(domain, tools)
         self._together = Together.of(tools)
         self._info: dict[str, Any] = {}
+        # Asked once: a slow guest may not answer again in time.
+        self._state = self._found()
 
-    def _is_frozen(self) -> bool:
-        return self._domain.state == "running" and agent.is_frozen(self._domain)
+    def _found(self) -> str:
+        if self._domain.state != "running":
+            return THAWED
+        agent.require_channel(self._domain)
+        return FROZEN if agent.is_frozen(self._domain) else THAWED
 
     def _plan(self, before: str, after: str, *steps: Step, upkeep: tuple[Step, ...] = ()) -> Plan:
         name = self._domain.name
@@ -56,15 +61,15 @@ class _Freezing:
         )
 
     def _observe(self) -> dict[str, Any]:
-        found = {"name": self._domain.name, "state": FROZEN if self._is_frozen() else THAWED}
+        found = {"name": self._domain.name, "state": self._state}
         state = self._guard.state()
-        if found["state"] == THAWED and state is not None and state.result.get("reason", "released") != "released":
+        if self._state == THAWED and state is not None and state.result.get("reason", "released") != "released":
             # It was not this task that ended the last freeze.
             return {**found, "thawed_by": "guard", "seconds": state.result["seconds"], **self._info}
         return {**found, **self._info}
 
     def plan_frozen(self) -> Plan:
-        if self._guard.holds() and self._is_frozen():
+        if self._guard.holds() and self._state == FROZEN:
             self._info["guard"] = self._guard.id
             return self._plan(FROZEN, FROZEN)
         require_freezable(self._domain)
@@ -85,6 +90,7 @@ class _Freezing:
             self._info["file_systems"] = self._guard.freeze(limit=self._limit)
 
         self._together.stage(act, undo=self._undo)
+        self._state = FROZEN
         fault_point("thaw:all-frozen")
 
     def _undo(self) -> None:
@@ -92,7 +98,7 @@ class _Freezing:
         self._guard.thaw(timeout=self._limit)
 
     def plan_thawed(self) -> Plan:
-        if not self._is_frozen():
+        if self._state == THAWED:
             idle = Step(f"let the guard of {self._domain.name} go", self._guard.release)
             return self._plan(THAWED, THAWED, upkeep=(idle,) if self._guard.holds() else ())
         return self._plan(FROZEN, THAWED, Step(f"thaw the file systems of {self._domain.name}", self._thaw))
@@ -100,6 +106,7 @@ class _Freezing:
     def _thaw(self) -> None:
         held = self._guard.holds()
         count = self._guard.thaw(timeout=self._limit)
+        self._state = THAWED
         if held and not count:
             raise Conflict(
                 f"The guard of {self._domain.name} was quicker: its file systems were thawed since the time limit had passed."

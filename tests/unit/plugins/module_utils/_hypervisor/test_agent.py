@@ -113,3 +113,10 @@ def test_a_file_is_read_and_closed() -> None:
     assert agent.read_file(guest, "/etc/hostname") == b"text"
     assert guest.asked[-1][:2] == ("guest-file-close", {"handle": 5})
     assert agent.read_file(Guest(guest_file_open=Failed(1)), "/nix") is None
+
+
+def test_a_slow_guest_is_asked_again() -> None:
+    guest = Guest(guest_fsfreeze_status=Failed(86))
+    with pytest.raises(TimedOut):
+        agent.is_frozen(guest)
+    assert len(guest.asked) == 3

@@ -69,6 +69,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(vm_freeze, "Guard", Guard)
     monkeypatch.setattr(vm_freeze, "require_freezable", freezable)
+    monkeypatch.setattr(vm_freeze.agent, "require_channel", lambda domain: None)
     monkeypatch.setattr(vm_freeze.agent, "is_frozen", lambda domain: domain.frozen)
 
 
