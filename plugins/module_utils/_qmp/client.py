@@ -41,8 +41,7 @@ def library() -> Any:
 class Qmp:
     """A QMP session over a connected socket with `program`; every call waits for its answer.
 
-    A call is given up after `timeout` seconds (None: never), and the session with it: an answer that comes late would be
-    taken for that of another call.
+    A call is given up after `timeout` seconds (None: never).
     """
 
     def __init__(self, connected: socket.socket, program: str, *, timeout: float | None = None) -> None:
