@@ -45,6 +45,7 @@ class Guard:
         self._domain = domain
         self._tools = tools
         self._target = f"freeze of {domain.name} ({domain.uuid})"
+        self.was_first = False
         self.id = Job("thaw", self._target, {}, lambda: guard.__module__).id
 
     def _job(self, limit: float, holder: list[int]) -> Job:
@@ -109,8 +110,12 @@ class Guard:
             return 0.0
 
     def thaw(self, *, timeout: float) -> int:
-        """Thaw the guest and let the guard go; how many file systems were frozen."""
+        """Thaw the guest and let the guard go; how many file systems were frozen, 0 when an answer came too late.
+
+        `was_first` then tells whether the guard had still waited.
+        """
         count = thaw_surely(self._domain, self._tools.clock, timeout=timeout)
+        self.was_first = self.holds()
         fault_point("thaw:before-release")
         self.release()
         return count

@@ -107,7 +107,7 @@ class _Freezing:
         held = self._guard.holds()
         count = self._guard.thaw(timeout=self._limit)
         self._state = THAWED
-        if held and not count:
+        if held and not self._guard.was_first:
             raise Conflict(
                 f"The guard of {self._domain.name} was quicker: its file systems were thawed since the time limit had passed."
             )

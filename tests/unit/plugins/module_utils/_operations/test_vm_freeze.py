@@ -24,7 +24,7 @@ class Guard:
     """A guard beside a guest that is `frozen`; `fails` names what it can't do."""
 
     def __init__(self, domain: Any, tools: Tools) -> None:
-        self.guest = domain
+        self.guest, self.was_first = domain, False
         self.id = f"thaw-{domain.name}"
 
     def holds(self) -> bool:
@@ -49,7 +49,8 @@ class Guard:
         return 2
 
     def thaw(self, *, timeout: float) -> int:
-        count = 0 if self.guest.fails == "late" else 2 * self.guest.frozen
+        count = 2 * self.guest.frozen
+        self.was_first = self.guest.guarded and self.guest.fails != "late"
         self.guest.guarded = self.guest.frozen = False
         return count
 
