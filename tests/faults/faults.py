@@ -20,6 +20,7 @@ from typing import Any
 import clone
 import freeze
 import jobs
+import qmp
 import rounds_of
 import tasks
 import vm
@@ -27,7 +28,7 @@ import vm_points
 import vm_snapshots
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
-CASES = {"clone": clone, "freeze": freeze, "jobs": jobs, "tasks": tasks, "vm": vm, "vm_points": vm_points, "vm_snapshots": vm_snapshots}
+CASES = {"clone": clone, "freeze": freeze, "jobs": jobs, "qmp": qmp, "tasks": tasks, "vm": vm, "vm_points": vm_points, "vm_snapshots": vm_snapshots}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:
