@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Callable
 
 from .._errors import Conflict, EngineError, ImageOpsError, TimedOut, Unsupported
@@ -46,14 +47,19 @@ def start_commit(domain: Domain, target: str, *, top: str, base: str, wait: Wait
     refused: list[ImageOpsError] = []
 
     def begun() -> bool:
+        if not _holds(domain, target, top):
+            return True
         try:
             with calling(f"committing {top} of {domain.name} into {base}"):
                 domain.raw.blockCommit(target, base, top, 0, flags)
-        except Unsupported as error:
-            # The job before it is over for QEMU, but libvirt is still busy with its end.
+        except (Unsupported, EngineError) as error:
+            # The job before it is over for QEMU, but libvirt (just started again, maybe) is still busy with its end.
             if _BUSY not in str(error):
                 raise
             refused[:] = [error]
+            if _ready(domain, target):
+                with contextlib.suppress(ImageOpsError):
+                    _pivot(domain, target)
             return False
         return True
 
@@ -78,8 +84,7 @@ def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait
         return False
 
     def gone() -> bool:
-        layers = (layer.path for disk in domain.disks() if disk.target == target for layer in disk.chain)
-        return not domain.active or top not in layers
+        return not domain.active or not _holds(domain, target, top)
 
     if not wait(ended, timeout or float("inf"), interval=_PAUSE):
         done, total = format_size(seen.get("done", 0)), format_size(seen.get("total", 0))
@@ -94,6 +99,11 @@ def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait
         raise EngineError(
             f"Merging {top} of {domain.name} ended without having done it (see the log of libvirt); the chain is as it was."
         )
+
+
+def _holds(domain: Domain, target: str, path: str) -> bool:
+    """Whether the running VM's disk has the layer in its chain."""
+    return any(path == layer.path for disk in domain.disks() if disk.target == target for layer in disk.chain)
 
 
 def _active(domain: Domain, target: str) -> str:

@@ -311,7 +311,7 @@ def strikes(scenario: Scenario, *, daemon: bool) -> list[str]:
         return list(scenario.points)
     return [
         *(f"{point} libvirtd" for point in scenario.points),
-        *(f"daemon {moment}" for moment in (0.3, 0.5, 0.7, 1.0)),
+        *(f"daemon {moment}" for moment in (0.3, 0.5, 0.7, 0.9, 1.0, 1.1, 1.3)),
     ]
 
 

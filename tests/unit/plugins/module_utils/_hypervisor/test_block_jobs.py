@@ -104,4 +104,9 @@ def test_a_disk_that_is_busy_a_moment_longer() -> None:
 
     vm.raw.blockCommit = refuse
     with pytest.raises(Unsupported, match="no"):
-        jobs.start_commit(vm, "vda", top="/other", base="/base", wait=wait)
+        jobs.start_commit(vm, "vda", top="/top", base="/base", wait=wait)
+
+
+def test_what_left_the_chain_meanwhile_is_not_begun_again() -> None:
+    vm: Any = Vm({}, chain=("/base",))
+    jobs.start_commit(vm, "vda", top="/top", base="/base", wait=wait)
