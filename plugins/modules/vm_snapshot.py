@@ -67,7 +67,7 @@ options:
         type: str
         required: true
       vm: &vm
-        description: Name of the VM.
+        description: Name of the VM. With O(hypervisor=qmp) it may be left out.
         type: str
       vms: &vms
         description:
@@ -290,25 +290,25 @@ snapshots:
     current:
       description: Whether the VM goes on from this snapshot; the next one becomes its child.
       type: bool
-      returned: when the snapshot is there
+      returned: when the snapshot is there, with O(hypervisor=libvirt)
     parent:
       description: Name of the snapshot above, or an empty string.
       type: str
-      returned: when the snapshot is there
+      returned: when the snapshot is there, with O(hypervisor=libvirt)
     children:
       description: Names of the snapshots right below.
       type: list
       elements: str
-      returned: when the snapshot is there
+      returned: when the snapshot is there, with O(hypervisor=libvirt)
     description:
       description: The text kept with it.
       type: str
-      returned: when the snapshot is there
+      returned: when the snapshot is there, with O(hypervisor=libvirt)
     created:
       description: When it was taken, in seconds since the epoch; C((known after apply)) in check mode when it would be
         taken.
       type: raw
-      returned: when the snapshot is there
+      returned: when the snapshot is there, with O(hypervisor=libvirt), or an internal one with V(qmp)
     reason:
       description: Why it is of that kind.
       type: str
