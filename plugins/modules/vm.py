@@ -552,6 +552,8 @@ vms:
   description:
     - One entry per VM, in the order given.
     - In check mode it holds what the real run will return, with C((known after apply)) for what only comes to be then.
+    - With O(hypervisor=qmp) it holds what M(imageops.fleet.vm_info) tells of such a process, or only name, state and URI of one
+      that is gone.
   returned: always
   type: list
   elements: dict
