@@ -217,6 +217,13 @@ options:
           network_config:
             description: Text as it is, or a dictionary.
             type: raw
+          detached:
+            description:
+              - Take the seed away, such as when the guest has read it. It is ejected from a running guest, whose drive stays
+                empty until the next start, and its file is removed from the host.
+              - Excludes the other options of O(vms[].cloud_init), an error otherwise.
+            type: bool
+            default: false
       firmware: &firmware
         description:
           - V(uefi) lets libvirt choose a UEFI firmware from those of the host, see O(secure_boot).

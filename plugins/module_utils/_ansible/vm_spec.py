@@ -34,6 +34,7 @@ _CLOUD_INIT: dict[str, Any] = {
     "user_data": {"type": "raw", "no_log": True},
     "meta_data": {"type": "raw"},
     "network_config": {"type": "raw"},
+    "detached": {"type": "bool", "default": False},
 }
 WAIT_FOR: dict[str, Any] = {
     "running": {"type": "bool", "default": True},

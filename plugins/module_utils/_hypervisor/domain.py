@@ -13,7 +13,7 @@ from typing import Any
 from .._errors import EngineError
 from .library import calling, library
 from .sources import Disk, disks_of
-from .xml import IMAGEOPS, Element, parse, serialise
+from .xml import IMAGEOPS, Element, clone, drop, get, parse, serialise
 
 # virDomainState of libvirt/libvirt-domain.h; "blocked" is a running VM that waits for something.
 _STATES = {1: "running", 2: "running", 3: "paused", 4: "stopping", 5: "stopped", 6: "crashed", 7: "suspended"}
@@ -125,6 +125,17 @@ class Domain:
         """Let the disk `target` of the running domain have `size` bytes; the guest is told."""
         with self._calling(f"growing the disk {target} of"):
             self.raw.blockResize(target, size, library().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+    def eject(self, target: str) -> None:
+        """Take the medium out of the drive `target` of the running domain, also when the guest has locked it."""
+        found = library()
+        for disk in clone(self.xml(inactive=False)).findall("devices/disk"):
+            if get(disk, "target/@dev") == target:
+                for name in ("source", "backingStore"):
+                    drop(disk, name)
+                flags = found.VIR_DOMAIN_DEVICE_MODIFY_LIVE | found.VIR_DOMAIN_DEVICE_MODIFY_FORCE
+                with self._calling(f"ejecting the medium of {target} of"):
+                    self.raw.updateDeviceFlags(serialise(disk), flags)
 
     def undefine(self) -> None:
         """Forget it, with managed save, NVRAM, TPM state and the metadata of snapshots and checkpoints."""

@@ -31,6 +31,7 @@ from .vm_labels import label_steps, set_labels
 from .vm_platform import set_platform
 from .vm_request import VmRequest
 from .vm_seed import Seed, seed_of, seed_path
+from .vm_seed_detach import Detachment, is_detached
 from .vm_together import claim_space
 
 
@@ -57,7 +58,7 @@ class _Plain:
     def plan(self) -> Definition:
         existing = self._domain.xml() if self._domain else None
         root = self._edited(existing)
-        seed = self._seed()
+        seed, detachment = self._seed(), self._detachment(existing)
         disks = self._disks(existing if existing is not None else root, seed)
         self._require_part(existing, disks)
         vm_plain.set_plain(root, self._request)
@@ -67,15 +68,22 @@ class _Plain:
         stale = seed is not None and not seed.is_current()
         if seed:
             vm_plain.set_seed(root, seed, _seed_target(root, seed, disks))
+        if detachment:
+            detachment.drop_drive(root)
         if self._request.platform.labels is not None:
             set_labels(root, self._request.platform.labels)
         root = self._part.merged(root)
         steps = (
+            *(detachment.before_defining() if detachment else ()),
             *self._file_steps(disks, seed if stale else None),
             *self._define_steps(existing, root),
+            *(detachment.after_defining() if detachment else ()),
             *self._grow_steps(disks),
         )
         before, after = self._facts(existing, root, disks, seed, stale=stale)
+        if detachment:
+            gone_before, gone_after = detachment.facts()
+            before, after = {**before, **gone_before}, {**after, **gone_after}
         warnings = tuple(text for disk in disks for text in disk.warnings)
         return Definition(root, steps, before, after, warnings, reseeded=stale)
 
@@ -91,9 +99,15 @@ class _Plain:
 
     def _seed(self) -> Seed | None:
         wanted = self._request.plain("cloud_init")
-        if wanted is None:
+        if wanted is None or is_detached(wanted):
             return None
         return seed_of(self._request.name, wanted, folder=default_folder(self._connection))
+
+    def _detachment(self, existing: Element | None) -> Detachment | None:
+        if not is_detached(self._request.plain("cloud_init")):
+            return None
+        path = seed_path(self._request.name, default_folder(self._connection))
+        return Detachment(path, existing, self._domain)
 
     def _disks(self, root: Element, seed: Seed | None) -> list[PlannedDisk]:
         if not self._request.disks:

@@ -154,6 +154,14 @@ def seed_target(root: Element, path: str) -> str:
     return ""
 
 
+def drop_disk(root: Element, target: str) -> None:
+    """Have no disk at `target`."""
+    devices = ensure(root, "devices")
+    for disk in devices.findall("disk"):
+        if get(disk, "target/@dev") == target:
+            devices.remove(disk)
+
+
 def set_networks(root: Element, networks: Sequence[NetworkRequest], connection: Connection) -> None:
     """Have every declared interface: found by its MAC when that is declared, else by its place; others stay."""
     left = root.findall("devices/interface")

@@ -417,6 +417,17 @@ def test_a_seed_is_written_when_its_content_differs(
     assert (tmp_path / "web-seed.iso").stat().st_mode & 0o777 == 0o600
     assert not plan(tools, **given).steps
     assert titles(plan(tools, disks=[], cloud_init={"user_data": "other"})) == ["write the cloud-init seed"]
+    gone: dict[str, Any] = {"disks": [], "cloud_init": {"detached": True}}
+    planned = plan(tools, **gone)
+    assert titles(planned) == ["change the definition of web", "remove the cloud-init seed"]
+    assert carry_out(planned)["disks"] == []
+    assert not list(tmp_path.iterdir())
+    assert not plan(tools, **gone).steps
+
+
+def test_a_detached_seed_has_no_content(tools: Tools) -> None:
+    with pytest.raises(InvalidOption, match="leave out user_data"):
+        plan(tools, disks=[], cloud_init={"detached": True, "user_data": "x"})
 
 
 def test_locks_name_the_vm_and_its_files(tools: Tools) -> None:
