@@ -22,7 +22,7 @@ from .._hypervisor.snapshots import snapshots
 from .._hypervisor.snapshots_external import describe_anew, described, rename_layers
 from .._hypervisor.xml import serialise
 from .._qemu.image import Image
-from .._qemu.image_locks import kept_from_engines
+from .._qemu.image_locks import holders, kept_from_engines
 from .._qemu.rebase import commit_arguments, header_arguments
 from .image_layers import Layers
 from .operation import Tools
@@ -102,15 +102,19 @@ class _Merging:
     def _do(self, journal: Journal, mark: Mapping[str, Any]) -> None:
         fault_point("vm_snapshot:before-merge")
         target = self._live_target(mark["top"])
-        if target:
+        # A libvirtd that was killed at the end of a commit may list the layer although QEMU has let go of it.
+        if target and (block_job(self._domain, target) or not self._is_merged(mark)):
             self._commit_live(target, mark)
         elif not self._is_merged(mark):
             self._commit(mark)
         fault_point("vm_snapshot:merged")
         self._rename(journal, mark)
         fault_point("vm_snapshot:before-remove-merged")
-        _remove(mark["top"])
-        journal.note(merging=None, own=journal.own - {mark["top"]}, managed=self._managed(journal, mark))
+        gone = set() if self._live_target(mark["top"]) and holders(mark["top"]) else {mark["top"]}
+        for path in gone:
+            _remove(path)
+        # What QEMU still has open goes with a later run, when the VM was stopped.
+        journal.note(merging=None, own=journal.own - gone, managed=self._managed(journal, mark))
 
     def _live_target(self, top: str) -> str:
         """The disk of the running VM that has the layer in its chain."""

@@ -13,6 +13,7 @@ from .._formats.chain import inspect_chain
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import Snapshot
 from .._hypervisor.sources import Disk, disks_of
+from .._qemu.image_locks import holders
 from .image_layers import Layers
 from .operation import Tools
 from .vm_snapshot_journal import Journal
@@ -67,7 +68,9 @@ def tree_of(domain: Domain, journal: Journal, found: Collection[Snapshot], tools
         own=frozenset(journal.own),
         managed=frozenset(journal.managed),
     )
-    return _with_foreign(tree, domain, tools)
+    # libvirt may list a layer that nothing rests on any more, see _Merging; QEMU has it open until the VM stops.
+    held = {path for path in _live(domain) if path in tree.own - tree.active and not tree.overlays(path)}
+    return _with_foreign(replace(tree, foreign=frozenset(path for path in held if holders(path))), domain, tools)
 
 
 def _below(paths: Iterable[str], formats: dict[str, str]) -> dict[str, str]:
