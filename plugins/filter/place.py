@@ -17,7 +17,7 @@ description:
     matter.
   - The largest VMs are placed first, each where the fullest of the resources that it needs is the least full afterwards. Where that
     leads nowhere, other arrangements are tried. When there is none, the error says which VM has no room, and what each host lacks.
-  - It changes nothing; the role P(imageops.fleet.deploy#role) uses it when O(imageops.fleet.deploy#role:deploy_placement) is set.
+  - It changes nothing; the role P(imageops.fleet.deploy#role) uses it when O(imageops.fleet.deploy#role:main:deploy_placement) is set.
 positional: facts
 options:
   _input:
