@@ -197,6 +197,13 @@ options:
             That is C(/var/log/libvirt/qemu/NAME-serial.log).
           - A new VM has one by default.
         type: bool
+      agent: &agent
+        description:
+          - Whether the VM has the channel on which QEMU's guest agent listens, for freezing its file systems, its addresses and what
+            O(vms[].wait_for) asks of the agent. The guest needs C(qemu-guest-agent).
+          - A new VM has none by default.
+        type: bool
+        version_added: 0.3.0
       cloud_init: &cloud_init
         description:
           - Data for cloud-init, given to the VM as a NoCloud seed, an ISO image on a cdrom behind virtio-scsi.
@@ -218,6 +225,7 @@ options:
             description: Text as it is, or a dictionary.
             type: raw
           detached:
+            version_added: 0.3.0
             description:
               - Take the seed away, such as when the guest has read it. It is ejected from a running guest, whose drive stays
                 empty until the next start, and its file is removed from the host.
@@ -340,6 +348,12 @@ options:
               - The guest agent is asked for its result file, and the console is searched for its last message.
             type: bool
             default: false
+          screenshot:
+            description:
+              - Folder on the host, which must exist. When the wait fails, what the VM's screen shows is written there to V(NAME.png) with
+                mode 0600, and the error's result tells its path as C(screenshot).
+              - A VM that has no screen, or doesn't run any more, gives no picture; C(screenshot_error) says why.
+            type: path
           timeout:
             description: Seconds to wait at most. The error shows the last lines of the console.
             type: int
@@ -383,6 +397,7 @@ options:
   disks: *disks
   networks: *networks
   console: *console
+  agent: *agent
   cloud_init: *cloud_init
   firmware: *firmware
   secure_boot: *secure_boot

@@ -190,6 +190,12 @@ options:
               - The guest agent is asked for its result file, and the console is searched for its last message.
             type: bool
             default: false
+          screenshot:
+            description:
+              - Folder on the host, which must exist. When the wait fails, what the VM's screen shows is written there to V(NAME.png) with
+                mode 0600, and the error's result tells its path as C(screenshot).
+              - A VM that has no screen, or doesn't run any more, gives no picture; C(screenshot_error) says why.
+            type: path
           timeout:
             description: Seconds to wait. The error shows the console's last lines.
             type: int

@@ -43,6 +43,7 @@ WAIT_FOR: dict[str, Any] = {
     "ip": {"type": "str", "choices": ["any", "agent", "lease", "arp"]},
     "ssh": {"type": "int"},
     "cloud_init": {"type": "bool", "default": False},
+    "screenshot": {"type": "path"},
     "timeout": {"type": "int", "default": 120},
 }
 _ITEM: dict[str, Any] = {
@@ -59,6 +60,7 @@ _ITEM: dict[str, Any] = {
     "disks": {"type": "list", "elements": "dict", "options": _DISK},
     "networks": {"type": "list", "elements": "dict", "options": _NETWORK},
     "console": {"type": "bool"},
+    "agent": {"type": "bool"},
     "cloud_init": {"type": "dict", "options": _CLOUD_INIT},
     "firmware": {"type": "str", "choices": ["bios", "uefi"]},
     "secure_boot": {"type": "bool"},

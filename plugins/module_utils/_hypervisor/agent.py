@@ -15,19 +15,13 @@ import json
 from typing import Any
 
 from .._errors import EngineError, ImageOpsError, TimedOut, Unsupported
+from .channel import CHANNEL, channel_in
 from .domain import Domain
 from .library import agent_library, calling
-from .xml import Element
 
-CHANNEL = "org.qemu.guest_agent.0"
 _ANSWER_SECONDS = 5
 _ATTEMPTS = 3
 _MOST_OF_FILE = 64 << 10
-
-
-def channel_in(root: Element) -> bool:
-    """Whether a VM's description has the channel that an agent listens on."""
-    return any(target.get("name") == CHANNEL for target in root.findall("devices/channel/target"))
 
 
 def has_channel(domain: Domain) -> bool:
@@ -39,7 +33,7 @@ def require_channel(domain: Domain) -> None:
     """Raise Unsupported for a VM in which no agent can be reached."""
     if not has_channel(domain):
         raise Unsupported(
-            f"The VM {domain.name} has no channel {CHANNEL}, so its guest agent can't be reached; add one (virsh edit, or xml of "
+            f"The VM {domain.name} has no channel {CHANNEL}, so its guest agent can't be reached; add it (agent: true of "
             f"imageops.fleet.vm), restart the VM, and install qemu-guest-agent in the guest."
         )
 

@@ -9,6 +9,7 @@ import re
 
 from .._sizes import format_size, parse_size
 from .acceleration import Acceleration
+from .channel import channel_in
 from .devices import graphics_of, log_of
 from .firmware import firmware, secure_boot
 from .tpm import has_tpm
@@ -133,5 +134,6 @@ def facts(root: Element) -> dict[str, object]:
         "title": get(root, "title"),
         "description": get(root, "description"),
         "console": bool(log_of(root)),
+        "agent": channel_in(root),
         "graphics": graphics_of(root),
     }

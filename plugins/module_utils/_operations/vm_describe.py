@@ -24,7 +24,7 @@ from .vm_plain import declared_paths
 
 # Facts of which a running VM shows the old value until it is started again.
 _FIXED_AT_START = (
-    "memory", "vcpus", "firmware", "secure_boot", "tpm", "hugepages", "cpu_pinning", "acceleration", "console", "graphics",
+    "memory", "vcpus", "firmware", "secure_boot", "tpm", "hugepages", "cpu_pinning", "acceleration", "console", "agent", "graphics",
 )  # fmt: skip
 # What libvirt replaces in the description of a running VM.
 _EXPANDED = ("host-model", "maximum", "default")

@@ -11,6 +11,7 @@ from typing import Any
 from .._errors import InvalidOption
 from .._hypervisor import hardware
 from .._hypervisor.acceleration import Acceleration
+from .._hypervisor.channel import set_channel
 from .._hypervisor.connection import Connection
 from .._hypervisor.devices import (
     boot_order,
@@ -72,6 +73,8 @@ def set_plain(root: Element, request: VmRequest) -> None:
             put(root, name, request.plain(name) or None)
     if request.plain("console") is not None and request.plain("console") != bool(log_of(root)):
         set_console(root, wanted=request.plain("console"), log=console_log(request.uri, request.name))
+    if request.plain("agent") is not None:
+        set_channel(root, wanted=request.plain("agent"))
     if request.plain("graphics") and request.plain("graphics") != graphics_of(root):
         set_graphics(root, request.plain("graphics"))
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from .vm_request_platform import Platform, read_platform
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}\Z")
 # Options of the plain description; whole XML says all of this itself.
 _PLAIN = (
-    "memory", "vcpus", "cpu", "machine", "title", "description", "disks", "networks", "console", "cloud_init", "firmware",
+    "memory", "vcpus", "cpu", "machine", "title", "description", "disks", "networks", "console", "agent", "cloud_init", "firmware",
     "graphics", "acceleration", "secure_boot", "tpm", "hugepages", "cpu_pinning", "os", "virtio_media",
 )  # fmt: skip
 _RUNNING = ("running", "restarted", "present")
@@ -30,7 +31,10 @@ _MOST_PORT = 65535
 
 @dataclass(frozen=True)
 class WaitRequest:
-    """What to wait for; `ip` is the way by which an address is looked for (empty: none is), `ssh` a port (0: none)."""
+    """What to wait for; `ip` is the way by which an address is looked for (empty: none is), `ssh` a port (0: none).
+
+    `screenshot` is the folder for a picture of the screen when it didn't come (empty: none is taken).
+    """
 
     running: bool
     console: re.Pattern[str] | None
@@ -39,6 +43,7 @@ class WaitRequest:
     ip: str = ""
     ssh: int = 0
     cloud_init: bool = False
+    screenshot: str = ""
 
     @property
     def anything(self) -> bool:
@@ -147,4 +152,14 @@ def read_wait(value: dict[str, Any] | None, state: str) -> WaitRequest | None:
         ip=value.get("ip") or "",
         ssh=port or 0,
         cloud_init=bool(value.get("cloud_init")),
+        screenshot=_folder(value.get("screenshot")),
     )
+
+
+def _folder(path: str | None) -> str:
+    """The folder for pictures; raises InvalidOption for what is none."""
+    if path and not os.path.isdir(path):
+        raise InvalidOption(
+            f"wait_for.screenshot: {path} is no folder of this host; create it first, or give another one."
+        )
+    return path or ""

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
-from .._errors import Conflict, InvalidOption, TimedOut
+from .._errors import Conflict, ImageOpsError, InvalidOption, TimedOut, system_error
 from .._hypervisor.addresses import AGENT, ANY
-from .._hypervisor.agent import CHANNEL, channel_in
+from .._hypervisor.channel import CHANNEL, channel_in
 from .._hypervisor.connection import Connection
 from .._hypervisor.console import Console
 from .._hypervisor.devices import log_of
@@ -65,7 +66,7 @@ def _require_ways(name: str, wanted: WaitRequest, *, log: str, channel: bool) ->
     option = "agent" if wanted.agent else "ip" if wanted.ip == AGENT else ""
     if option and not channel:
         raise InvalidOption(
-            f"wait_for.{option}: {name} has no channel {CHANNEL} to its guest agent; add one by the option xml, and restart it."
+            f"wait_for.{option}: {name} has no channel {CHANNEL} to its guest agent; set agent: true and restart it."
         )
     if wanted.cloud_init and not (log or channel):
         raise InvalidOption(
@@ -153,4 +154,22 @@ class _Watch:
         return self._console.tail(_TAIL)
 
     def _details(self) -> dict[str, Any]:
-        return {"console_tail": self._tail()}
+        return {"console_tail": self._tail(), **self._picture()}
+
+    def _picture(self) -> dict[str, str]:
+        """What the screen shows, when that is asked for; why there is no picture doesn't hide what went wrong."""
+        if not self._wanted.screenshot:
+            return {}
+        from .vm_screenshot import require_screen, take_picture
+
+        path = os.path.join(self._wanted.screenshot, f"{self._name}.png")
+        try:
+            domain = self._connection.domain(self._name)
+            if domain is None or not domain.active:
+                raise Conflict(f"The VM {self._name} doesn't run, so its screen shows nothing.")
+            require_screen(domain)
+            return {"screenshot": take_picture(self._connection, domain, path)["path"]}
+        except ImageOpsError as error:
+            return {"screenshot_error": str(error)}
+        except OSError as error:
+            return {"screenshot_error": str(system_error(error))}

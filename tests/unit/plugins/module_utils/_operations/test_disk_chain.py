@@ -35,8 +35,8 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_ch
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_chain_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER
-from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client as qmp
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image_locks import Holders
+from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client as qmp
 from ansible_collections.imageops.fleet.plugins.module_utils._records import (
     Record,
     read_record,

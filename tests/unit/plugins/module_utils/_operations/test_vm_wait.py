@@ -18,7 +18,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     TimedOut,
     Unsupported,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.agent import CHANNEL
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.channel import CHANNEL
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import Element, parse
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_wait, vm_wait_conditions
@@ -190,6 +190,24 @@ def test_a_vm_that_ends(world: World) -> None:
 def test_ways_that_are_missing(world: World, wish: dict[str, Any], console: bool, channel: bool, because: str) -> None:
     with pytest.raises(InvalidOption, match=because):
         world.wait(world.root(console=console, channel=channel), **wish)
+
+
+def test_a_picture_of_what_failed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_screenshot
+
+    screen = "<domain><devices><video/></devices></domain>"
+    world.domain.active, world.domain.xml = True, lambda inactive: parse(screen)
+    monkeypatch.setattr(vm_screenshot, "screenshot", lambda *args, **options: b"P6\n1 1\n255\nabc")
+    with pytest.raises(TimedOut) as caught:
+        world.wait(agent=True, screenshot=str(tmp_path))
+    assert caught.value.details["screenshot"] == str(tmp_path / "web.png")
+    assert (tmp_path / "web.png").read_bytes().startswith(b"\x89PNG")
+    screen = "<domain/>"
+    with pytest.raises(TimedOut, match="The guest agent") as caught:
+        world.wait(agent=True, screenshot=str(tmp_path))
+    assert "no video card" in caught.value.details["screenshot_error"]
+    with pytest.raises(InvalidOption, match="missing is no folder"):
+        world.wait(agent=True, screenshot=str(tmp_path / "missing"))
 
 
 def test_the_request() -> None:
