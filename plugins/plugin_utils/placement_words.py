@@ -64,7 +64,8 @@ def refusal(names: Iterable[str], needs: str, obstacles: Mapping[str, str], *, p
     shown = [f"{host} {why}" for host, why in sorted(obstacles.items())][:_MOST_HOSTS]
     more = len(obstacles) - len(shown)
     many = len(list(names)) > 1
+    others = f"with {placed} VM{'' if placed == 1 else 's'} placed " if placed else ""
     return (
-        f"There is no room for {listed(names)}: {'they need' if many else 'it needs'} {needs or 'nothing'}, and with "
-        f"{placed} VMs placed {'; '.join(shown)}{f'; and {more} hosts more' if more > 0 else ''}."
+        f"There is no room for {listed(names)}: {'they need' if many else 'it needs'} {needs or 'nothing'}; "
+        f"{others}{'; '.join(shown)}{f'; and {more} hosts more' if more > 0 else ''}."
     )

@@ -110,12 +110,12 @@ def test_second_run_moves_nothing(case: str) -> None:
 
 REFUSALS = {
     "no memory": ([vm("a", 20)], [host("x"), host("y", 8)], [],
-        ("There is no room for a: it needs 20 GiB of memory, 1 vCPU, and with 0 VMs placed x has only 16 GiB of memory left; "
+        ("There is no room for a: it needs 20 GiB of memory, 1 vCPU; x has only 16 GiB of memory left; "
         "y has only 8 GiB of memory left.")),
     "no cpus": ([vm("a", vcpus=17)], [host("x")], [], "x has only 16 vCPUs left"),
     "no space": ([vm("a", disks={"/srv": 200 * GIB})], [host("x")], [], "x has only 100 GiB in / left"),
     "too many apart": ([vm("a-1"), vm("a-2"), vm("a-3")], [host("x"), host("y")], [Rule("apart", 1, ("a-*",))],
-        ("There is no room for a-3: it needs 1 GiB of memory, 1 vCPU, and with 2 VMs placed x has a-1, and rule 1 keeps them apart; "
+        ("There is no room for a-3: it needs 1 GiB of memory, 1 vCPU; with 2 VMs placed x has a-1, and rule 1 keeps them apart; "
         "y has a-2, and rule 1 keeps them apart.")),
     "no room where it belongs": ([vm("b", 4)], [host("x", used=14, vms={"a": {}}), host("y")], [Rule("together", 3, ("a", "b"))],
         "x has only 2 GiB of memory left; y is not where the VMs are with which a rule keeps it together."),
