@@ -17,4 +17,6 @@ _ITEM: dict[str, Any] = {
     **ENGINE_OPTIONS,
 }
 
-SCREENSHOT = batch_spec("screenshots", _ITEM, key="name", defaults={"screen": 0, "uri": "qemu:///system", **ENGINE_DEFAULTS})
+SCREENSHOT = batch_spec(
+    "screenshots", _ITEM, key="name", defaults={"screen": 0, "uri": "qemu:///system", **ENGINE_DEFAULTS}
+)
