@@ -18,6 +18,8 @@ from .._hypervisor.console import Console
 from .._hypervisor.domain import Domain
 
 _ANSWER_SECONDS = 2
+# A server that runs makes a process for each client first, which takes long in a guest that has just come up.
+_GREETING_SECONDS = 8
 _MOST_OF_GREETING = 2048
 # cloud-init writes the file when it has done everything, at each boot; the text is that of its module final-message.
 _RESULT = "/run/cloud-init/result.json"
@@ -142,6 +144,7 @@ def greets(address: str, port: int) -> bool:
     """Whether a server there begins as SSH does (RFC 4253, section 4.2: other lines may come before)."""
     said = b""
     with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=_ANSWER_SECONDS) as connection:
+        connection.settimeout(_GREETING_SECONDS)
         while len(said) < _MOST_OF_GREETING:
             part = connection.recv(_MOST_OF_GREETING)
             said += part
