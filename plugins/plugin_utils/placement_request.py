@@ -12,8 +12,9 @@ from typing import Any
 
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._sizes import parse_size
-from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import Host, Vm, place
+from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import place
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_rules import APART, TOGETHER, Rule
+from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_types import Host, Vm
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_words import (
     DISK,
     HUGEPAGES,

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import Host, Vm, place
+from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import place
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_rules import Rule
+from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_types import Host, Vm
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_words import Impossible
 
 GIB = 1 << 30
