@@ -104,7 +104,15 @@ def _choose(params: dict[str, Any], world: World) -> tuple[str, str]:
         )
     for disk in world.disks:
         _require_file(disk)
-    return kind, "without memory" if not other else f"{other[0].target} is {other[0].format}, which holds no snapshot"
+    return kind, _why_external(memory, other, world)
+
+
+def _why_external(memory: bool | None, other: list[QmpDisk], world: World) -> str:
+    if other:
+        return f"{other[0].target} is {other[0].format}, which holds no snapshot"
+    if memory is False:
+        return "an internal snapshot holds the memory too"
+    return f"{world.vm} has external snapshots" if world.external() else "as asked"
 
 
 def _require_internal(memory: bool | None, other: list[QmpDisk], world: World) -> None:
