@@ -28,7 +28,16 @@ import vm_points
 import vm_snapshots
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
-CASES = {"clone": clone, "freeze": freeze, "jobs": jobs, "qmp": qmp, "tasks": tasks, "vm": vm, "vm_points": vm_points, "vm_snapshots": vm_snapshots}
+CASES = {
+    "clone": clone,
+    "freeze": freeze,
+    "jobs": jobs,
+    "qmp": qmp,
+    "tasks": tasks,
+    "vm": vm,
+    "vm_points": vm_points,
+    "vm_snapshots": vm_snapshots,
+}
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:

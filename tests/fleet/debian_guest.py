@@ -107,7 +107,9 @@ def build(target: Path) -> None:
             scratch=scratch,
         )
         # Compressed: it goes to hosts over SSH, and is read once or twice.
-        guest_disk.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, disk)
+        guest_disk.run(
+            "qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, disk
+        )
         disk.rename(target)
 
 

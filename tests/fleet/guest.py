@@ -32,7 +32,7 @@ SUITE = "bookworm"
 SOURCES = sources_of(SUITE)
 KERNEL = "linux-image-cloud-amd64"
 PACKAGES = [KERNEL, "busybox-static", "syslinux-common", "systemd-boot-efi"]
-MODULES = [
+MODULES = (
     "virtio_pci",
     "virtio_blk",
     "virtio_scsi",
@@ -55,7 +55,7 @@ MODULES = [
     "nls_utf8",
     "button",
     "evdev",
-]
+)
 OPTIONS = {"scsi_mod": "scan=sync"}  # so that all disks are there once the drivers are loaded
 UEFI = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 MBR = "usr/lib/syslinux/mbr/mbr.bin"

@@ -121,7 +121,7 @@ class Machine:
             self._fds += fds
             waiting += data
             while b"\n" in waiting:
-                line, _, waiting = waiting.partition(b"\n")
+                line, _newline, waiting = waiting.partition(b"\n")
                 asked = json.loads(line)
                 client.sendall(json.dumps(self._answer(asked["execute"], asked["arguments"])).encode() + b"\n")
                 if asked["execute"] == "quit":

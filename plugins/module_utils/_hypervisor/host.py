@@ -21,8 +21,10 @@ _POOL_RUNNING = 2  # VIR_STORAGE_POOL_RUNNING of libvirt/libvirt-storage.h
 def memory() -> tuple[int, int]:
     """Bytes of memory that the host has, and that it could give away without swapping."""
     with open(MEMORY, encoding="ascii") as stream:
-        found = dict(re.findall(r"^(\w+):\s+(\d+) kB$", stream.read(), re.MULTILINE))
-    return int(found["MemTotal"]) << 10, int(found.get("MemAvailable", found["MemFree"])) << 10
+        found: dict[str, str] = dict(re.findall(r"^(\w+):\s+(\d+) kB$", stream.read(), re.MULTILINE))
+    # Kernels before 3.14 don't estimate what could be given away.
+    available = found["MemAvailable"] if "MemAvailable" in found else found["MemFree"]
+    return int(found["MemTotal"]) << 10, int(available) << 10
 
 
 def huge_pages(folder: str = HUGEPAGES) -> list[dict[str, int]]:

@@ -110,23 +110,52 @@ def test_second_run_moves_nothing(case: str) -> None:
 
 
 REFUSALS = {
-    "no memory": ([vm("a", 20)], [host("x"), host("y", 8)], [],
-        ("There is no room for a: it needs 20 GiB of memory, 1 vCPU; x has only 16 GiB of memory left; "
-        "y has only 8 GiB of memory left.")),
+    "no memory": (
+        [vm("a", 20)],
+        [host("x"), host("y", 8)],
+        [],
+        (
+            "There is no room for a: it needs 20 GiB of memory, 1 vCPU; x has only 16 GiB of memory left; "
+            "y has only 8 GiB of memory left."
+        ),
+    ),
     "no cpus": ([vm("a", vcpus=17)], [host("x")], [], "x has only 16 vCPUs left"),
     "no space": ([vm("a", disks={"/srv": 200 * GIB})], [host("x")], [], "x has only 100 GiB in / left"),
-    "too many apart": ([vm("a-1"), vm("a-2"), vm("a-3")], [host("x"), host("y")], [Rule("apart", 1, ("a-*",))],
-        ("There is no room for a-3: it needs 1 GiB of memory, 1 vCPU; with 2 VMs placed x has a-1, and rule 1 keeps them apart; "
-        "y has a-2, and rule 1 keeps them apart.")),
-    "no room where it belongs": ([vm("b", 4)], [host("x", used=14, vms={"a": {}}), host("y")], [Rule("together", 3, ("a", "b"))],
-        "x has only 2 GiB of memory left; y is not where the VMs are with which a rule keeps it together."),
-    "rules against each other": ([vm("a"), vm("b")], [host("x"), host("y")], [Rule("together", 1, ("*",)), Rule("apart", 2, ("*",))],
-        "Rule 2 keeps a and b apart, and another rule keeps them together; change one."),
+    "too many apart": (
+        [vm("a-1"), vm("a-2"), vm("a-3")],
+        [host("x"), host("y")],
+        [Rule("apart", 1, ("a-*",))],
+        (
+            "There is no room for a-3: it needs 1 GiB of memory, 1 vCPU; with 2 VMs placed x has a-1, and rule 1 keeps them apart; "
+            "y has a-2, and rule 1 keeps them apart."
+        ),
+    ),
+    "no room where it belongs": (
+        [vm("b", 4)],
+        [host("x", used=14, vms={"a": {}}), host("y")],
+        [Rule("together", 3, ("a", "b"))],
+        "x has only 2 GiB of memory left; y is not where the VMs are with which a rule keeps it together.",
+    ),
+    "rules against each other": (
+        [vm("a"), vm("b")],
+        [host("x"), host("y")],
+        [Rule("together", 1, ("*",)), Rule("apart", 2, ("*",))],
+        "Rule 2 keeps a and b apart, and another rule keeps them together; change one.",
+    ),
     "no hosts": ([vm("a")], [], [], "There is no host to place a on."),
-    "on two hosts": ([vm("a")], [host("x", vms={"a": {}}), host("y", vms={"a": {}})], [], "There is a VM called a on x and y;"),
-    "a folder that nobody knows": ([vm("a", disks={"/srv": 1})], [Host("x", {}, {"memory": GIB, "vcpus": 1})], [],
-        "The free space of /srv on x, where a has a disk, isn't known;"),
-}  # fmt: skip
+    "on two hosts": (
+        [vm("a")],
+        [host("x", vms={"a": {}}), host("y", vms={"a": {}})],
+        [],
+        "There is a VM called a on x and y;",
+    ),
+    "a folder that nobody knows": (
+        [vm("a", disks={"/srv": 1})],
+        [Host("x", {}, {"memory": GIB, "vcpus": 1})],
+        [],
+        "The free space of /srv on x, where a has a disk, isn't known;",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", REFUSALS)

@@ -34,7 +34,7 @@ class Guest(Domain):
 
 class Failed(libvirt.libvirtError):  # type: ignore[misc]
     def __init__(self, code: int) -> None:
-        Exception.__init__(self)
+        super().__init__("failed")
         self.code = code
 
     def get_error_code(self) -> int:
