@@ -6,28 +6,12 @@
 from __future__ import annotations
 
 import ctypes
-import threading
+import functools
 from typing import Callable
 
+from .compressor_room import CompressorRoom
+
 _LIBRARY = "libdeflate.so.0"
-
-
-class _Room(threading.local):
-    """One thread's compressor and output buffer."""
-
-    def __init__(self, library: ctypes.CDLL, level: int) -> None:
-        self._free = library.libdeflate_free_compressor
-        self.compressor = library.libdeflate_alloc_compressor(level)
-        self.output = ctypes.create_string_buffer(0)
-
-    def of_size(self, size: int) -> ctypes.Array[ctypes.c_char]:
-        """The output buffer, at least `size` bytes long."""
-        if len(self.output) < size:
-            self.output = ctypes.create_string_buffer(size)
-        return self.output
-
-    def __del__(self) -> None:
-        self._free(self.compressor)
 
 
 def libdeflate_compressor(*, level: int) -> Callable[[bytes, int], bytes | None] | None:
@@ -42,7 +26,9 @@ def libdeflate_compressor(*, level: int) -> Callable[[bytes, int], bytes | None]
     library.libdeflate_zlib_compress.argtypes = (
         ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t,
     )  # fmt: skip
-    room = _Room(library, level)
+    room = CompressorRoom(
+        functools.partial(library.libdeflate_alloc_compressor, level), library.libdeflate_free_compressor
+    )
 
     def compress(data: bytes, most: int) -> bytes | None:
         output = room.of_size(most)

@@ -11,33 +11,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import threading
 
+from .compressor_room import CompressorRoom
 from .encoder import ZSTD, Encoder
 
 _LIBRARY = "libzstd.so.1"
 # QEMU's is 3. This one is half as fast again, and smaller than zlib's default still.
 _LEVEL = 1
-
-
-class _Room(threading.local):
-    """One thread's compressor and output buffer."""
-
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self._free = library.ZSTD_freeCCtx
-        self.compressor = library.ZSTD_createCCtx()
-        if not self.compressor:
-            raise MemoryError
-        self.output = ctypes.create_string_buffer(0)
-
-    def of_size(self, size: int) -> ctypes.Array[ctypes.c_char]:
-        """The output buffer, at least `size` bytes long."""
-        if len(self.output) < size:
-            self.output = ctypes.create_string_buffer(size)
-        return self.output
-
-    def __del__(self) -> None:
-        self._free(self.compressor)
 
 
 @functools.cache
@@ -61,7 +41,7 @@ def zstd_encoder() -> Encoder | None:
     library = _library()
     if library is None:
         return None
-    room = _Room(library)
+    room = CompressorRoom(library.ZSTD_createCCtx, library.ZSTD_freeCCtx)
 
     def compress(data: bytes, most: int) -> bytes | None:
         output = room.of_size(most)
