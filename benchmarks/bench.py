@@ -20,9 +20,10 @@ RESULTS = BUILD / "benchmarks"
 # The way that a table's other ways are compared with.
 BASELINES = {
     "second run": "ping", "deploy": "rival's loops", "define": "rival's loops", "destroy": "rival's loops", "forget": "bare script",
+    "clone": "virt-clone", "snapshot": "virsh",
 }  # fmt: skip
 BASELINE = "qemu-img"
-PLAYBOOKS = ("convert", "formats", "chain", "inspect", "deploy")
+PLAYBOOKS = ("convert", "formats", "chain", "inspect", "deploy", "vms")
 
 
 def prepare() -> None:
