@@ -15,13 +15,17 @@ from .xml import get
 
 ANY, AGENT, LEASE, ARP = "any", "agent", "lease", "arp"
 # virDomainInterfaceAddressesSource of libvirt/libvirt-domain.h.
-_SOURCES = {LEASE: 0, ARP: 2}
+_LEASE, _ARP = 0, 2
+# The kernel's table of IPv4 neighbours (proc(5)): address, type, flags, MAC, mask, device; and the flag of one that answered.
+NEIGHBOURS = "/proc/net/arp"
+_COMPLETE = 0x2
 
 
 def addresses(domain: Domain, by: str) -> list[str]:
     """The addresses of the VM's own interfaces, IPv4 first, without link-local ones; `any` takes the first way that tells some."""
     if by != ANY:
-        return _sorted(_by_agent(domain) if by == AGENT else _by_host(domain, _SOURCES[by]))
+        ways = {AGENT: _by_agent, LEASE: _by_host, ARP: _by_neighbours}
+        return _sorted(ways[by](domain))
     for way in (LEASE, AGENT, ARP):
         try:
             found = addresses(domain, way)
@@ -34,11 +38,26 @@ def addresses(domain: Domain, by: str) -> list[str]:
 
 def _by_agent(domain: Domain) -> list[str]:
     """Interfaces that the guest made itself (bridges, tunnels) have addresses that mean nothing outside."""
-    own = {get(each, "mac/@address").lower() for each in domain.xml(inactive=False).findall("devices/interface")}
+    own = _macs(domain)
     return [each for mac, found in agent.interfaces(domain).items() if mac in own for each in found]
 
 
-def _by_host(domain: Domain, source: int) -> list[str]:
+def _macs(domain: Domain) -> set[str]:
+    return {get(each, "mac/@address").lower() for each in domain.xml(inactive=False).findall("devices/interface")}
+
+
+def _by_neighbours(domain: Domain) -> list[str]:
+    """By libvirt, else by the kernel's own table: libvirt 9.0 told nothing on a host where 11.3 did."""
+    found = _by_host(domain, _ARP)
+    if found:
+        return found
+    own = _macs(domain)
+    with open(NEIGHBOURS, encoding="ascii") as stream:
+        rows = [line.split() for line in stream.readlines()[1:]]
+    return [row[0] for row in rows if row[3].lower() in own and int(row[2], 16) & _COMPLETE]
+
+
+def _by_host(domain: Domain, source: int = _LEASE) -> list[str]:
     with calling(f"telling the addresses of {domain.name}"):
         found: dict[str, Any] = domain.raw.interfaceAddresses(source, 0)
     return [str(entry["addr"]) for interface in found.values() for entry in interface.get("addrs") or []]

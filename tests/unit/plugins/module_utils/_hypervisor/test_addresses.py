@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,4 +60,17 @@ def test_ways(
         return told
 
     monkeypatch.setattr(addresses.agent, "interfaces", interfaces)
+    monkeypatch.setattr(addresses, "NEIGHBOURS", "/dev/null")
     assert addresses.addresses(Guest(known), by) == expected  # type: ignore[arg-type]
+
+
+def test_the_kernels_table_of_neighbours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = tmp_path / "arp"
+    table.write_text(
+        "IP address       HW type     Flags       HW address            Mask     Device\n"
+        f"192.0.2.7        0x1         0x2         {MAC}     *        virbr0\n"
+        f"192.0.2.8        0x1         0x0         {MAC}     *        virbr0\n"
+        f"192.0.2.9        0x1         0x2         {OTHER}     *        virbr0\n"
+    )
+    monkeypatch.setattr(addresses, "NEIGHBOURS", str(table))
+    assert addresses.addresses(Guest({}), "arp") == ["192.0.2.7"]  # type: ignore[arg-type]
