@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from .._errors import ImageOpsError
+from .._errors import EngineError, ImageOpsError
 from . import agent
 from .domain import Domain
 from .library import calling
@@ -47,10 +48,11 @@ def _macs(domain: Domain) -> set[str]:
 
 
 def _by_neighbours(domain: Domain) -> list[str]:
-    """By libvirt, else by the kernel's own table: libvirt 9.0 told nothing on a host where 11.3 did."""
-    found = _by_host(domain, _ARP)
-    if found:
-        return found
+    """By libvirt, else by the kernel's own table: libvirt 9.0 fails with "wrong nlmsg len" where there are many neighbours."""
+    with contextlib.suppress(EngineError):
+        found = _by_host(domain, _ARP)
+        if found:
+            return found
     own = _macs(domain)
     with open(NEIGHBOURS, encoding="ascii") as stream:
         rows = [line.split() for line in stream.readlines()[1:]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Unsupported
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, Unsupported
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import addresses
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import Element, parse
 
@@ -73,4 +73,10 @@ def test_the_kernels_table_of_neighbours(monkeypatch: pytest.MonkeyPatch, tmp_pa
         f"192.0.2.9        0x1         0x2         {OTHER}     *        virbr0\n"
     )
     monkeypatch.setattr(addresses, "NEIGHBOURS", str(table))
+    assert addresses.addresses(Guest({}), "arp") == ["192.0.2.7"]  # type: ignore[arg-type]
+
+    def broken(domain: Any, source: int = 0) -> list[str]:
+        raise EngineError("internal error: wrong nlmsg len")
+
+    monkeypatch.setattr(addresses, "_by_host", broken)
     assert addresses.addresses(Guest({}), "arp") == ["192.0.2.7"]  # type: ignore[arg-type]
