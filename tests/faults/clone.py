@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from host import REMOTE_TMP, Host, answer, expect, wait_for
+from host import BUILD, REMOTE_TMP, Host, answer, expect, wait_for
 
 NAME = "imageops-cloning"
 FOLDER = f"/var/lib/libvirt/images/{NAME}"
@@ -27,7 +27,11 @@ POINTS = (
     "clone:published",
     "clone:before-define",
     "clone:defined",
+    "clone:edited",
 )
+# Only where guests can be edited, of a stopped VM with an operating system.
+EDITED = "clone:edited"
+DEBIAN = BUILD / "fleet" / "guest" / "imageops-debian.qcow2"
 _RUN = "/var/lib/imageops/run"
 _SLOW = {**OPTIONS, "bandwidth": "6MiB"}
 _PID = f"cat /run/libvirt/qemu/{SOURCE}.pid"
@@ -120,6 +124,29 @@ def killed_at(point: str) -> Callable[[Host], None]:
     return case
 
 
+def killed_after_editing(host: Host) -> None:
+    """SIGKILL when the copy of a Debian guest was made another machine, before it has its name."""
+    host.shell(_CLEAR)
+    host.send(DEBIAN, SOURCE_DISK)
+    before = content(host, SOURCE_DISK)
+    made = host.run("vm", name=SOURCE, state="present", memory="256MiB", disks=[{"path": SOURCE_DISK}])
+    expect(not made.get("failed") and not made.get("lost"), f"the source could not be made: {made}")
+    options = {"source": SOURCE, "clones": [{"name": CLONES[0]}], "identity": "edit"}
+    said = host.run("vm_clone", fault=f"{EDITED}:kill", **options)
+    if "virt-sysprep is not installed" in said.get("msg", ""):
+        return
+    expect(bool(said.get("lost") or said.get("failed")), f"nothing was killed: {said}")
+    expect(host.shell(f"ls {FOLDER} | grep '^{CLONES[0]}' || true") == "", "a clone that is not whole has its name")
+    after = host.run("vm_clone", **options)
+    expect(not after.get("failed") and not after.get("lost"), f"the next run failed: {after}")
+    expect(content(host, SOURCE_DISK) == before, "the source's content changed")
+    expect(content(host, f"{FOLDER}/{CLONES[0]}-vda.qcow2") != before, "the clone was not edited")
+    whole(host)
+    expect(leftovers(host) == "", f"left over: {leftovers(host)}")
+    again = host.run("vm_clone", **options)
+    expect(again.get("changed") is False, f"a further run changed something: {again}")
+
+
 def killed_module(host: Host) -> None:
     """SIGKILL of the module while its job reads: the next run joins the job."""
     wanted, pid = start_source(host)
@@ -164,7 +191,8 @@ def cancelled(host: Host) -> None:
 
 
 CASES: dict[str, Callable[[Host], None]] = {
-    **{f"kill -9 at {point}": killed_at(point) for point in POINTS},
+    **{f"kill -9 at {point}": killed_at(point) for point in POINTS if point != EDITED},
+    f"kill -9 at {EDITED}": killed_after_editing,
     "kill -9 of the module": killed_module,
     "kill -9 of libvirtd": killed_daemon,
     "systemctl stop": cancelled,

@@ -57,6 +57,15 @@ class Host:
             raise Failed(f"{script!r} failed on {self.name}: {done.stderr.strip()}")
         return done.stdout
 
+    def send(self, source: Path, path: str) -> None:
+        """Copy a file of this machine to the host."""
+        with source.open("rb") as stream:
+            done = subprocess.run(
+                [*self.ssh, f"cat > {path}"], stdin=stream, capture_output=True, timeout=120, check=False
+            )
+        if done.returncode != 0:
+            raise Failed(f"{source} could not be copied to {self.name}: {done.stderr.decode(errors='replace').strip()}")
+
     def start(self, module: str, *, fault: str = "", **options: Any) -> subprocess.Popen[str]:
         """Start a module on the host, as `ansible` would for a user; `answer` reads what it says.
 
