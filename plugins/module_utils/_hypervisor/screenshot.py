@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._errors import UnsafeImage
 from .connection import Connection
 from .domain import Domain
@@ -28,13 +30,13 @@ def screenshot(connection: Connection, domain: Domain, *, screen: int, most: int
             raise
 
 
-def _read(stream: object, most: int) -> bytes:
+def _read(stream: Any, most: int) -> bytes:
     pieces: list[bytes] = []
     left = most
     while True:
-        piece = stream.recv(_PIECE)  # type: ignore[attr-defined]
+        piece = stream.recv(_PIECE)
         if not piece:
-            stream.finish()  # type: ignore[attr-defined]
+            stream.finish()
             return b"".join(pieces)
         pieces.append(piece)
         left -= len(piece)

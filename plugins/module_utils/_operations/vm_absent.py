@@ -24,14 +24,14 @@ from .vm_disks import Attached
 from .vm_host import default_folder
 from .vm_power import stop
 from .vm_request import VmRequest
-from .vm_seed import OPERATION as SEED
+from .vm_seed import is_seed
 from .vm_snapshot_journal import forget_journal, snapshot_files
 
 
 def plan_absent(request: VmRequest, domain: Seen | None, connection: Connection, tools: Tools) -> Plan:
     """The plan that removes the VM `request.name`; also what an interrupted removal left of it."""
     files = _files(request, domain, connection)
-    kept = [] if request.remove_disks else [path for path, record in files.items() if not _is_seed(record)]
+    kept = [] if request.remove_disks else [path for path, record in files.items() if not is_seed(record)]
     doomed = [path for path in files if path not in kept]
     if domain:
         doomed = [path for path in doomed if os.path.exists(path)]
@@ -48,10 +48,6 @@ def plan_absent(request: VmRequest, domain: Seen | None, connection: Connection,
         steps=tuple(steps),
         info={"removed": doomed, "kept": kept},
     )
-
-
-def _is_seed(record: Record | None) -> bool:
-    return record is not None and record.operation == SEED
 
 
 def _leave_steps(request: VmRequest, domain: Seen | None, tools: Tools) -> Iterator[Step]:

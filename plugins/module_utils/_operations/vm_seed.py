@@ -45,9 +45,9 @@ class Seed:
         if not os.path.exists(self.path):
             return False
         record = read_record(self.path)
-        if record is None or record.operation != OPERATION:
+        if not is_seed(record):
             raise Conflict(f"cloud_init: {self.path} exists and is no seed of ours; remove it, or rename it.")
-        return record.digest == self.digest
+        return record is not None and record.digest == self.digest
 
     def write(self, *, version: str) -> None:
         """Build and publish it; readable by root alone from the first byte, libvirt gives it to QEMU at start."""
@@ -87,6 +87,11 @@ def _check_kinds(cloud_init: dict[str, Any]) -> None:
         value = cloud_init.get(name)
         if value is not None and not isinstance(value, (str, dict)):
             raise InvalidOption(f"cloud_init.{name}: this is neither a text nor a dictionary; give one of them.")
+
+
+def is_seed(record: Record | None) -> bool:
+    """Whether a file with this record is a seed of ours."""
+    return record is not None and record.operation == OPERATION
 
 
 def seed_path(vm: str, folder: str) -> str:

@@ -15,7 +15,7 @@ from .._hypervisor.xml import Element
 from .._plan import Step
 from .._records import read_record
 from . import vm_plain
-from .vm_seed import OPERATION
+from .vm_seed import is_seed
 
 _CONTENT = ("user_data", "meta_data", "network_config")
 
@@ -41,7 +41,7 @@ class Detachment:
         live = domain.xml(inactive=False) if domain and domain.active else None
         self._defined = vm_plain.seed_target(root, path) if root is not None else ""
         self._inserted = vm_plain.seed_target(live, path) if live is not None else ""
-        self._there = os.path.exists(path) and _is_ours(path)
+        self._there = os.path.exists(path) and is_seed(read_record(path))
 
     @property
     def needed(self) -> bool:
@@ -68,8 +68,3 @@ class Detachment:
         """Before and after for the diff."""
         after = {"cloud_init": "detached"}
         return ({"cloud_init": {"path": self._path}} if self.needed else after), after
-
-
-def _is_ours(path: str) -> bool:
-    record = read_record(path)
-    return record is not None and record.operation == OPERATION
