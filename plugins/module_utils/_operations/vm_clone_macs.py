@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import Any
 
 from .._errors import Conflict, InvalidOption, NotFound
@@ -16,14 +15,13 @@ from .operation import Tools
 from .vm_clone_identity import interfaces
 from .vm_clone_source import Source
 from .vm_request_checks import claim_macs
-
-_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$")
+from .vm_request_devices import MAC
 
 
 def clone_macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:
     """The clone's MACs; an empty string is one that is made up when the clone is defined."""
     given = [mac.lower() for mac in params["mac"] or ()]
-    wrong = [mac for mac in given if not _MAC.match(mac)]
+    wrong = [mac for mac in given if not MAC.match(mac)]
     if wrong:
         raise InvalidOption(
             f"mac: '{wrong[0]}' is no unicast MAC address; give six pairs of hex digits, such as 52:54:00:12:34:56."

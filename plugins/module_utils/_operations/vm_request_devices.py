@@ -16,7 +16,8 @@ from .._formats.names import canonical_format
 from .._hypervisor.devices import PREFIXES
 from .vm_request_checks import disk_size
 
-_MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
+# A unicast address in lower case.
+MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
 _TARGET = re.compile(r"^(vd|sd|hd)[a-z]{1,2}\Z")
 # IEEE 802.1Q has 12 bits, of which the last value is reserved.
 _MOST_VLAN = 4094
@@ -138,7 +139,7 @@ def _network(value: dict[str, Any], place: str, *, model: str) -> NetworkRequest
     if bool(value.get("network")) == bool(value.get("bridge")):
         raise InvalidOption(f"{option}: give either network (one of libvirt's) or bridge (of the host).")
     mac = (value.get("mac") or "").lower().replace("-", ":")
-    if mac and not _MAC.match(mac):
+    if mac and not MAC.match(mac):
         raise InvalidOption(
             f"{option}.mac: '{value['mac']}' is no unicast MAC address; give one such as 52:54:00:12:34:56."
         )
