@@ -14,6 +14,8 @@ author:
   - The imageops.fleet developers (@imageops)
 description:
   - Makes full or linked clones of a libvirt VM, several in one task, of what it is now or of one of its snapshots.
+  - With O(hypervisor=qmp) it copies the disks of a running QEMU process, all of one moment. There is no definition to clone, so no VM
+    is defined, and the disks are the clone.
   - A running VM goes on running. Its disks are read as they were at one moment, all of them at the same one, through a backup of
     libvirt's in pull mode, and nothing stays at the source afterwards, neither an overlay nor a checkpoint.
   - Each clone has an identity of its own, that is name, UUID, the MAC of each network interface, serial numbers, UEFI variables
@@ -32,6 +34,7 @@ requirements:
   - For running sources libnbd's Python library C(nbd) on the host (Debian's package C(python3-libnbd))
   - Python's C(pycdlib) on the host when the clone gets a cloud-init seed (Debian's package C(python3-pycdlib))
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
+  - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
   - For O(identity=edit) C(virt-sysprep) (Debian's package C(guestfs-tools)) and a kernel that the host can read (Debian's package
     C(linux-image-cloud-amd64))
 notes:
@@ -65,7 +68,7 @@ options:
         type: str
         required: true
       source: &source
-        description: Name of the VM to clone.
+        description: Name of the VM to clone. With O(hypervisor=qmp) it may be left out.
         type: str
       mode: &mode
         description:
@@ -113,7 +116,8 @@ options:
         elements: dict
         suboptions:
           target:
-            description: Name of the disk in the source's description, such as V(vdb).
+            description: Name of the disk in the source's description, such as V(vdb). With O(hypervisor=qmp) it is the drive's id, as
+              M(imageops.fleet.vm_info) shows it.
             type: str
             required: true
           mode:
@@ -200,6 +204,20 @@ options:
             description: Seconds to wait. The error shows the console's last lines.
             type: int
             default: 120
+      hypervisor: &hypervisor
+        description:
+          - V(libvirt), or V(qmp) for a QEMU process that was started without libvirt and has a QMP socket, O(socket).
+          - What V(qmp) can't do is refused with the way out. The guide's section "Without libvirt" has the table.
+        type: str
+        choices: [libvirt, qmp]
+        version_added: 0.3.0
+      socket: &socket
+        description:
+          - With O(hypervisor=qmp), the path of the process' QMP socket on the host, as in its option
+            C(-qmp unix:PATH,server=on,wait=off). It must be root's or the task's user's own.
+          - QEMU serves one client at a time. Another one that stays connected makes the task fail.
+        type: path
+        version_added: 0.3.0
       uri: &uri
         description: The local libvirt connection. URIs with a host part are refused, since disks of this host are
           copied.
@@ -238,6 +256,10 @@ options:
     <<: *timeout
     default: 0
   wait_for: *wait_for
+  hypervisor:
+    <<: *hypervisor
+    default: libvirt
+  socket: *socket
   uri:
     <<: *uri
     default: qemu:///system
@@ -292,6 +314,13 @@ EXAMPLES = r"""
     snapshot: before-upgrade
     name: web-before
     identity: edit
+
+- name: The disks of a QEMU process that runs without libvirt, as they are at one moment
+  imageops.fleet.vm_clone:
+    hypervisor: qmp
+    socket: /run/router/qmp.sock
+    name: router-copy
+    directory: /srv/copies
 """
 
 RETURN = r"""
@@ -316,16 +345,16 @@ clones:
     state:
       description: What it does now, such as V(stopped) or V(running).
       type: str
-      returned: success
+      returned: success, with O(hypervisor=libvirt)
     uuid:
       description: Its UUID; C((known after apply)) in check mode when it would be made.
       type: str
-      returned: success
+      returned: success, with O(hypervisor=libvirt)
     macs:
       description: MACs of its network interfaces, in their order.
       type: list
       elements: str
-      returned: success
+      returned: success, with O(hypervisor=libvirt)
     disks:
       description: Its own disks.
       type: list
@@ -365,12 +394,12 @@ clones:
     seed:
       description: Path of its cloud-init seed, or an empty string.
       type: str
-      returned: success
+      returned: success, with O(hypervisor=libvirt)
     shared:
       description: Disks of the source that became bases with this clone, each with C(target), C(base) and C(overlay).
       type: list
       elements: dict
-      returned: when the clone was made
+      returned: when the clone was made, with O(hypervisor=libvirt)
     job:
       description:
         - How the job went that made the disks, with C(id), C(launcher), C(phases), C(bytes), C(seconds) and C(rate).

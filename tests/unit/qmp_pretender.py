@@ -87,6 +87,8 @@ class Machine:
         self.nodes: dict[str, str] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.fail: dict[str, str] = {}
+        self.exports: dict[str, str] = {}
+        self.server: socket.socket | None = None
         self.said: list[str] = []
         self.png = True
         self._fds: list[int] = []
@@ -209,10 +211,17 @@ class Machine:
             self.nodes[asked["node-name"]] = self.nodes.pop(asked["file"])
 
     def do_blockdev_del(self, **asked: Any) -> Any:
+        if asked["node-name"] in {*self.jobs, *self.exports}:
+            raise Refusal("Node is in use")
         del self.nodes[asked["node-name"]]
 
     def do_transaction(self, actions: list[dict[str, Any]]) -> Any:
         for action in actions:
+            if action["type"] == "blockdev-backup":
+                self._disk(action["data"]["device"])
+                self._job(action["data"]["job-id"], "backup")
+                self.jobs[action["data"]["job-id"]]["status"] = "running"
+                continue
             layers = self._disk(action["data"]["node"])
             layers.insert(0, self.nodes[action["data"]["overlay"]])
 
@@ -243,6 +252,28 @@ class Machine:
 
     def do_query_jobs(self) -> Any:
         return list(self.jobs.values())
+
+    def do_job_cancel(self, **asked: Any) -> Any:
+        del self.jobs[asked["id"]]
+
+    def do_nbd_server_start(self, **asked: Any) -> Any:
+        if self.server:
+            raise Refusal("NBD server already running")
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(asked["addr"]["data"]["path"])
+        self.server.listen(4)
+
+    def do_nbd_server_stop(self) -> Any:
+        assert self.server
+        self.server.close()
+        self.server = None
+        self.exports.clear()
+
+    def do_block_export_add(self, **asked: Any) -> Any:
+        self.exports[asked["id"]] = asked["name"]
+
+    def do_query_block_exports(self) -> Any:
+        return [{"id": identity, "type": "nbd"} for identity in self.exports]
 
     def do_job_dismiss(self, **asked: Any) -> Any:
         del self.jobs[asked["id"]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .specs import JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
+from .specs import ENGINE_DEFAULTS, ENGINE_OPTIONS, JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
 from .vm_spec import WAIT_FOR
 
 _DISK: dict[str, Any] = {
@@ -30,6 +30,7 @@ _ITEM: dict[str, Any] = {
     "identity": {"type": "str", "choices": ["none", "seed", "edit"]},
     "tpm": {"type": "str", "choices": ["refuse", "fresh"]},
     "serials": {"type": "str", "choices": ["new", "keep"]},
+    **ENGINE_OPTIONS,
     "uri": {"type": "str"},
     **JOB_ITEM_OPTIONS,
 }
@@ -46,6 +47,7 @@ CLONE = batch_spec(
         "identity": "none",
         "tpm": "refuse",
         "serials": "new",
+        **ENGINE_DEFAULTS,
         "uri": "qemu:///system",
         **JOB_DEFAULTS,
     },

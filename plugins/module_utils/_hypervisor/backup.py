@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from .._errors import NotFound
 from .domain import Domain
 from .library import calling, library
+from .process_owner import owner_of
 from .xml import Element, get, parse, put, serialise
 
 # Where libvirt keeps the number of a VM's process.
@@ -74,12 +75,10 @@ def _number(name: str, *, user: bool) -> int:
 
 
 def _owner_of_process(name: str) -> tuple[int, int]:
-    """From /proc(5); ourselves when it can't be told, as with a daemon of our own."""
+    """By the number that libvirt keeps; ourselves when it can't be told, as with a daemon of our own."""
     try:
         with open(_PID_FILE.format(name=name), encoding="ascii") as stream:
             pid = int(stream.read())
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
-            fields = dict(line.split(":", 1) for line in stream if ":" in line)
     except (OSError, ValueError):
-        return os.geteuid(), os.getegid()
-    return int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])
+        return owner_of(os.getpid())
+    return owner_of(pid)

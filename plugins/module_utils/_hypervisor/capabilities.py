@@ -34,6 +34,7 @@ CAPABILITIES: dict[str, Capability] = {
     "internal": Capability("take, delete and revert to internal snapshots with memory"),
     "external": Capability("take external snapshots of all disks at one moment"),
     "merge": Capability("merge the overlays of an external snapshot while the VM runs"),
+    "clone": Capability("copy the disks of a running VM as they are at one moment, with no layer left"),
     "define": Capability(
         "define, change or remove a VM",
         qmp=False,
@@ -63,6 +64,17 @@ CAPABILITIES: dict[str, Capability] = {
         "revert to an external snapshot",
         qmp=False,
         way_out="end the process, start it on the layer that the snapshot keeps, and take internal snapshots from then on",
+    ),
+    "link": Capability("make linked clones, or share disks with a clone", qmp=False, way_out="use mode: full, and copy or skip for a disk"),
+    "clone_as_vm": Capability(
+        "make a VM of a clone's disks (state, mac, wait_for, tpm, serials, identity: seed)",
+        qmp=False,
+        way_out="leave it out, and give the disks that are made to whatever starts QEMU",
+    ),
+    "clone_of_snapshot": Capability(
+        "clone a snapshot",
+        qmp=False,
+        way_out="convert the layer that an external snapshot keeps with imageops.fleet.disk_convert, or clone what the VM is now",
     ),
     "quiesce": Capability("freeze the guest's file systems (quiesce)", qmp=False, way_out="leave quiesce out"),
     "describe": Capability("keep a description with a snapshot", qmp=False, way_out="leave description out"),

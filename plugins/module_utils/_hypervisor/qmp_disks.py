@@ -11,6 +11,8 @@ from typing import Any
 from .sources import Layer
 
 _PERIPHERAL = "/machine/peripheral/"
+# What jobs put on top of a disk for as long as they run.
+_OF_JOBS = ("copy-before-write", "mirror_top", "commit_top", "backup-top")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class QmpDisk:
     size: int
     layers: tuple[Layer, ...]
     points: tuple[Point, ...]
+    encrypted: bool = False
 
     @property
     def path(self) -> str:
@@ -52,7 +55,7 @@ def read_disks(answer: list[dict[str, Any]]) -> list[QmpDisk]:
 
 def _disk(found: dict[str, Any], number: int) -> QmpDisk:
     medium = found["inserted"]
-    image = medium["image"]
+    image = _without_filters(medium["image"])
     return QmpDisk(
         target=_target(found, number),
         node=medium["node-name"],
@@ -63,7 +66,14 @@ def _disk(found: dict[str, Any], number: int) -> QmpDisk:
         points=tuple(
             Point(point["name"], point["date-sec"], point["vm-state-size"]) for point in image.get("snapshots", ())
         ),
+        encrypted=image.get("encrypted", False),
     )
+
+
+def _without_filters(image: dict[str, Any]) -> dict[str, Any]:
+    while image["format"] in _OF_JOBS and "backing-image" in image:
+        image = image["backing-image"]
+    return image
 
 
 def _target(found: dict[str, Any], number: int) -> str:

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from .._errors import EngineError, TimedOut
+from .process_owner import owner_of
 from .qmp_disks import QmpDisk, read_disks
 from .qmp_socket import COMMAND_TIMEOUT, open_session
 
@@ -40,7 +41,7 @@ class QemuProcess:
         self.path = path
         self.uri = SCHEME + path
         self._turn = threading.Lock()
-        self._session = open_session(path)
+        self._session, self._pid = open_session(path)
         try:
             self.execute("query-status")
             self.own_name: str = self.execute("query-name").get("name", "")
@@ -68,6 +69,11 @@ class QemuProcess:
         """End the session; the VM goes on."""
         with self._turn:
             self._session.close()
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """The user and the group that it runs as."""
+        return owner_of(self._pid)
 
     @property
     def state(self) -> str:

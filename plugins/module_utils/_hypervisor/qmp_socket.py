@@ -19,13 +19,14 @@ COMMAND_TIMEOUT = 15.0
 _CREDENTIALS = struct.Struct("3i")
 
 
-def open_session(path: str) -> Qmp:
-    """Connect to the socket; raises NotFound when no process listens, Conflict for what isn't ours, EngineError."""
+def open_session(path: str) -> tuple[Qmp, int]:
+    """Connect to the socket; the session, and the number of the process. Raises NotFound when no process listens, Conflict for what isn't ours, EngineError."""
     library()
     _require_ours(path)
     connected = _connect(path)
     try:
-        _require_trusted(_peer(connected), path)
+        pid, user = _peer(connected)
+        _require_trusted(user, path)
         session = Qmp(connected, f"QEMU at {path}", timeout=COMMAND_TIMEOUT)
     except ImageOpsError as error:
         connected.close()
@@ -35,7 +36,7 @@ def open_session(path: str) -> Qmp:
             f"socket: what listens at {path} doesn't greet as QEMU's monitor does (-qmp unix:{path},server=on,wait=off); another "
             f"program may be connected to it, since it serves one at a time."
         ) from None
-    return session
+    return session, pid
 
 
 def _require_ours(path: str) -> None:
@@ -71,10 +72,11 @@ def _connect(path: str) -> socket.socket:
     return connected
 
 
-def _peer(connected: socket.socket) -> int:
-    """The user whose process listens."""
+def _peer(connected: socket.socket) -> tuple[int, int]:
+    """The process that listens, and its user when it began to."""
     data = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(data)[1])
+    pid, user, _group = _CREDENTIALS.unpack(data)
+    return pid, user
 
 
 def _nobody(path: str) -> NotFound:

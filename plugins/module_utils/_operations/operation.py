@@ -60,6 +60,12 @@ class Tools:
             self._processes[path] = QemuProcess(path)
         return self._processes[path]
 
+    def leave(self, path: str) -> None:
+        """End the session with a QEMU process, so that others may have one; `process` begins the next."""
+        process = self._processes.pop(path, None)
+        if process:
+            process.close()
+
     def close(self) -> None:
         """End all connections."""
         for connection in self._connections.values():

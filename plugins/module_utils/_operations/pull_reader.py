@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Disks of a running VM as they were at one moment, read over NBD while the guest goes on writing.
 
-libvirt's backup in pull mode: QEMU copies what the guest overwrites into scratch files first. Nothing is changed in the VM's
-disks or its description, and nothing stays when it ends. A backup that a killed run of ours left is ended by the next one.
+QEMU copies what the guest overwrites into scratch files first: libvirt's backup in pull mode (pull_domain), or the same by QMP
+(pull_process). Nothing is changed in the VM's disks or its description, and nothing stays when it ends. A backup that a killed
+run of ours left is ended by the next one.
 """
 
 from __future__ import annotations
@@ -13,45 +14,27 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .._commands import Commands
-from .._errors import EngineError, ImageOpsError, InUse, NoSpace, TimedOut, TransferError
+from .._errors import EngineError, NoSpace, TransferError
 from .._faults import fault_point
-from .._files import require_space, state_top
+from .._files import require_space
 from .._formats.compress_pool import workers
-from .._hypervisor.backup import backup_socket, begin_pull, end_backup, process_owner
-from .._hypervisor.connection import Connection
-from .._hypervisor.domain import Domain
 from .._qemu.image import Image, QemuImg
 from .._qemu.nbd_export import ExportedContent
 from .._sizes import format_size
-from .._transfer.nbd import NbdClient, library
+from .._transfer.nbd import NbdClient
 from .operation import Tools
+from .pull_domain import DomainPull
+from .pull_process import ProcessPull
+from .pull_source import Pull, Source
 
-_RUN = "run"
 _SOCKET = "socket"
 # What a guest overwrites while it is read may take as much as its disks; with less room left the reading ends, since QEMU would
 # else refuse the guest's own writes.
 LEAST_ROOM = 256 << 20
 _ANSWER_SECONDS = 600.0
-_END_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Source:
-    """The running VM `name` at the libvirt connection `uri`."""
-
-    name: str
-    uri: str
-
-    def domain(self, connection: Connection) -> Domain:
-        """The VM; raises EngineError when it is gone, or doesn't run."""
-        found = connection.domain(self.name)
-        if found is None or not found.active:
-            raise EngineError(f"source: {self.name} doesn't run any more; run the task again.")
-        return found
 
 
 class PulledDisk(ExportedContent):
@@ -73,27 +56,6 @@ class PulledDisk(ExportedContent):
         return super().read(offset, length)
 
 
-def pull_folder(uuid: str) -> str:
-    """Where socket and scratch files of a VM's backup are; a name that a job's `leaves` may have."""
-    return os.path.join(state_top(), _RUN, f"pull-{uuid}")
-
-
-def require_readable(domain: Domain) -> None:
-    """Raise, while a task is planned, what would speak against reading the running VM: MissingLibrary, Unsupported or InUse."""
-    library()
-    _own_socket(domain)
-
-
-def _own_socket(domain: Domain) -> str | None:
-    """The socket of a backup of ours that is under way; raises InUse for one of somebody else."""
-    socket = backup_socket(domain)
-    if socket is not None and not _is_ours(socket, pull_folder(domain.uuid)):
-        raise InUse(
-            f"source: somebody else's backup of {domain.name} is under way; run the task again when it has ended."
-        )
-    return socket
-
-
 @contextlib.contextmanager
 def pull_backup(
     source: Source,
@@ -106,53 +68,44 @@ def pull_backup(
 
     Raises InUse when somebody else's backup is under way, EngineError when the backup broke off before the block ended.
     """
-    connection = tools.hypervisor(source.uri)
-    domain = source.domain(connection)
-    folder = pull_folder(domain.uuid)
-    _end_stale(source, domain, folder, tools)
+    pull: Pull = ProcessPull(source, tools) if source.socket else DomainPull(source, tools)
+    pull.end_stale()
+    shutil.rmtree(pull.folder, ignore_errors=True)
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        scratch = _scratch(domain, folder, targets)
-        stack.callback(_end, source, folder, tools)
+        stack.callback(shutil.rmtree, pull.folder, ignore_errors=True)
+        scratch = _scratch(pull, targets)
+        stack.callback(pull.end)
         fault_point("pull:before-begin")
         with around or contextlib.nullcontext():
-            begin_pull(domain, socket=os.path.join(folder, _SOCKET), scratch=scratch)
+            pull.begin(socket=os.path.join(pull.folder, _SOCKET), scratch=scratch)
         fault_point("pull:begun")
         try:
-            with _connected(folder, targets) as disks:
+            with _connected(pull.folder, targets) as disks:
                 yield disks
         except TransferError as error:
             raise EngineError(f"source: the backup of {source.name} broke off: {error}", **error.details) from None
         fault_point("pull:read")
-        _require_whole(source, folder)
+        if not pull.is_whole():
+            raise EngineError(f"source: the backup of {source.name} ended before all was read; run the task again.")
 
 
-def _end_stale(source: Source, domain: Domain, folder: str, tools: Tools) -> None:
-    if _own_socket(domain) is not None:
-        _end(source, folder, tools)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_ours(socket: str | None, folder: str) -> bool:
-    return socket is not None and os.path.dirname(socket) == folder
-
-
-def _scratch(domain: Domain, folder: str, targets: Sequence[str]) -> dict[str, str]:
+def _scratch(pull: Pull, targets: Sequence[str]) -> dict[str, str]:
     """The empty files that get what the guest overwrites, in a folder that only QEMU's user may enter."""
-    user, group = process_owner(domain)
-    run = os.path.dirname(folder)
+    user, group = pull.owner()
+    run = os.path.dirname(pull.folder)
     os.makedirs(os.path.dirname(run), mode=0o711, exist_ok=True)
-    for path, mode in ((run, 0o710), (folder, 0o700)):
+    for path, mode in ((run, 0o710), (pull.folder, 0o700)):
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, mode)
-    # Of all accounts only QEMU's group may pass.
-    _give(run, -1, group)
-    _give(folder, user, group)
-    require_space(os.path.join(folder, _SOCKET), 2 * LEAST_ROOM, what="source: reading a running VM")
+    if user:
+        # Of all accounts only QEMU's group may pass; root needs no leave, and takes it from nobody.
+        _give(run, -1, group)
+    _give(pull.folder, user, group)
+    require_space(os.path.join(pull.folder, _SOCKET), 2 * LEAST_ROOM, what="source: reading a running VM")
     found = {}
     for target in targets:
-        found[target] = os.path.join(folder, target)
-        QemuImg(Commands()).create(Image(found[target], "qcow2"), size=domain.capacity(target))
+        found[target] = os.path.join(pull.folder, target)
+        QemuImg(Commands()).create(Image(found[target], "qcow2"), size=pull.size(target))
         _give(found[target], user, group)
     return found
 
@@ -183,49 +136,3 @@ def _client(folder: str, target: str) -> NbdClient:
         handle.aio_connect_unix(path)
 
     return NbdClient(begin, where=f"{path} ({target})", idle_timeout=_ANSWER_SECONDS)
-
-
-def _require_whole(source: Source, folder: str) -> None:
-    """Raise EngineError when the backup ended before we did: then what was read last isn't of the moment it began.
-
-    Asked with a connection of its own, since the daemon may have been restarted meanwhile.
-    """
-    connection = Connection.open(source.uri)
-    try:
-        socket = backup_socket(source.domain(connection))
-    finally:
-        connection.close()
-    if not _is_ours(socket, folder):
-        raise EngineError(f"source: the backup of {source.name} ended before all was read; run the task again.")
-
-
-def _end(source: Source, folder: str, tools: Tools) -> None:
-    """End our backup and wait until it is gone; raises TimedOut when libvirt can't be asked to."""
-
-    def gone() -> bool:
-        try:
-            connection = Connection.open(source.uri)
-        except EngineError:
-            # The daemon is being restarted.
-            return False
-        try:
-            return _is_gone(connection.domain(source.name), folder)
-        finally:
-            with contextlib.suppress(ImageOpsError):
-                connection.close()
-
-    if not tools.clock.wait_until(gone, _END_SECONDS):
-        raise TimedOut(
-            f"source: the backup of {source.name} could not be ended within {_END_SECONDS:g} seconds; run the task again, or end it "
-            f"with 'virsh domjobabort {source.name}'."
-        )
-
-
-def _is_gone(domain: Domain | None, folder: str) -> bool:
-    try:
-        if domain is None or not domain.active or not _is_ours(backup_socket(domain), folder):
-            return True
-        end_backup(domain)
-    except EngineError:
-        return False
-    return False

@@ -21,6 +21,8 @@ from .._qemu.guestfs_identity import require_host_name
 from .guest_identity_edit import require_editor
 from .long_work import check_timeout
 from .operation import Operation, Tools
+from .qmp_clone import as_source, plan_process_clone
+from .qmp_request import asks_for_process, process_locks
 from .usage import domains_using
 from .vm_clone_choice import COPY, LINK
 from .vm_clone_copy import CloneDisk
@@ -48,6 +50,8 @@ class _Awaited:
 
 def plan_clone(params: dict[str, Any], tools: Tools) -> Plan:
     """Plan one clone; raises what speaks against it."""
+    if asks_for_process(params):
+        return plan_process_clone(params, tools)
     require_local(params["uri"])
     check_name(params["name"])
     check_timeout(params)
@@ -229,7 +233,21 @@ def _warnings(source: Source, steps: CloneSteps) -> Iterable[str]:
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     """Nothing else works on the source or on the clone meanwhile."""
+    if asks_for_process(params):
+        return process_locks(params)
     return [f"domain:{params[key]}" for key in ("source", "name") if params[key]]
 
 
-OPERATION = Operation(plan=plan_clone, result="clones", locks=locks, join=join_running, job_id=job_of, parallel=4)
+def _join(params: dict[str, Any], tools: Tools) -> bool:
+    return join_running(_source(params), tools)
+
+
+def _job(params: dict[str, Any], tools: Tools) -> str | None:
+    return job_of(_source(params), tools)
+
+
+def _source(params: dict[str, Any]) -> dict[str, Any]:
+    return as_source(params) if asks_for_process(params) else params
+
+
+OPERATION = Operation(plan=plan_clone, result="clones", locks=locks, join=_join, job_id=_job, parallel=4)

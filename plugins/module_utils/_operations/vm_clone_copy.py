@@ -27,7 +27,8 @@ class CloneDisk:
     """A disk to make: a full copy of `source`, or a layer over `base`, with `top` it also holds what `source` holds.
 
     What is `pulled` is read from the running VM, so only path and format of the source are known. `snapshot` names the internal
-    snapshot that is copied instead of what `source` holds now. The guest on an `edited` one becomes another machine.
+    snapshot that is copied instead of what `source` holds now. The guest on an `edited` one becomes another machine. `of` names the QEMU
+    process that the disk is of, where no VM is defined that would tell.
     """
 
     vm: str
@@ -39,6 +40,7 @@ class CloneDisk:
     pulled: bool = False
     snapshot: str = ""
     edited: bool = False
+    of: str = ""
 
     @property
     def format(self) -> str:
@@ -69,6 +71,7 @@ class CloneDisk:
         more = {
             **({"snapshot": self.snapshot} if self.snapshot else {}),
             **({"identity": "edit"} if self.edited else {}),
+            **({"of": self.of} if self.of else {}),
         }
         return Record(
             operation="overlay" if self.base and not self.top else "clone",

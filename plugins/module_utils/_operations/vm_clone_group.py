@@ -13,6 +13,7 @@ from typing import Any
 
 from .._errors import ImageOpsError
 from .._files import fingerprint
+from .._hypervisor.qmp_process import SCHEME
 from .._jobs.attended import Pending, attended
 from .._jobs.launch import Job, finish, running, start
 from .._jobs.state import job_dir, job_id, job_path, read_request, read_state
@@ -69,7 +70,7 @@ class Group:
             "sources": self.sources,
             "version": version,
         }
-        return Job(_KIND, _target(self.source), params, _entry)
+        return Job(_KIND, _target(self.source, self.uri), params, _entry)
 
     def make(self, tools: Tools, params: dict[str, Any]) -> dict[str, Any]:
         """Do the job, unless another item of the task has done it; its facts."""
@@ -94,8 +95,9 @@ class Group:
         return job_facts(finish(job, tools.clock, timeout=params["timeout"] or None))
 
 
-def _target(source: str) -> str:
-    return f"a clone of {source}"
+def _target(source: str, uri: str) -> str:
+    """A QEMU process is named by its socket: many have no name."""
+    return f"a clone of {uri if uri.startswith(SCHEME) else source}"
 
 
 def _entry() -> str:
@@ -125,17 +127,26 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     """Wait for a job that makes just this clone already, perhaps with others."""
     if not params["source"]:
         return False
-    identifier = job_id(_KIND, _target(params["source"]))
+    target = _target(params["source"], params["uri"])
+    identifier = job_id(_KIND, target)
     if not os.path.exists(job_path(identifier, "request.json")):
         return False
     asked = read_request(job_dir(identifier))["params"]
-    job = Job(_KIND, _target(params["source"]), asked, _entry)
-    mine = [one for one in asked["clones"] if one["name"] == params["name"] and asked["uri"] == params["uri"]]
-    return bool(mine) and join_job(job, tools, params=params)
+    job = Job(_KIND, target, asked, _entry)
+    return _has_clone(asked, params) and join_job(job, tools, params=params)
+
+
+def _has_clone(asked: dict[str, Any], params: dict[str, Any]) -> bool:
+    """Whether a job that was `asked` for this makes the clone."""
+    return asked["uri"] == params["uri"] and any(one["name"] == params["name"] for one in asked["clones"])
 
 
 def job_of(params: dict[str, Any], tools: Tools) -> str | None:
     """The id of the job that makes the clone's disks, in a run that comes after such a job."""
-    if not attended() or not params["source"] or tools.hypervisor(params["uri"]).domain(params["name"]) is not None:
+    if not attended() or not params["source"]:
         return None
-    return job_id(_KIND, _target(params["source"]))
+    identifier = job_id(_KIND, _target(params["source"], params["uri"]))
+    if params["uri"].startswith(SCHEME):
+        known = os.path.exists(job_path(identifier, "request.json"))
+        return identifier if known and _has_clone(read_request(job_dir(identifier))["params"], params) else None
+    return identifier if tools.hypervisor(params["uri"]).domain(params["name"]) is None else None

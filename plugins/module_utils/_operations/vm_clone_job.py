@@ -25,7 +25,8 @@ from .file_copy import clone, copy_data
 from .guest_identity_edit import edit_identity
 from .operation import Tools
 from .pacing import paced
-from .pull_reader import PulledDisk, Source, pull_backup, pull_folder
+from .pull_reader import PulledDisk, pull_backup
+from .pull_source import Source, pull_folder
 from .vm_clone_copy import CloneDisk, new_file
 from .vm_clone_still import Still
 from .vm_clone_work import disk_from

@@ -17,7 +17,7 @@ from .._hypervisor.snapshots import snapshots
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import Element, get
 from .operation import Tools
-from .pull_reader import require_readable
+from .pull_domain import require_readable
 from .vm_clone_choice import COPY, LINK, SKIP, Choice, read_choice
 from .vm_clone_disk import SourceDisk, running_disk, stopped_disk
 from .vm_clone_point import disks_of_snapshot

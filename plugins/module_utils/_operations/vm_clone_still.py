@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .._hypervisor.domain import Domain
 from .operation import Tools
-from .pull_reader import Source
+from .pull_source import Source
 from .thaw_guard import frozen, require_freezable, require_limit
 
 

@@ -26,6 +26,7 @@ def values_of(disk: CloneDisk) -> dict[str, Any]:
         "pulled": disk.pulled,
         "snapshot": disk.snapshot,
         "edited": disk.edited,
+        "of": disk.of,
     }
 
 
@@ -41,6 +42,7 @@ def disk_from(values: dict[str, Any]) -> CloneDisk:
         pulled=values["pulled"],
         snapshot=values["snapshot"],
         edited=values["edited"],
+        of=values["of"],
     )
     if not disk.pulled:
         disk = replace(disk, source=inspected(source["path"], source["format"]))

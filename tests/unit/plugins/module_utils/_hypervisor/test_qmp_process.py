@@ -17,6 +17,8 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     UnsafeImage,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import qmp_socket
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.process_owner import owner_of
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_disks import read_disks
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_jobs import job_id, run_job
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_process import QemuProcess
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_screenshot import screenshot
@@ -173,6 +175,21 @@ def test_what_is_no_socket_is_refused(tmp_path: Path, make: object, kind: type[I
 
 def test_a_socket_of_another_user_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    monkeypatch.setattr(qmp_socket, "_peer", lambda connected: 4712)
+    monkeypatch.setattr(qmp_socket, "_peer", lambda connected: (1, 4712))
     with pytest.raises(Conflict, match="belongs to the user 4712"):
         QemuProcess(machine.path)
+
+
+def test_a_disk_that_a_job_works_on_is_what_lies_below() -> None:
+    image = {"filename": "/a", "format": "raw", "virtual-size": 512}
+    above = {**image, "format": "copy-before-write", "backing-image": {**image, "encrypted": True}}
+    (disk,) = read_disks([{"device": "a", "inserted": {"node-name": "#top", "ro": False, "image": above}}])
+    assert (disk.node, disk.format, disk.encrypted) == ("#top", "raw", True)
+    assert [layer.path for layer in disk.layers] == ["/a"]
+
+
+def test_whose_process_it_is(machine: Machine) -> None:
+    process = QemuProcess(machine.path)
+    assert process.owner == (os.geteuid(), os.getegid())
+    process.close()
+    assert owner_of(0) == (os.geteuid(), os.getegid())

@@ -15,14 +15,11 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     NoSpace,
     TimedOut,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import pull_reader
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import pull_domain, pull_reader
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_reader import (
-    Source,
-    pull_backup,
-    pull_folder,
-    require_readable,
-)
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_domain import require_readable
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_reader import pull_backup
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_source import Source, pull_folder
 
 
 class Clock:
@@ -48,10 +45,10 @@ class World:
             "begin_pull": lambda domain, **how: self.begin(**how),
             "process_owner": lambda domain: (os.geteuid(), os.getegid()),
             "library": lambda: None,
-            "NbdClient": lambda *_all, **_more: Client(),
         }.items():
-            monkeypatch.setattr(pull_reader, name, stand_in)
-        monkeypatch.setattr(pull_reader.Connection, "open", lambda uri: self.open())
+            monkeypatch.setattr(pull_domain, name, stand_in)
+        monkeypatch.setattr(pull_reader, "NbdClient", lambda *_all, **_more: Client())
+        monkeypatch.setattr(pull_domain.Connection, "open", lambda uri: self.open())
         self.tools = Tools(clock=Clock(), connect=lambda uri: self)  # type: ignore[arg-type, return-value]
 
     def open(self) -> World:
