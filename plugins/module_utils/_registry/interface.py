@@ -64,6 +64,9 @@ class Store(Protocol):
     def tags(self) -> Mapping[str, str]:
         """All tags and the digest that each points at; empty when the repository isn't there yet."""
 
+    def untagged(self) -> Sequence[str]:
+        """Digests of manifests that are kept without a tag; empty where the store can't tell (registries, web servers)."""
+
     def referrers(self, digest: str, artifact_type: str = "") -> Sequence[Descriptor]:
         """Manifests whose subject is `digest` (referrers API, or the tag that stands for it)."""
 

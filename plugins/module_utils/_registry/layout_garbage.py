@@ -1,0 +1,91 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a layout's blobs is still named, and the removal of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .._catalog.digest import Descriptor, digest_of, read_descriptor
+from .._catalog.image import MOST_MANIFEST, load_manifest
+from .._catalog.media_types import INDEXES, MANIFESTS
+from .._errors import NotFound, TransferError
+from .._files import is_partial, sync_folder
+from .layout_files import BlobFolder
+
+_MOST_DEPTH = 8
+
+
+def reachable(roots: Iterable[Descriptor], blobs: BlobFolder) -> set[str]:
+    """Digests of `roots` and of all that they name.
+
+    Raises TransferError for a manifest that is damaged: what it names can't be known then, so nothing may be removed.
+    """
+    seen: set[str] = set()
+    waiting = [(root, 0) for root in roots]
+    while waiting:
+        found, depth = waiting.pop()
+        if found.digest in seen:
+            continue
+        seen.add(found.digest)
+        if found.media_type in (*INDEXES, *MANIFESTS):
+            waiting.extend((named, depth + 1) for named in _named_by(found, blobs, depth))
+    return seen
+
+
+def _named_by(found: Descriptor, blobs: BlobFolder, depth: int) -> Iterator[Descriptor]:
+    where = f"manifest {found.digest}"
+    if depth > _MOST_DEPTH:
+        raise TransferError(f"{where} is named by an index of an index, more than {_MOST_DEPTH} times over.")
+    data = _sound(found, blobs)
+    if data is not None:
+        yield from (read_descriptor(told, where=where) for told in _told(load_manifest(data, where=where)))
+
+
+def _told(manifest: Mapping[str, Any]) -> Iterator[Any]:
+    for name in ("config", "layers", "manifests", "blobs"):
+        value = manifest.get(name)
+        yield from value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _sound(found: Descriptor, blobs: BlobFolder) -> bytes | None:
+    """The manifest, None when it isn't there: others copy only what fits their machine."""
+    status = blobs.status(found.digest)
+    if status is None:
+        return None
+    data = b"" if status.st_size > MOST_MANIFEST else blobs.read(found.digest, 0, status.st_size)
+    if digest_of(data) != found.digest:
+        raise TransferError(
+            f"The manifest {found.digest} is damaged, so what it needs is not known and nothing is removed; remove or publish "
+            f"that version first."
+        )
+    return data
+
+
+def sweep(blobs: BlobFolder, *, kept: set[str], oldest: float) -> int:
+    """Remove blobs that are not `kept` and were last written before `oldest`, and halves of killed writers; bytes freed.
+
+    Nobody may be publishing meanwhile.
+    """
+    freed, gone = 0, False
+    for name, status in list(blobs.names()):
+        digest = f"sha256:{name}"
+        if is_partial(name) or (digest not in kept and status.st_mtime <= oldest):
+            freed += status.st_size
+            gone = blobs.unlink(name) or gone
+    if gone:
+        sync_folder(f"{blobs.path}/")
+    return freed
+
+
+def is_listed_child(digest: str, indexes: Iterable[Descriptor], blobs: BlobFolder) -> bool:
+    """Whether one of `indexes` names the manifest."""
+    for index in indexes:
+        try:
+            if any(named.digest == digest for named in _named_by(index, blobs, 0)):
+                return True
+        except (NotFound, TransferError):
+            continue
+    return False
