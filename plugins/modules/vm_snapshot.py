@@ -313,8 +313,14 @@ snapshots:
       description: Why it is of that kind.
       type: str
       returned: when a snapshot is taken, or would be
+    engine_seconds:
+      description:
+        - How long the hypervisor's own act took. Writes of the guest wait at most that long; with memory the guest stands still meanwhile,
+          unless the snapshot is an external one of a running VM.
+      type: float
+      returned: when a snapshot was taken
     frozen_seconds:
-      description: For how long the guest's file systems were frozen.
+      description: For how long the guest's file systems were frozen, from the order to freeze to the end of the thaw.
       type: float
       returned: when O(quiesce) froze them
     layers:

@@ -65,7 +65,11 @@ CAPABILITIES: dict[str, Capability] = {
         qmp=False,
         way_out="end the process, start it on the layer that the snapshot keeps, and take internal snapshots from then on",
     ),
-    "link": Capability("make linked clones, or share disks with a clone", qmp=False, way_out="use mode: full, and copy or skip for a disk"),
+    "link": Capability(
+        "make linked clones, or share disks with a clone",
+        qmp=False,
+        way_out="use mode: full, and copy or skip for a disk",
+    ),
     "clone_as_vm": Capability(
         "make a VM of a clone's disks (state, mac, wait_for, tpm, serials, identity: seed)",
         qmp=False,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,15 +22,17 @@ from .sources import Layer
 _PERMISSIONS = 0o666
 
 
-def put_overlays(process: QemuProcess, overlays: Mapping[str, QmpDisk], *, timeout: float) -> None:
-    """Let each disk go on in its new file, all at one moment, or none."""
+def put_overlays(process: QemuProcess, overlays: Mapping[str, QmpDisk], *, timeout: float) -> float:
+    """Let each disk go on in its new file, all at one moment, or none; the seconds that the change took."""
     for path in overlays:
         _require_free(process, path)
     try:
         for path, disk in overlays.items():
             _make(process, path, disk, timeout=timeout)
         fault_point("qmp_snapshot:before-switch")
+        began = time.monotonic()
         process.execute("transaction", {"actions": [_switch(path, disk) for path, disk in overlays.items()]})
+        return time.monotonic() - began
     except EngineError:
         for path in overlays:
             _give_up(process, path)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from .qmp_disks import QmpDisk
@@ -12,9 +13,11 @@ from .qmp_jobs import job_id, run_job
 from .qmp_process import QemuProcess
 
 
-def save(process: QemuProcess, name: str, disks: Sequence[QmpDisk], *, timeout: float) -> None:
-    """Take the snapshot; the guest stands still meanwhile. The memory goes into the first disk."""
+def save(process: QemuProcess, name: str, disks: Sequence[QmpDisk], *, timeout: float) -> float:
+    """Take the snapshot; the guest stands still meanwhile, for so many seconds at most. The memory goes into the first disk."""
+    began = time.monotonic()
     _run(process, "snapshot-save", name, disks, timeout=timeout)
+    return time.monotonic() - began
 
 
 def load(process: QemuProcess, name: str, disks: Sequence[QmpDisk], *, timeout: float) -> None:

@@ -11,6 +11,7 @@ and keeps what is known of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Callable
 
 from .._errors import Unsupported
 from .connection import Connection
@@ -19,12 +20,13 @@ from .library import calling, library
 from .xml import Element, drop, get, parse, put, serialise
 
 
-def create_external(
-    domain: Domain, name: str, *, description: str, overlays: Mapping[str, str], memory: str, live: bool
-) -> None:
-    """Let the disks named by `overlays` go on in those files, all at one moment; `memory` is the file that gets it, or empty.
+def external_call(
+    domain: Domain, name: str, *, description: str, overlays: Mapping[str, str], memory: str
+) -> Callable[[], None]:
+    """The call that lets the disks named by `overlays` go on in those files, all at one moment.
 
-    With `live` the guest runs on while its memory is written.
+    `memory` is the file that gets it, or empty; a guest that runs goes on while it is written. All that can be asked before the
+    call is asked here, since a guest may be frozen for it.
     """
     found = library()
     root = Element("domainsnapshot")
@@ -41,10 +43,15 @@ def create_external(
         flags |= found.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
     if not memory:
         flags |= found.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-    elif live:
+    elif domain.state == "running":
         flags |= found.VIR_DOMAIN_SNAPSHOT_CREATE_LIVE
-    with calling(f"taking the snapshot {name} of {domain.name}"):
-        domain.raw.snapshotCreateXML(serialise(root), flags)
+    text = serialise(root)
+
+    def create() -> None:
+        with calling(f"taking the snapshot {name} of {domain.name}"):
+            domain.raw.snapshotCreateXML(text, flags)
+
+    return create
 
 
 def _add_disk(root: Element, target: str, overlay: str) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any, Callable
 
 from .._errors import Conflict, NotFound, Unsupported
@@ -68,21 +69,26 @@ def _plan_present(asked: _Asked, world: World) -> Plan:
         return asked.plan(world, {})
     kind, reason = _choose(asked.params, world)
     after = {"state": "present", "kind": kind, "memory": kind == INTERNAL}
-    info = {"reason": reason}
+    info: dict[str, Any] = {"reason": reason}
     if kind == INTERNAL:
         memory = asked.process.hardware()["memory_now"]
         require_space(world.disks[0].path, memory, what=f"The memory of {world.vm}, kept in its first disk,")
-        step = Step(
-            f"take the snapshot {asked.name} of {world.vm} with memory",
-            lambda: points.save(asked.process, asked.name, world.disks, timeout=asked.timeout),
-        )
+        save = partial(points.save, asked.process, asked.name, world.disks, timeout=asked.timeout)
+        step = _taking(f"take the snapshot {asked.name} of {world.vm} with memory", save, info)
         return asked.plan(world, {**after, "created": KNOWN_AFTER}, step, info=info)
     overlays = {world.overlay(disk, asked.name): disk for disk in world.disks}
-    step = Step(
-        f"take the external snapshot {asked.name} of {world.vm}",
-        lambda: put_overlays(asked.process, overlays, timeout=asked.timeout),
-    )
+    put = partial(put_overlays, asked.process, overlays, timeout=asked.timeout)
+    step = _taking(f"take the external snapshot {asked.name} of {world.vm}", put, info)
     return asked.plan(world, after, step, info=info, warnings=(_new_layers(world, overlays),))
+
+
+def _taking(title: str, act: Callable[[], float], info: dict[str, Any]) -> Step:
+    """The step that takes it, and tells the seconds that QEMU's own act took."""
+
+    def run() -> None:
+        info["engine_seconds"] = round(act(), 3)
+
+    return Step(title, run)
 
 
 def _choose(params: dict[str, Any], world: World) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from .._errors import Conflict, InvalidOption, TimedOut
 from .._faults import fault_point
@@ -46,6 +47,7 @@ class Guard:
         self._tools = tools
         self._target = f"freeze of {domain.name} ({domain.uuid})"
         self.was_first = False
+        self.seconds = 0.0
         self.id = Job("thaw", self._target, {}, lambda: guard.__module__).id
 
     def _job(self, limit: float, holder: list[int]) -> Job:
@@ -112,9 +114,12 @@ class Guard:
     def thaw(self, *, timeout: float) -> int:
         """Thaw the guest and let the guard go; how many file systems were frozen, 0 when an answer came too late.
 
-        `was_first` then tells whether the guard had still waited.
+        `was_first` then tells whether the guard had still waited, and `seconds` how long the guest was frozen.
         """
-        count = thaw_surely(self._domain, self._tools.clock, timeout=timeout)
+        try:
+            count = thaw_surely(self._domain, self._tools.clock, timeout=timeout)
+        finally:
+            self.seconds = self.frozen_for()
         self.was_first = self.holds()
         fault_point("thaw:before-release")
         self.release()
@@ -126,20 +131,23 @@ class Guard:
             write_bytes(job_path(self.id, RELEASED), b"", durable=False)
 
 
+@dataclass
 class Freeze:
-    """A guest that is frozen now; `file_systems` are how many, `seconds` how long they were, afterwards."""
+    """A guest that is frozen; `file_systems` are how many. Afterwards, `seconds` is how long, and `held` whether all the time."""
 
-    def __init__(self, domain: Domain, guard: Guard, file_systems: int) -> None:
-        self._domain = domain
-        self._guard = guard
-        self.file_systems = file_systems
-        self.seconds = 0.0
+    name: str
+    file_systems: int
+    seconds: float = 0.0
+    held: bool = False
 
-    def require_still(self) -> None:
-        """Raise TimedOut when the guest was thawed meanwhile: then what was made since the freeze is not consistent."""
-        if not self._guard.holds() or not agent.is_frozen(self._domain):
+    def require_held(self) -> None:
+        """Raise TimedOut, after the freeze, when it was ended by anybody but us: then what was made meanwhile is not consistent.
+
+        The thaw itself tells. To ask before it would have the guest stay frozen for longer than the work takes.
+        """
+        if not self.held:
             raise TimedOut(
-                f"The guest {self._domain.name} was thawed before the work on it was done, since the time limit for its freeze had "
+                f"The guest {self.name} was thawed before the work on it was done, since the time limit for its freeze had "
                 f"passed; give it more time, or run the task when the host is less busy."
             )
 
@@ -167,13 +175,10 @@ def frozen(domain: Domain, *, limit: float, tools: Tools) -> Iterator[Freeze]:
     guard.start(limit=limit, outlives=False)
     fault_point("thaw:guarded")
     try:
-        freeze = Freeze(domain, guard, guard.freeze(limit=limit))
+        freeze = Freeze(domain.name, guard.freeze(limit=limit))
         fault_point("thaw:frozen")
         yield freeze
     finally:
-        try:
-            # Even a guest that seems thawed is told: an agent that answered late may have frozen it since.
-            guard.thaw(timeout=limit)
-        finally:
-            seconds = guard.frozen_for()
-    freeze.seconds = seconds
+        # Even a guest that seems thawed is told: an agent that answered late may have frozen it since.
+        count = guard.thaw(timeout=limit)
+    freeze.seconds, freeze.held = guard.seconds, bool(count) and guard.was_first

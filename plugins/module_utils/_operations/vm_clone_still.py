@@ -33,7 +33,7 @@ class Still:
         domain = self.source.domain(self.tools.hypervisor(self.source.uri))
         with frozen(domain, limit=self.limit, tools=self.tools) as freeze:
             yield
-            freeze.require_still()
+        freeze.require_held()
         self.seconds = freeze.seconds
 
 

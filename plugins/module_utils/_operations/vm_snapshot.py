@@ -144,14 +144,10 @@ def _take_step(asked: _Asked, choice: Choice, info: dict[str, Any]) -> Step:
     title = " ".join([f"take {what} {asked.name} of {asked.domain.name}", *ways])
     if choice.kind == INTERNAL:
         targets = [disk.target for disk in writable_disks(asked.domain)]
-        return Step(title, lambda: acts.take(asked.domain, asked.params, targets=targets, memory=choice.memory))
-
-    def take() -> None:
-        seconds = acts.take_outside(asked.domain, asked.connection, asked.params, choice, asked.tools)
-        if choice.quiesce:
-            info["frozen_seconds"] = round(seconds, 3)
-
-    return Step(title, take)
+        take = partial(acts.take, asked.domain, asked.params, targets=targets, memory=choice.memory)
+    else:
+        take = partial(acts.take_outside, asked.domain, asked.connection, asked.params, choice, asked.tools)
+    return Step(title, lambda: info.update(take()))
 
 
 def _plan_absent(asked: _Asked, world: World, tell: Callable[[World], None]) -> Plan:

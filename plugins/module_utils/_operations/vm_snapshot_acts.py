@@ -24,10 +24,10 @@ from .vm_snapshot_point import remember_point
 from .vm_snapshot_revert import recover_revert, revert_external
 
 
-def take(domain: Domain, params: dict[str, Any], *, targets: list[str], memory: bool) -> None:
-    """Take the snapshot."""
+def take(domain: Domain, params: dict[str, Any], *, targets: list[str], memory: bool) -> dict[str, float]:
+    """Take the snapshot; the seconds that libvirt's call took."""
     name = params["name"]
-    bounded(
+    seconds = bounded(
         lambda: create_snapshot(domain, name, description=params["description"] or "", targets=targets, memory=memory),
         timeout=params["timeout"],
         what=f"taking the snapshot {name} of {domain.name}",
@@ -35,6 +35,7 @@ def take(domain: Domain, params: dict[str, Any], *, targets: list[str], memory: 
     if memory:
         keep_console(domain, name, uri=params["uri"])
     remember_point(domain, name)
+    return {"engine_seconds": round(seconds, 3)}
 
 
 def revert(connection: Connection, domain: Domain, params: dict[str, Any]) -> None:
@@ -74,13 +75,15 @@ def delete(domain: Domain, params: dict[str, Any]) -> None:
     forget_console(domain, name)
 
 
-def take_outside(domain: Domain, connection: Connection, params: dict[str, Any], choice: Choice, tools: Tools) -> float:
-    """Take an external snapshot; the seconds for which the guest's file systems were frozen."""
-    seconds = take_external(domain, connection, params, choice, tools)
+def take_outside(
+    domain: Domain, connection: Connection, params: dict[str, Any], choice: Choice, tools: Tools
+) -> dict[str, float]:
+    """Take an external snapshot; the seconds that `take_external` tells."""
+    told = take_external(domain, connection, params, choice, tools)
     if choice.memory:
         keep_console(domain, params["name"], uri=params["uri"])
     remember_point(domain, params["name"])
-    return seconds
+    return told
 
 
 def revert_outside(connection: Connection, domain: Domain, params: dict[str, Any], tools: Tools) -> None:

@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Callable
 
 from .._errors import EngineError, ImageOpsError, TimedOut
 
 
-def bounded(call: Callable[[], None], *, timeout: float, what: str) -> None:
-    """Run `call`, at most for `timeout` seconds (0: as long as it takes); libvirt goes on with what it began."""
+def bounded(call: Callable[[], None], *, timeout: float, what: str) -> float:
+    """Run `call`, at most for `timeout` seconds (0: as long as it takes), and say how many it took.
+
+    libvirt goes on with what it began.
+    """
+    began = time.monotonic()
     ended: list[ImageOpsError | None] = []
 
     def run() -> None:
@@ -34,3 +39,4 @@ def bounded(call: Callable[[], None], *, timeout: float, what: str) -> None:
     error = ended[0] if ended else EngineError(f"{what} ended without an answer.")
     if error:
         raise error
+    return time.monotonic() - began

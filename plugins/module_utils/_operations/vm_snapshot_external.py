@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Callable
 
 from .._errors import EngineError, ImageOpsError, NotFound, TimedOut
 from .._faults import fault_point
@@ -16,7 +16,7 @@ from .._files import real_path
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import snapshots
-from .._hypervisor.snapshots_external import create_external, forget_snapshot, note_snapshot, rest_on
+from .._hypervisor.snapshots_external import external_call, forget_snapshot, note_snapshot, rest_on
 from .._hypervisor.sources import Disk
 from .._hypervisor.xml import serialise
 from .._qemu.image_locks import holders
@@ -51,8 +51,8 @@ def make_overlay(domain: Domain, path: str, *, below: str, format: str, tools: T
 
 def take_external(
     domain: Domain, connection: Connection, params: dict[str, Any], choice: Choice, tools: Tools
-) -> float:
-    """Take it; the seconds for which the guest's file systems were frozen."""
+) -> dict[str, float]:
+    """Take it; the seconds that libvirt's call took, and those for which the guest's file systems were frozen."""
     taking = _Taking(domain, connection, params, choice, tools)
     taking.prepare()
     return taking.take()
@@ -74,6 +74,7 @@ class _Taking:
         self._paths = {target: overlay_path(domain, disk, self._name) for target, disk in self._disks.items()}
         first = next(iter(self._paths.values()))
         self._begun = False
+        self._told: dict[str, float] = {}
         self._memory = f"{os.path.splitext(first)[0]}.memory" if choice.memory else ""
 
     def prepare(self) -> None:
@@ -106,10 +107,20 @@ class _Taking:
             keep_nvram(self._nvram, self._copy)
         fault_point("vm_snapshot:before-take")
 
-    def take(self) -> float:
+    def take(self) -> dict[str, float]:
         """The one moment; what fails is undone."""
         try:
-            seconds = self._frozen() if self._choice.quiesce else self._create()
+            call = external_call(
+                self._domain,
+                self._name,
+                description=self._params["description"] or "",
+                overlays=self._paths,
+                memory=self._memory,
+            )
+            if self._choice.quiesce:
+                self._frozen(call)
+            else:
+                self._create(call)
             if self._copy and nvram_changed(self._nvram, self._copy):
                 raise EngineError(
                     f"The guest {self._domain.name} wrote to its UEFI variables while the snapshot {self._name} was taken, so it "
@@ -123,35 +134,24 @@ class _Taking:
             raise
         fault_point("vm_snapshot:taken")
         finish_taking(self._domain)
-        return seconds
+        return self._told
 
-    def _frozen(self) -> float:
+    def _frozen(self, call: Callable[[], None]) -> None:
         """libvirt's call between freeze and thaw; a freeze that ended too early makes it worthless."""
         from .thaw_guard import frozen
 
         with frozen(self._domain, limit=self._params["quiesce_timeout"], tools=self._tools) as freeze:
-            self._create()
-            try:
-                freeze.require_still()
-            except TimedOut as error:
-                raise EngineError(str(error)) from None
-        return float(freeze.seconds)
+            self._create(call)
+        try:
+            freeze.require_held()
+        except TimedOut as error:
+            raise EngineError(str(error)) from None
+        self._told["frozen_seconds"] = round(freeze.seconds, 3)
 
-    def _create(self) -> float:
+    def _create(self, call: Callable[[], None]) -> None:
         self._begun = True
-        bounded(
-            lambda: create_external(
-                self._domain,
-                self._name,
-                description=self._params["description"] or "",
-                overlays=self._paths,
-                memory=self._memory,
-                live=self._domain.state == "running",
-            ),
-            timeout=self._params["timeout"],
-            what=f"taking the snapshot {self._name} of {self._domain.name}",
-        )
-        return 0.0
+        what = f"taking the snapshot {self._name} of {self._domain.name}"
+        self._told["engine_seconds"] = round(bounded(call, timeout=self._params["timeout"], what=what), 3)
 
     def _undo(self) -> None:
         with contextlib.suppress(NotFound):

@@ -125,8 +125,8 @@ def params(holder: list[int]) -> dict[str, Any]:
 def test_inside_it_is_frozen_and_afterwards_not(guest: Guest, tools: Tools, clock: Time) -> None:
     with thaw_guard.frozen(guest, limit=10, tools=tools) as freeze:  # type: ignore[arg-type]
         assert guest.is_frozen and freeze.file_systems == 2
-        freeze.require_still()
         clock.sleep(3)
+    freeze.require_held()
     assert (guest.is_frozen, freeze.seconds) == (False, 3.0)
     with thaw_guard.frozen(guest, limit=10, tools=tools) as freeze:  # type: ignore[arg-type]
         assert guest.is_frozen
@@ -147,16 +147,14 @@ def test_a_freeze_that_fails_is_thawed(guest: Guest, tools: Tools) -> None:
 
 @pytest.mark.parametrize("how", ["thawed", "guard"])
 def test_thawed_meanwhile(guest: Guest, tools: Tools, how: str) -> None:
-    with (
-        pytest.raises(TimedOut, match="was thawed before the work"),
-        thaw_guard.frozen(guest, limit=1, tools=tools) as freeze,
-    ):  # type: ignore[arg-type]
+    with thaw_guard.frozen(guest, limit=1, tools=tools) as freeze:  # type: ignore[arg-type]
         if how == "thawed":
             guest.is_frozen = False
         else:
             job = thaw_guard.Guard(guest, tools).id  # type: ignore[arg-type]
             write_state(JobState(job, "thaw", "", status=RUNNING, phase="thaw"))
-        freeze.require_still()
+    with pytest.raises(TimedOut, match="was thawed before the work"):
+        freeze.require_held()
 
 
 def test_refusals(guest: Guest, tools: Tools) -> None:
