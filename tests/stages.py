@@ -1,24 +1,26 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All checks and tests, one after the other, and one table at the end. Every stage runs, whatever became of the others.
+"""All checks and tests in two lanes side by side, and one table at the end. Every stage runs, whatever became of the others.
 
-What a stage says is kept in .build/stages. Below the table stands the end of what the failed ones said.
-Stages: see --list. With names as arguments only these run (and the set-up and the fleet, where they need them).
+One lane is for what needs no fleet, the other starts the fleet and does what needs it. What a stage says is printed when it
+ends, and kept in .build/stages. Below the table stands the end of what the failed ones said.
+Stages: see --list. With names as arguments only these run (and the set-up, the fleet and other stages that they need).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+
+from lanes import Lanes, Outcome, Stage, log_of
 
 TOP = Path(__file__).resolve().parents[1]
 BUILD = TOP / ".build"
@@ -28,7 +30,14 @@ SMOKE = INSTALLED / "ansible_collections" / "imageops" / "fleet" / "tests" / "sm
 LOGS = BUILD / "stages"
 TAIL = 40  # lines
 FAILED_TEST = re.compile(r"(FAILED|ERROR) \S+::")  # pytest's
-NOT_HERE = 3  # exit code of a set-up that finds no interpreter to set up
+ENVIRONMENT = {
+    "PATH": f"{TOP}/.venv/bin:{os.environ['PATH']}",
+    "PYTHONPATH": str(BUILD / "collections"),
+    "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
+    "ANSIBLE_ROLES_PATH": str(TOP / "tests" / "integration" / "targets"),
+    "ANSIBLE_FORCE_COLOR": "false",
+    "NO_COLOR": "1",
+}
 
 # With the oldest Python: all rooms on hosts, but for what needs Ansible, libvirt or a newer Python, or takes long.
 ROOMS = "tests/unit/plugins/module_utils"
@@ -49,19 +58,21 @@ NOT_OLDEST = " ".join(
     )
 )
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One line of the table: shell commands that must all succeed."""
-
-    name: str
-    script: str
-    fleet: bool = False
-    collections: Path = BUILD / "collections"
-
-
+OF_INSTALLED = {"ANSIBLE_COLLECTIONS_PATH": str(INSTALLED)}
+SET_UP = Stage("set-up", "tests/setup")
+FLEET = Stage(
+    "fleet", "tests/fleet/fleet up && tests/fleet/guest && tests/fleet/debian_guest && tests/fleet/fleet status"
+)
+FLEET_DOWN = Stage("fleet down", "tests/fleet/fleet down --keep-images")
+ON_FLEET = (FLEET.name,)
 STAGES = (
     Stage("ruff", "ruff check . && ruff format --check ."),
+    Stage(
+        "build and install",
+        f"rm -rf {BUILD}/dist {INSTALLED} && ansible-galaxy collection build --output-path {BUILD}/dist"
+        f" && ansible-galaxy collection install --offline --force -p {INSTALLED} {BUILD}/dist/*.tar.gz",
+        variables=OF_INSTALLED,
+    ),
     Stage("mypy", f"MYPYPATH={BUILD}/collections mypy -p ansible_collections.imageops.fleet.plugins.module_utils"),
     Stage("yamllint", "yamllint --strict ."),
     Stage(
@@ -82,117 +93,78 @@ STAGES = (
     Stage("corpus", "tests/setup corpus && .build/venv-corpus/bin/python -m pytest -q tests/corpus"),
     Stage("fuzz", "tests/fuzz/run --seconds 45"),
     Stage(
-        "build and install",
-        f"rm -rf {BUILD}/dist {INSTALLED} && ansible-galaxy collection build --output-path {BUILD}/dist"
-        f" && ansible-galaxy collection install --offline --force -p {INSTALLED} {BUILD}/dist/*.tar.gz",
-        collections=INSTALLED,
+        "smoke, installed",
+        f"ansible-playbook -i {INVENTORY} {SMOKE}",
+        needs=(*ON_FLEET, "build and install"),
+        variables=OF_INSTALLED,
     ),
-    Stage("smoke, installed", f"ansible-playbook -i {INVENTORY} {SMOKE}", fleet=True, collections=INSTALLED),
-    Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", fleet=True),
+    Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", needs=ON_FLEET),
     Stage(
-        "faults, sample", "tests/faults/run --quick --host first chain check compact convert disk snapshot", fleet=True
+        "faults, sample",
+        "tests/faults/run --quick --host first chain check compact convert disk snapshot",
+        needs=ON_FLEET,
     ),
-    Stage("molecule", "molecule test --all", fleet=True),
-    Stage("demo", "demo/run && demo/run --expect-unchanged", fleet=True),
+    Stage("molecule", "molecule test --all", needs=ON_FLEET),
+    Stage("demo", "demo/run && demo/run --expect-unchanged", needs=ON_FLEET),
 )
-
-
-@dataclass
-class Outcome:
-    """What became of a stage."""
-
-    stage: str
-    result: str
-    seconds: float
-
-
-def environment(stage: Stage) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PATH": f"{TOP}/.venv/bin:{os.environ['PATH']}",
-        "PYTHONPATH": str(BUILD / "collections"),
-        "ANSIBLE_COLLECTIONS_PATH": str(stage.collections),
-        "ANSIBLE_ROLES_PATH": str(TOP / "tests" / "integration" / "targets"),
-        "ANSIBLE_FORCE_COLOR": "false",
-        "NO_COLOR": "1",
-    }
-
-
-def log_of(stage: str) -> Path:
-    return LOGS / f"{re.sub('[^a-z]+', '-', stage.lower())}.log"
-
-
-def run_logged(stage: Stage) -> int:
-    """Show what a stage says while it runs, and keep it. A file and not a pipe: daemons that it starts may outlive it."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    log_of(stage.name).write_bytes(b"")
-    with log_of(stage.name).open("ab") as said, log_of(stage.name).open("rb") as news:
-        argv = ["bash", "-c", stage.script]
-        with subprocess.Popen(argv, cwd=TOP, env=environment(stage), stdout=said, stderr=subprocess.STDOUT) as process:
-            ended = False
-            while not ended:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.2)
-                ended = process.returncode is not None
-                sys.stdout.buffer.write(news.read())
-                sys.stdout.buffer.flush()
-    return int(process.returncode)
-
-
-def run(stage: Stage) -> Outcome:
-    print(f"\n==== {stage.name} {'=' * (90 - len(stage.name))}\n", flush=True)
-    began = time.monotonic()
-    code = run_logged(stage)
-    result = {0: "passed", NOT_HERE: "not run here"}.get(code, f"FAILED ({code})")
-    seconds = time.monotonic() - began
-    print(f"\n---- {stage.name}: {result}, {seconds:.0f} s", flush=True)
-    return Outcome(stage.name, result, seconds)
 
 
 def print_tail(stage: str) -> None:
     """Once more the end of what a failed stage said, failed tests first: of a long log often only the end is kept."""
-    lines = log_of(stage).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = log_of(LOGS, stage).read_text(encoding="utf-8", errors="replace").splitlines()
     tests = [line for line in lines if FAILED_TEST.match(line)]
     rest = [line for line in lines if not FAILED_TEST.match(line)]
     print(f"\n---- {stage}: its last lines {'-' * (72 - len(stage))}")
     print("\n".join([*tests[:TAIL], *rest[-TAIL:]]))
 
 
-def table(outcomes: list[Outcome]) -> int:
+def table(outcomes: Sequence[Outcome], seconds: float) -> int:
     print(f"\n{'=' * 96}\n{'stage':<28}{'result':<16}{'seconds':>8}")
     for outcome in outcomes:
         print(f"{outcome.stage:<28}{outcome.result:<16}{outcome.seconds:>8.0f}")
     failed = [outcome.stage for outcome in outcomes if outcome.result.startswith("FAILED")]
     for stage in failed:
-        if log_of(stage).exists():
+        if log_of(LOGS, stage).exists():
             print_tail(stage)
     passed = sum(outcome.result == "passed" for outcome in outcomes)
-    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} s\n{passed} passed, {len(failed)} failed")
+    print(f"\n{seconds:.0f} s\n{passed} passed, {len(failed)} failed")
     return 1 if failed or not passed else 0
 
 
-def run_all(stages: list[Stage]) -> int:
+def lanes_of(stages: Sequence[Stage], *, keep_fleet: bool) -> list[list[Stage]]:
+    """What needs no fleet; the fleet and what needs it."""
+    with_fleet = [stage for stage in stages if FLEET.name in stage.needs]
+    without = [stage for stage in stages if stage not in with_fleet]
+    if not with_fleet:
+        return [without]
+    return [without, [FLEET, *with_fleet, *([] if keep_fleet else [FLEET_DOWN])]]
+
+
+def run_lanes(lanes: Sequence[Sequence[Stage]]) -> list[Outcome]:
+    """What became of the stages, in the order of the lanes' stages."""
+    found = Lanes(lanes, logs=LOGS, folder=TOP, environment={**os.environ, **ENVIRONMENT}).run()
+    order = [stage.name for lane in lanes for stage in lane]
+    return sorted(found, key=lambda outcome: order.index(outcome.stage))
+
+
+def run_all(stages: Sequence[Stage]) -> int:
     shutil.rmtree(LOGS, ignore_errors=True)
-    outcomes = [run(Stage("set-up", "tests/setup"))]
-    was_up = INVENTORY.exists()
-    with_fleet = any(stage.fleet for stage in stages)
-    if outcomes[0].result != "passed":
-        return table(outcomes)
-    if with_fleet:
-        outcomes.append(
-            run(
-                Stage(
-                    "fleet",
-                    "tests/fleet/fleet up && tests/fleet/guest && tests/fleet/debian_guest && tests/fleet/fleet status",
-                )
-            )
-        )
-    fleet_is_up = with_fleet and outcomes[-1].result == "passed"
-    outcomes += [run(stage) for stage in stages if fleet_is_up or not stage.fleet]
-    outcomes += [Outcome(stage.name, "FAILED (no fleet)", 0) for stage in stages if stage.fleet and not fleet_is_up]
-    if with_fleet and not was_up:
-        outcomes.append(run(Stage("fleet down", "tests/fleet/fleet down --keep-images")))
-    return table(outcomes)
+    began, keep_fleet = time.monotonic(), INVENTORY.exists()
+    outcomes = run_lanes([[SET_UP]])
+    if outcomes[0].result == "passed":
+        outcomes += run_lanes(lanes_of(stages, keep_fleet=keep_fleet))
+    return table(outcomes, time.monotonic() - began)
+
+
+def chosen(words: Sequence[str]) -> list[Stage]:
+    """The stages whose names begin so, and those that they need; all without words."""
+    names = {stage.name for stage in STAGES if not words or stage.name.startswith(tuple(words))}
+    needed = {need for stage in STAGES if stage.name in names for need in stage.needs}
+    return [stage for stage in STAGES if stage.name in names | needed]
+
+
+def interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -206,7 +178,12 @@ def main() -> int:
     unknown = [word for word in wanted.stages if not any(stage.name.startswith(word) for stage in STAGES)]
     if unknown:
         parser.error(f"no stage begins with '{unknown[0]}'; they are: {', '.join(stage.name for stage in STAGES)}")
-    return run_all([s for s in STAGES if not wanted.stages or any(s.name.startswith(word) for word in wanted.stages)])
+    signal.signal(signal.SIGTERM, interrupted)
+    try:
+        return run_all(chosen(wanted.stages))
+    except KeyboardInterrupt:
+        print("\ninterrupted; what the stages said is in .build/stages", flush=True)
+        return 130
 
 
 if __name__ == "__main__":

@@ -74,14 +74,17 @@ def oslo(path: Path, declared: str) -> Opinion:
 
 
 def qemu(path: Path, declared: str) -> Opinion:
-    """`qemu-img info` with the declared format, held to some seconds and some memory."""
+    """`qemu-img info` with the declared format, held to some seconds of the processor and some memory.
+
+    The longer limit is for what waits: others run on the machine too.
+    """
     argv = ["prlimit", f"--as={MEMORY}", f"--cpu={SECONDS}", "qemu-img", "info", "--output=json"]
     try:
         done = subprocess.run(
             [*argv, "-f", qemu_driver(declared), str(path)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=2 * SECONDS,
+            timeout=5 * SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
