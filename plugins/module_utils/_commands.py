@@ -106,6 +106,7 @@ _PACKAGES = {
     "qemu-img": "qemu-utils",
     "qemu-nbd": "qemu-utils",
     "qemu-storage-daemon": "qemu-system-common or, from Debian 13 on, qemu-utils",
+    "ssh-keygen": "openssh-client",
     "virsh": "libvirt-clients",
 }
 
