@@ -16,10 +16,11 @@ from typing import Any
 ATTENDED_VARIABLE = "IMAGEOPS_ATTENDED"
 # Why the plugin waits for a job: its item changes something, or doesn't, or somebody else had started the job.
 CHANGED, UPKEEP, JOINED = "changed", "upkeep", "joined"
-# A job that ends within this time needs no second run of the module, and nobody wants to see its progress. A job that says
-# when it has come so far that it will end as soon again is waited for a little longer.
+# A job that ends within PATIENCE needs no second run of the module, and nobody wants to see its progress. A second run costs most
+# of a second, so a job that has come so far that less than REST is left is waited for too, though not for ever.
 PATIENCE = 3.0
-MOST_PATIENCE = 9.0
+REST = 15.0
+MOST_PATIENCE = PATIENCE + REST
 
 
 class Pending(Exception):

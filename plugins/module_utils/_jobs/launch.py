@@ -16,7 +16,7 @@ from typing import Any, Callable
 from .._commands import Commands
 from .._errors import Conflict, EngineError, ImageOpsError
 from .._files import remove_halves
-from .attended import MOST_PATIENCE, PATIENCE, Pending, attended
+from .attended import MOST_PATIENCE, PATIENCE, REST, Pending, attended
 from .clock import Clock
 from .lease import CALLER, CANCEL, Lease, grant, lease_of, renew, share
 from .running import START_SECONDS, is_running, write_lock
@@ -221,7 +221,7 @@ def _is_long(job: Job, waited: float) -> bool:
     if waited < PATIENCE:
         return False
     state = read_state(job.id)
-    ends_soon = state is not None and state.eta is not None and state.eta < PATIENCE
+    ends_soon = state is not None and state.eta is not None and state.eta < REST
     return waited >= MOST_PATIENCE or not ends_soon
 
 

@@ -44,7 +44,7 @@ def test_a_job_that_stopped_itself_says_why() -> None:
         waiting.ended_state(state, "x", "/t")
 
 
-@pytest.mark.parametrize(("eta", "waits"), [(None, 3), (2.0, 9), (60.0, 3)])
+@pytest.mark.parametrize(("eta", "waits"), [(None, 3), (14.0, 18), (16.0, 3)])
 def test_attended_mode_waits_a_moment_only(eta: float | None, waits: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({}))
     clock = FakeClock()
