@@ -29,7 +29,7 @@ MOST_KIB = {
     "disk_snapshot": 181,
     "host_info": 64,
     "vm": 240,
-    "vm_clone": 277,
+    "vm_clone": 286,
     "vm_freeze": 71,
     "vm_info": 214,
     "vm_screenshot": 56,
