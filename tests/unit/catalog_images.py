@@ -1,14 +1,15 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images in a catalog, put together by hand: their blocks are named truly, but stored as they are, so nothing can be pulled."""
+"""Images in a catalog, made by hand of the model's parts, so that tests of a pull need no publish."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import zstandard
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import Descriptor, digest_of
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image import (
     DiskEntry,
@@ -18,39 +19,92 @@ from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image impo
     config_descriptor,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import BLOCK_INDEX, MANIFEST, PACK
-from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import Block, content_digest, make_segment
-from ansible_collections.imageops.fleet.plugins.module_utils._registry.interface import Store
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import (
+    BLOCK_SIZE,
+    SEGMENT_BLOCKS,
+    Block,
+    content_digest,
+    make_segment,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 
-# Blocks by their numbers; each such mapping becomes a pack.
-Blocks = Mapping[int, bytes]
-SIZE = 1 << 30
+# A disk: its size, and the content of its blocks by number.
+Disk = tuple[int, Mapping[int, bytes]]
 
 
-def publish(store: Store, tag: str, *packs: Blocks, created: str = "2026-11-28T16:00:00Z", **config: Any) -> str:
-    """The digest of an image with one disk of 1 GiB, whose blocks are in these packs."""
-    with store.publishing():
-        stored = [_store_pack(store, blocks) for blocks in packs]
-        blocks = sorted((block for _pack, found in stored for block in found), key=lambda block: block.number)
-        segment = make_segment(0, blocks)
-        index = segment.as_bytes()
-        entry = SegmentEntry(0, digest_of(index), 0, len(index), len(blocks))
-        disk = DiskEntry("vda", SIZE, content_digest(SIZE, [segment]), (entry,))
-        told = ImageConfig((disk,), created=created, **config).as_bytes()
-        for data in (index, told):
-            store.write_blob(data, digest_of(data))
+def disk_of(path: Path) -> Disk:
+    """The disk in a raw file."""
+    data = path.read_bytes()
+    pieces = ((at // BLOCK_SIZE, data[at : at + BLOCK_SIZE]) for at in range(0, len(data), BLOCK_SIZE))
+    return len(data), {number: piece.ljust(BLOCK_SIZE, b"\0") for number, piece in pieces if piece.strip(b"\0")}
+
+
+def bytes_of(disk: Disk) -> bytes:
+    """What a guest sees of a disk."""
+    size, blocks = disk
+    content = bytearray(-(-size // BLOCK_SIZE) * BLOCK_SIZE)
+    for number, data in blocks.items():
+        content[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE] = data
+    return bytes(content[:size])
+
+
+class HandMade:
+    """A directory catalog whose images are made at once; packs hold `per_pack` blocks."""
+
+    def __init__(self, path: Path, *, per_pack: int = 64, level: int = 3) -> None:
+        self.path = path
+        self.store = LayoutStore(str(path))
+        self._per_pack = per_pack
+        self._engine = zstandard.ZstdCompressor(level=level)
+        self._known: dict[bytes, Block] = {}
+        self.packs: dict[str, int] = {}
+
+    def publish(self, disks: Mapping[str, Disk], *, tag: str) -> str:
+        """Publish an image; its digest. Blocks that an earlier one has aren't stored again."""
+        index, entries = b"", []
+        used: dict[str, int] = {}
+        for name, (size, blocks) in disks.items():
+            found = self._stored(blocks)
+            segments, placed = [], []
+            for number, group in _by_segment(found):
+                segment = make_segment(number, group)
+                data = segment.as_bytes()
+                placed.append(SegmentEntry(number, digest_of(data), len(index), len(data), len(segment)))
+                segments.append(segment)
+                index += data
+            used.update({block.pack: self.packs[block.pack] for block in found})
+            entries.append(DiskEntry(name, size, content_digest(size, segments), tuple(placed)))
+        config = ImageConfig(tuple(entries)).as_bytes()
+        for data in (index, config):
+            self.store.write_blob(data, digest_of(data))
         manifest = ImageManifest(
-            config_descriptor(told),
+            config_descriptor(config),
             Descriptor(BLOCK_INDEX, digest_of(index), len(index)),
-            tuple(pack for pack, _blocks in stored),
+            tuple(Descriptor(PACK, digest, size) for digest, size in used.items()),
         )
-        return store.write_manifest(manifest.as_bytes(), MANIFEST, tag=tag).digest
+        return self.store.write_manifest(manifest.as_bytes(), MANIFEST, tag=tag).digest
+
+    def _stored(self, blocks: Mapping[int, bytes]) -> list[Block]:
+        fresh = {hashlib.sha256(data).digest(): data for data in blocks.values()}
+        waiting = [(digest, data) for digest, data in fresh.items() if digest not in self._known]
+        for at in range(0, len(waiting), self._per_pack):
+            frames = [(digest, self._engine.compress(data)) for digest, data in waiting[at : at + self._per_pack]]
+            pack = b"".join(frame for _digest, frame in frames)
+            name, place = digest_of(pack), 0
+            self.store.write_blob(pack, name)
+            self.packs[name] = len(pack)
+            for digest, frame in frames:
+                self._known[digest] = Block(0, digest, name, place, len(frame))
+                place += len(frame)
+        return [self._placed(number, blocks[number]) for number in sorted(blocks)]
+
+    def _placed(self, number: int, data: bytes) -> Block:
+        known = self._known[hashlib.sha256(data).digest()]
+        return Block(number, known.digest, known.pack, known.offset, known.length)
 
 
-def _store_pack(store: Store, blocks: Blocks) -> tuple[Descriptor, Sequence[Block]]:
-    data = b"".join(blocks.values())
-    store.write_blob(data, digest_of(data))
-    found, offset = [], 0
-    for number, content in blocks.items():
-        found.append(Block(number, hashlib.sha256(content).digest(), digest_of(data), offset, len(content)))
-        offset += len(content)
-    return Descriptor(PACK, digest_of(data), len(data)), found
+def _by_segment(blocks: Iterable[Block]) -> list[tuple[int, list[Block]]]:
+    found: dict[int, list[Block]] = {}
+    for block in blocks:
+        found.setdefault(block.number // SEGMENT_BLOCKS, []).append(block)
+    return sorted(found.items())

@@ -16,10 +16,10 @@ class GatheredWrites:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._start = self._end = 0
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | memoryview, offset: int) -> None:
         """Take `data` for `offset`."""
         if offset != self._end or len(self._pieces) == _MOST_PIECES or self._end - self._start >= _MOST_BYTES:
             self.flush()

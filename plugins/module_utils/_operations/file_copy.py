@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import stat
+import struct
 import time
 from collections.abc import Iterator
 from typing import Callable
@@ -18,9 +19,12 @@ from .._records import ATTRIBUTE
 
 # ioctl(2) FICLONE of linux/fs.h: _IOW(0x94, 9, int).
 _FICLONE = 0x40049409
+# FICLONERANGE: _IOW(0x94, 13, struct file_clone_range), which holds source, its offset, length and the target's offset.
+_FICLONERANGE = 0x4020940D
+_CLONE_RANGE = "=qQQQ"
 # What a file system, or two of them, says that can't share blocks, or not these.
-_NO_CLONE = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
-_NO_KERNEL_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+NO_CLONE = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
+NO_KERNEL_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _PIECE = 8 << 20
 # Owner and label that libvirt will give back to a file when no VM uses it any more: they are of that file and that use.
 _OF_LIBVIRT = "trusted.libvirt."
@@ -31,10 +35,15 @@ def clone(old: int, new: int) -> bool:
     try:
         fcntl.ioctl(new, _FICLONE, old)
     except OSError as error:
-        if error.errno not in _NO_CLONE:
+        if error.errno not in NO_CLONE:
             raise
         return False
     return True
+
+
+def clone_range(old: int, offset: int, length: int, new: int, place: int) -> None:
+    """Let `new` share `length` bytes of the open file `old`; raises OSError, with a number of NO_CLONE where that can't be done."""
+    fcntl.ioctl(new, _FICLONERANGE, struct.pack(_CLONE_RANGE, old, offset, length, place))
 
 
 def copy_data(old: int, new: int, report: Callable[[int], None], *, bandwidth: int | None = None) -> None:
@@ -76,7 +85,7 @@ def _piece(old: int, new: int, offset: int, length: int) -> int:
     try:
         return os.copy_file_range(old, new, length, offset, offset)
     except OSError as error:
-        if error.errno not in _NO_KERNEL_COPY:
+        if error.errno not in NO_KERNEL_COPY:
             raise
     return os.pwrite(new, os.pread(old, length, offset), offset)
 

@@ -72,3 +72,23 @@ class ZstdDecompressor:
     @property
     def unused_data(self) -> bytes:
         return bytes(self._frame.unused_data) + bytes(self._input)
+
+
+class FrameDecompressor:
+    """Decompresses frames that hold `size` bytes each, as one thread does."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._library = library()
+        self._engine = self._library.ZstdDecompressor()
+
+    def decompress(self, frame: bytes | memoryview) -> bytes:
+        """The content of one frame; raises DamagedFrame, also for one that says it holds more or less."""
+        try:
+            # The library would make room for whatever the frame says.
+            if self._library.frame_content_size(frame) != self._size:
+                raise DamagedFrame(f"it doesn't hold {self._size} bytes")
+            found: bytes = self._engine.decompress(frame)
+        except self._library.ZstdError as error:
+            raise DamagedFrame(str(error)) from None
+        return found

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blocks that this host lacks: fetched part by part, several at once, checked and written while others are on their way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Callable, Protocol
+
+from .._catalog.ranges import Part
+from .._catalog.segment import BLOCK_SIZE
+from .._errors import TransferError
+from .._faults import fault_point
+from .._formats.compress_pool import workers
+from .._registry.interface import Store
+from .image_pull_log import PullLog
+from .image_pull_sink import BadBlock, Sink
+from .side_by_side import side_by_side
+
+# Told how many bytes of packs came since the last call.
+Report = Callable[[int], None]
+
+
+class PackSource(Protocol):
+    """Where parts of packs come from; called by several threads at once."""
+
+    def read(self, pack: str, start: int, length: int) -> bytes:
+        """Just these bytes; raises what a store raises."""
+
+    def read_again(self, pack: str, start: int, length: int) -> bytes:
+        """The same from whoever is believed most, since what came was damaged."""
+
+
+class Pace:
+    """Keeps several threads together below some bytes a second."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._free_at = time.monotonic()
+
+    def wait(self, count: int) -> None:
+        """Wait until `count` bytes more may come."""
+        if not self._limit:
+            return
+        with self._lock:
+            begins = max(self._free_at, time.monotonic())
+            self._free_at = begins + count / self._limit
+        time.sleep(max(0.0, begins - time.monotonic()))
+
+
+class Fetcher:
+    """Fetches parts of packs into `sink`. `bytes` counts what came, `requests` how often something was asked for."""
+
+    def __init__(
+        self, sink: Sink, source: PackSource, log: PullLog, *, limit: int | None, shown: str, report: Report
+    ) -> None:
+        self._sink = sink
+        self._source = source
+        self._log = log
+        self._pace = Pace(limit)
+        self._shown = shown
+        self._report = report
+        # More threads than processors would only take turns.
+        self._processors = threading.BoundedSemaphore(workers())
+        self._counted: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        return self._counted["bytes"]
+
+    @property
+    def requests(self) -> int:
+        return self._counted["requests"]
+
+    def fetch(self, parts: Sequence[Part], *, threads: int, tick: Callable[[], None]) -> None:
+        """Fetch all `parts` in their order; raises TransferError for blocks that are damaged wherever they are read."""
+        side_by_side(parts, self._fetch, threads=threads, tick=tick)
+
+    def _fetch(self, part: Part) -> None:
+        self._pace.wait(part.size)
+        self._log.begun(part)
+        pack = self._sink.blocks.packs[part.pack]
+        data = self._source.read(pack, part.start, part.size)
+        self._count(part)
+        try:
+            self._take(part, data)
+        except BadBlock:
+            self._take_again(part, pack)
+        fault_point("pull-image:while-fetching")
+        self._log.done(part)
+
+    def _take(self, part: Part, data: bytes) -> None:
+        with self._processors:
+            self._sink.take_part(part, data)
+
+    def _take_again(self, part: Part, pack: str) -> None:
+        data = self._source.read_again(pack, part.start, part.size)
+        self._count(part)
+        try:
+            self._take(part, data)
+        except BadBlock as bad:
+            blocks = self._sink.blocks
+            at, length = blocks.offsets[bad.index], blocks.lengths[bad.index]
+            raise TransferError(
+                f"{self._shown}: the pack {pack} is damaged: of the block at byte {blocks.numbers[bad.index] * BLOCK_SIZE} of the "
+                f"disk, which is {length} bytes at {at} there, {bad.why}; publish the image again, or restore the pack."
+            ) from None
+
+    def _count(self, part: Part) -> None:
+        with self._lock:
+            self._counted["bytes"] += part.size
+            self._counted["requests"] += 1
+        self._report(part.size)
+
+
+class StoreSource:
+    """Parts from a store and its mirrors."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def read(self, pack: str, start: int, length: int) -> bytes:
+        return self._store.read_blob(pack, start, length)
+
+    def read_again(self, pack: str, start: int, length: int) -> bytes:
+        return self._store.read_blob(pack, start, length)

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The work of a pull, as the host helper does it: take what is here, fetch the rest, publish."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from .._catalog.blocks import DiskBlocks, checked_blocks
+from .._catalog.image import DiskEntry
+from .._catalog.ranges import UNDER_WAY, make_parts
+from .._catalog.segment import BLOCK_SIZE
+from .._faults import fault_point
+from .._jobs.progress import Progress
+from .._jobs.worker import run_job
+from .._qemu.image_locks import kept_from_engines
+from .._records import Record, publish_with_record
+from .._registry.images import LoadedImage, load_image, load_segments
+from .._registry.interface import Store
+from .._registry.open import open_store
+from .held_images import OPERATION, held_images, note_held, segments_here
+from .image_pull_disk import chosen_disk
+from .image_pull_fetch import Fetcher, StoreSource
+from .image_pull_file import PullFile, require_same_destination
+from .image_pull_request import PullRequest, request_of_job
+from .image_pull_reuse import Reuse, check_past
+from .image_pull_seeds import find_runs, held_seeds
+from .ownership import apply_to_new
+from .segment_cache import SegmentCache, tidy_segments
+
+_SYNC_SECONDS = 5.0
+
+
+def pull(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+    """Bring the disk that `params` (PullRequest.job) describe; facts for the task's result.
+
+    What an interruption leaves is kept for the next run of the task, and shows under no name but a hidden one.
+    """
+    proxies = json.loads(params.get("secrets", {}).get("proxies", "{}"))
+    # This process has the environment of its launcher, and not the task's.
+    os.environ.update({f"{name}_proxy": where for name, where in proxies.items()})
+    request = request_of_job(params)
+    progress.phase("index")
+    with contextlib.closing(open_store(request.reference, request.access)) as store:
+        image = load_image(store, request.digest)
+        disk = chosen_disk(image.config, request.disk, shown=request.shown)
+        segments = load_segments(store, image, disk, SegmentCache())
+        blocks = checked_blocks(disk, segments, where=request.shown)
+        fault_point("pull-image:before-partial")
+        return _Pull(request, params, image, disk, blocks, progress).run(store)
+
+
+class _Counter:
+    """Bytes that threads have done, told to the progress by one of them at a time."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._done = 0
+
+    def phase(self, name: str, total: int) -> None:
+        self._done = 0
+        self._progress.phase(name, total=total)
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._progress.update(self._done)
+
+
+class _Pull:
+    def __init__(
+        self,
+        request: PullRequest,
+        params: dict[str, Any],
+        image: LoadedImage,
+        disk: DiskEntry,
+        blocks: DiskBlocks,
+        progress: Progress,
+    ) -> None:
+        self._request = request
+        self._params = params
+        self._image = image
+        self._disk = disk
+        self._blocks = blocks
+        self._counter = _Counter(progress)
+        self._progress = progress
+        self._synced = time.monotonic()
+        self._file = PullFile(request, disk.name, blocks)
+        fault_point("pull-image:partial-made")
+
+    def run(self, store: Store) -> dict[str, Any]:
+        began = time.monotonic()
+        try:
+            told = {**self._resume(), **self._reuse()}
+            told.update(self._fetch(store))
+            self._progress.phase("publish")
+            fault_point("pull-image:before-header")
+            self._file.sink.finish()
+        except OSError as error:
+            # Of open files the system names none.
+            error.filename = error.filename or self._request.partial
+            raise
+        finally:
+            self._file.close()
+        self._publish()
+        seconds = time.monotonic() - began
+        rate = round(len(self._blocks) * BLOCK_SIZE / seconds) if seconds > 0 else 0
+        return {**told, "seconds": round(seconds, 3), "rate": rate}
+
+    def _resume(self) -> dict[str, Any]:
+        """Look at what an earlier run wrote."""
+        past = self._file.past
+        if past is not None:
+            self._counter.phase("check", sum(past.written) * BLOCK_SIZE)
+            check_past(self._file.sink, past, report=self._counter.add)
+        return {"resumed_bytes": sum(self._file.sink.have) * BLOCK_SIZE}
+
+    def _reuse(self) -> dict[str, Any]:
+        """Take what other files here hold."""
+        request, sink = self._request, self._file.sink
+        missing = sink.missing()
+        held = [one for one in held_images() if request.held and one.path != request.dest] if missing else []
+        reuse = Reuse(sink, self._file.log, report=self._counter.add)
+        with held_seeds(held, SegmentCache(), trusting=request.trust_seeds) as seeds:
+            runs = find_runs(self._blocks, missing, sink.layout, seeds)
+            self._counter.phase("reuse", sum(len(run.indexes) for run in runs) * BLOCK_SIZE)
+            reuse.take(runs)
+        return {
+            "reused_bytes": (reuse.shared + reuse.copied) * BLOCK_SIZE,
+            "shared_bytes": reuse.shared * BLOCK_SIZE,
+        }
+
+    def _fetch(self, store: Store) -> dict[str, Any]:
+        request, sink, past = self._request, self._file.sink, self._file.past
+        parts = make_parts(self._blocks, sink.missing(), most=UNDER_WAY // max(8, request.connections))
+        self._counter.phase("fetch", sum(part.size for part in parts))
+        fetcher = Fetcher(
+            sink,
+            StoreSource(store),
+            self._file.log,
+            limit=request.bandwidth,
+            shown=request.shown,
+            report=self._counter.add,
+        )
+        fetcher.fetch(parts, threads=request.connections, tick=self._tick)
+        asked = past.asked if past else bytearray()
+        again = sum(self._blocks.lengths[index] for part in parts for index in part.blocks if asked and asked[index])
+        return {"fetched_bytes": fetcher.bytes, "refetched_bytes": again, "ranges": fetcher.requests}
+
+    def _tick(self) -> None:
+        """Let what was written survive a power cut, now and then."""
+        if time.monotonic() - self._synced >= _SYNC_SECONDS:
+            os.fdatasync(self._file.sink.handle)
+            self._synced = time.monotonic()
+
+    def _publish(self) -> None:
+        request = self._request
+        record = Record(
+            operation=OPERATION,
+            format=request.format,
+            virtual_size=self._disk.size,
+            source={
+                "reference": str(request.reference),
+                "catalog": request.reference.catalog,
+                "manifest": request.digest,
+                "disk": self._disk.name,
+                "content": self._disk.content,
+            },
+            options={"format": request.format},
+            tool=self._params["tool"],
+        )
+        apply_to_new(request.partial, owner=request.owner, group=request.group, mode=request.mode)
+        fault_point("pull-image:before-publish")
+        with kept_from_engines(request.dest):
+            require_same_destination(request, self._params["dest_before"])
+            publish_with_record(request.partial, request.dest, record)
+        fault_point("pull-image:after-publish")
+        note_held(request.dest, record, self._disk)
+        self._file.discard()
+        tidy_segments(segments_here(), time.time())
+
+
+def main() -> int:
+    """Entry of the host helper: do the job whose folder is the first argument; the exit code."""
+    return run_job(sys.argv[1], pull)

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pull is asked to do, in values that a job can carry."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .._catalog.reference import Reference, parse_reference
+from .._errors import InvalidOption
+from .._files import fingerprint, partial_path, real_path, require_folder
+from .._jobs.launch import Job
+from .._registry.interface import StoreAccess
+from .catalog_access import access_of
+from .long_work import bandwidth_of, check_timeout
+
+KIND = "pull"
+# In `seeds`: what this host holds.
+AUTO = "auto"
+RAW, QCOW2 = "raw", "qcow2"
+# Base images are read by every VM.
+MODE = 0o644
+MOST_CONNECTIONS = 32
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """One disk of an image into one file; plain values only, but for `reference` and `access`.
+
+    `digest` is the image's, resolved. `disk` names the disk in it, empty for the only one. `seeds` are files to look in for blocks,
+    beside those that this host holds when `held` is on.
+    """
+
+    reference: Reference
+    digest: str
+    disk: str
+    dest: str
+    format: str
+    access: StoreAccess
+    held: bool
+    seeds: list[str]
+    trust_seeds: bool
+    verify: str
+    force: bool
+    owner: str | None
+    group: str | None
+    mode: Any
+    bandwidth: int | None
+    connections: int
+    signature: dict[str, Any] | None = None
+    search_paths: list[str] = field(default_factory=list)
+
+    @property
+    def shown(self) -> str:
+        """How messages name the image."""
+        return str(self.reference)
+
+    @property
+    def partial(self) -> str:
+        return partial_path(self.dest)
+
+    def job(self, version: str) -> Job:
+        """The job that does it; equal requests give equal jobs."""
+        found = fingerprint(self.dest)
+        plain = {name: value for name, value in asdict(self).items() if name not in ("reference", "access", "force")}
+        access = {name: value for name, value in asdict(self.access).items() if name != "password"}
+        params = {
+            **plain,
+            "reference": str(self.reference),
+            "access": {**access, "mirrors": list(self.access.mirrors)},
+            "dest_before": found.as_dict() if found else None,
+            "tool": f"imageops.fleet {version}",
+        }
+        return Job(KIND, self.dest, params, _entry, secrets=self._secrets())
+
+    def _secrets(self) -> dict[str, str]:
+        """What the job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
+        proxies = urllib.request.getproxies_environment()
+        found = {"password": self.access.password, "proxies": json.dumps(proxies) if proxies else ""}
+        return {name: text for name, text in found.items() if text}
+
+
+def _entry() -> str:
+    from . import image_pull_job
+
+    return image_pull_job.__name__
+
+
+def request_of_job(params: Mapping[str, Any]) -> PullRequest:
+    """The request that a job's params describe."""
+    secrets = params.get("secrets", {})
+    names = PullRequest.__dataclass_fields__
+    plain = {name: params[name] for name in names if name in params and name not in ("reference", "access")}
+    access = {**params["access"], "mirrors": tuple(params["access"]["mirrors"])}
+    return PullRequest(
+        **plain,
+        reference=parse_reference(params["reference"], option="image"),
+        access=StoreAccess(**access, password=secrets.get("password", "")),
+        force=False,
+    )
+
+
+def read_request(params: dict[str, Any]) -> PullRequest:
+    """Check what one expanded item was given; raises InvalidOption or NotFound."""
+    check_timeout(params)
+    if not 1 <= params["connections"] <= MOST_CONNECTIONS:
+        raise InvalidOption(
+            f"connections: {params['connections']} is not between 1 and {MOST_CONNECTIONS}; give such a number."
+        )
+    dest = real_path(params["dest"])
+    require_folder(dest, option="dest")
+    if os.path.exists(dest) and not os.path.isfile(dest):
+        raise InvalidOption(
+            f"dest: {dest} is no regular file; give the path of a file, or of a folder with a slash behind it."
+        )
+    return PullRequest(
+        reference=parse_reference(params["image"], option="image"),
+        digest=params["digest"],
+        disk=params["disk"] or "",
+        dest=dest,
+        format=params["format"],
+        access=access_of(params),
+        held=AUTO in params["seeds"],
+        seeds=[_seed(path) for path in params["seeds"] if path != AUTO],
+        trust_seeds=params["trust_seeds"],
+        verify=params["verify"],
+        force=params["force"],
+        owner=params["owner"],
+        group=params["group"],
+        mode=MODE if params["mode"] is None else params["mode"],
+        bandwidth=bandwidth_of(params),
+        connections=params["connections"],
+        signature=params["require_signature"],
+        search_paths=list(params["search_paths"] or ()),
+    )
+
+
+def _seed(path: str) -> str:
+    if not os.path.isabs(path):
+        raise InvalidOption(f"seeds: '{path[:200]}' is neither '{AUTO}' nor an absolute path; give such ones.")
+    if not os.path.isfile(path):
+        raise InvalidOption(f"seeds: {path} is no file on this host; leave it out, or give its right path.")
+    return real_path(path)
