@@ -73,6 +73,15 @@ options:
     description: Bytes by path of an image that disks are full copies of.
     type: dict
     default: {}
+  image_cost:
+    description:
+      - How much fuller, as a part of what a host has, a host may be for holding the image that a VM's disk is made from.
+      - A host that holds it, by C(images) of M(imageops.fleet.host_info), is preferred to one that is less full by up to this much. V(0) makes
+        images count only where all else is equal; a larger number saves transfers, and fills hosts less evenly.
+      - An image is meant by its reference, its digest or the path of its file on the host.
+    type: float
+    default: 0.05
+    version_added: 0.4.0
 seealso:
   - module: imageops.fleet.host_info
   - module: imageops.fleet.vm
@@ -123,6 +132,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError, InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._sizes import parse_size
+from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import IMAGE_COST
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_request import Policy, places
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_words import Impossible
 
@@ -146,6 +156,7 @@ def _policy(
     count_stopped: Any = False,
     disks: Any = (),
     image_sizes: Any = None,
+    image_cost: Any = IMAGE_COST,
 ) -> Policy:
     return Policy(
         cpu_ratio=_ratio(cpu_ratio, option="cpu_ratio"),
@@ -155,6 +166,7 @@ def _policy(
         count_stopped=bool(count_stopped),
         disks=tuple(disks),
         image_sizes=dict(image_sizes or {}),
+        image_cost=_cost(image_cost),
     )
 
 
@@ -166,6 +178,17 @@ def _ratio(value: Any, *, option: str) -> float:
     if not 0 < found < float("inf"):
         raise InvalidOption(f"{option}: '{value}' is not a number above 0.")
     return found
+
+
+def _cost(value: Any) -> float:
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise InvalidOption(f"image_cost: '{value}' is not a number from 0 on.")
+    # Even for nothing, what needn't be fetched needn't be fetched.
+    return max(found, 1e-9)
 
 
 class FilterModule:

@@ -4,7 +4,8 @@
 """Spreading VMs over hosts: a pure function of what is wanted and what is there.
 
 A VM that a host has stays there. VMs that belong together by a hard rule are placed as one. The largest are placed first, each
-where the fullest of the resources that it needs is the least full afterwards; where that leads nowhere, other ways are tried.
+where the fullest of the resources that it needs is the least full afterwards; where that leads nowhere, other ways are tried. An
+image that a host would have to fetch counts as if the host were that much fuller.
 Nothing depends on the order of the input.
 """
 
@@ -27,11 +28,15 @@ from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_words imp
 
 # So often another place is tried for what was placed before, until no arrangement is thought to be there.
 _DEAD_ENDS = 2000
+# How much fuller a host may be for an image that it needn't fetch.
+IMAGE_COST = 0.05
 
 
-def place(vms: Sequence[Vm], hosts: Sequence[Host], rules: Sequence[Rule] = ()) -> list[Placed]:
+def place(
+    vms: Sequence[Vm], hosts: Sequence[Host], rules: Sequence[Rule] = (), *, image_cost: float = IMAGE_COST
+) -> list[Placed]:
     """A host for each VM, in the order given; raises Impossible when there is no room, or rules leave none."""
-    planner = _Planner(vms, hosts, rules)
+    planner = _Planner(vms, hosts, rules, image_cost)
     planner.run()
     return [Placed(vm.name, planner.where[vm.name], planner.why[vm.name]) for vm in vms]
 
@@ -47,9 +52,14 @@ class _Unit:
     def names(self) -> frozenset[str]:
         return frozenset(vm.name for vm in self.vms)
 
+    @property
+    def images(self) -> frozenset[str]:
+        return frozenset().union(*(vm.images for vm in self.vms))
+
 
 class _Planner:
-    def __init__(self, vms: Sequence[Vm], hosts: Sequence[Host], rules: Sequence[Rule]) -> None:
+    def __init__(self, vms: Sequence[Vm], hosts: Sequence[Host], rules: Sequence[Rule], image_cost: float) -> None:
+        self.image_cost = image_cost
         self.hosts = {host.name: host for host in sorted(hosts, key=lambda host: host.name)}
         self.vms = {vm.name: vm for vm in sorted(vms, key=lambda vm: vm.name)}
         self.free = {name: dict(host.free) for name, host in self.hosts.items()}
@@ -160,7 +170,7 @@ class _Planner:
     def _ways(self, unit: _Unit) -> list[str]:
         """Hosts that have room, and where no hard rule is broken, the best first."""
         found = [
-            (self._soft(unit, host.name), self._fullness(unit, host)[0], host.name)
+            (self._soft(unit, host.name), self._fullness(unit, host)[0] + self._to_fetch(unit, host), host.name)
             for host in self.hosts.values()
             if not self._obstacle(unit, host)
         ]
@@ -178,6 +188,10 @@ class _Planner:
     def _soft(self, unit: _Unit, host: str) -> int:
         return sum(number for group, number in self.tally.broken(unit.names, host) if not group.rule.hard)
 
+    def _to_fetch(self, unit: _Unit, host: Host) -> float:
+        """What the images cost that the host doesn't hold; several VMs of one image fetch it once."""
+        return self.image_cost * len(unit.images - host.images)
+
     def _fullness(self, unit: _Unit, host: Host) -> tuple[float, str]:
         """How full the fullest resource that the unit needs is afterwards, and which that is."""
         free = self.free[host.name]
@@ -190,8 +204,11 @@ class _Planner:
 
     def _note(self, unit: _Unit, host: str) -> None:
         full, resource = self._fullness(unit, self.hosts[host])
+        holds = bool(unit.images) and unit.images <= self.hosts[host].images
         for vm in unit.vms:
-            self.why[vm.name] = reason(full, resource, others=unit.names - {vm.name}, soft=self._soft(unit, host))
+            self.why[vm.name] = reason(
+                full, resource, others=unit.names - {vm.name}, soft=self._soft(unit, host), holds=holds
+            )
 
     def _move(self, unit: _Unit, host: str, *, back: bool = False) -> None:
         self._take(unit, host, sign=-1 if back else 1)

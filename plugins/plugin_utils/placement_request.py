@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import parse_reference
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._sizes import parse_size
-from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import place
+from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import IMAGE_COST, place
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_rules import APART, TOGETHER, Rule
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_types import Host, Vm
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_words import (
@@ -31,7 +32,10 @@ _WHO_KEYS = {"names", "labels", "by"}
 
 @dataclass(frozen=True)
 class Policy:
-    """How full hosts may get: virtual CPUs per CPU, memory as a part of what is there, and what stays free."""
+    """How full hosts may get: virtual CPUs per CPU, memory as a part of what is there, and what stays free.
+
+    `image_cost` is how much fuller a host may be for an image that it needn't fetch.
+    """
 
     cpu_ratio: float = 8.0
     memory_ratio: float = 1.0
@@ -40,6 +44,7 @@ class Policy:
     count_stopped: bool = False
     image_sizes: Mapping[str, int] = field(default_factory=dict)
     disks: Sequence[Mapping[str, Any]] = ()
+    image_cost: float = IMAGE_COST
 
 
 def places(
@@ -56,6 +61,7 @@ def places(
         [vm_of(vm, has.get(vm["name"]), policy) for vm in wanted],
         hosts,
         [rule_of(rule, number) for number, rule in enumerate(rules, start=1)],
+        image_cost=policy.image_cost,
     )
     found = {each.vm: {"vm": each.vm, "host": each.host, "why": each.why} for each in placed}
     for name in gone:
@@ -118,6 +124,7 @@ def host_of(name: str, facts: Mapping[str, Any], policy: Policy, *, without: Ite
         vms={vm["name"]: vm.get("labels") or {} for vm in facts["vms"] if vm["name"] not in set(without)},
         folders={each["path"]: f"{DISK}{each['mount']}" for each in told["storage"]},
         default_folder=told["default_folder"],
+        images=frozenset(name for held in told.get("images") or () for name in _names_of_held(held)),
     )
 
 
@@ -132,6 +139,7 @@ def vm_of(vm: Mapping[str, Any], has: Mapping[str, Any] | None, policy: Policy) 
         vm["name"],
         needs={resource: max(0, memory - counted.get("memory", 0)), VCPUS: max(0, vcpus - counted.get("vcpus", 0))},
         disks={} if has else _disks(vm, policy),
+        images=frozenset() if has else _images(vm, policy),
         labels={str(name): str(value) for name, value in (vm.get("labels") or (has or {}).get("labels") or {}).items()},
     )
 
@@ -141,6 +149,27 @@ def _number(value: Any, *, option: str) -> int:
         return int(value)
     except (TypeError, ValueError):
         raise InvalidOption(f"{option}: '{value}' is not a whole number.") from None
+
+
+def _names_of_held(held: Mapping[str, Any]) -> Iterator[str]:
+    """All by which a VM may mean an image that a host holds: a tag, a digest, the path of its file."""
+    yield held["path"]
+    yield held["digest"]
+    yield _image_name(held["reference"])
+
+
+def _image_name(image: str) -> str:
+    """One name for what means the same image: its digest, or its catalog and tag."""
+    if image.startswith("/"):
+        return os.path.normpath(image)
+    found = parse_reference(image, option="image")
+    return found.digest or f"{found.catalog}:{found.version}"
+
+
+def _images(vm: Mapping[str, Any], policy: Policy) -> frozenset[str]:
+    """The images that new disks are made from."""
+    disks = policy.disks if vm.get("disks") is None else vm["disks"]
+    return frozenset(_image_name(disk["image"]) for disk in disks if disk.get("image"))
 
 
 def _disks(vm: Mapping[str, Any], policy: Policy) -> dict[str, int]:

@@ -13,17 +13,21 @@ from ansible_collections.imageops.fleet.plugins.plugin_utils.placement_words imp
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM that is wanted: what it takes anywhere, and of which folders (an empty name is the host's own)."""
+    """A VM that is wanted: what it takes anywhere, and of which folders (an empty name is the host's own); its disks' images."""
 
     name: str
     needs: Mapping[str, int] = field(default_factory=dict)
     disks: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Host:
-    """A host: what it has in all and free of each resource, its VMs with their labels, and which folder is which resource."""
+    """A host: what it has in all and free of each resource, its VMs with their labels, and which folder is which resource.
+
+    `images` are those that it holds.
+    """
 
     name: str
     total: Mapping[str, int]
@@ -31,6 +35,7 @@ class Host:
     vms: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     folders: Mapping[str, str] = field(default_factory=dict)
     default_folder: str = ""
+    images: frozenset[str] = frozenset()
 
     def needed(self, vm: Vm) -> dict[str, int]:
         """What the VM takes of this host, by resource."""

@@ -51,12 +51,18 @@ def shortage(needs: Mapping[str, int], free: Mapping[str, int]) -> str:
     return f"has only {amounts({name: max(0, free.get(name, 0)) for name in short})} left" if short else ""
 
 
-def reason(full: float, resource: str, *, others: Iterable[str], soft: int) -> str:
+def reason(full: float, resource: str, *, others: Iterable[str], soft: int, holds: bool = False) -> str:
     """Why a VM was put where it is."""
     what = resource.removeprefix(DISK) if resource.startswith(DISK) else resource
-    found = f"leaves the most room: {what} is {full:.0%} full then" if resource else "has the fewest VMs"
+    best = "leaves room" if holds else "leaves the most room"
+    found = f"{best}: {what} is {full:.0%} full then" if resource else "has the fewest VMs"
     beside = listed(others)
-    return f"{found}{f'; together with {beside}' if beside else ''}{'; a soft rule is broken' if soft else ''}"
+    more = [
+        f"together with {beside}" if beside else "",
+        "holds the image" if holds else "",
+        "a soft rule is broken" if soft else "",
+    ]
+    return "; ".join([found, *filter(None, more)])
 
 
 def refusal(names: Iterable[str], needs: str, obstacles: Mapping[str, str], *, placed: int) -> str:

@@ -32,6 +32,15 @@ def where(vms: list[dict[str, Any]], found: dict[str, Any], **options: Any) -> l
     return [each["host"] for each in place(vms, found, **options)]
 
 
+DIGEST = f"sha256:{'a' * 64}"
+HELD = {"path": "/images/debian.qcow2", "digest": DIGEST, "reference": "reg.example/debian:latest"}
+NAMES = iter("abcdefghijklmnopqrstuvwxyz")
+
+
+def of(image: str) -> dict[str, Any]:
+    return {"name": next(NAMES), "disks": [{"image": image}]}
+
+
 HUGE = [{"page": 1 << 21, "total": 4 * GIB, "free": 4 * GIB}]
 TABLE: dict[str, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], list[str]]] = {
     "by memory": ([{"name": "a"}, {"name": "b"}], {"x": facts(4), "y": facts(15)}, {}, ["y", "y"]),
@@ -56,6 +65,14 @@ TABLE: dict[str, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], lis
         ["x", "y"],
     ),
     "stopped ones count when told": ([{"name": "a"}], {"x": facts(8, stopped=7), "y": facts(4)}, {"count_stopped": True}, ["y"]),
+    "a tag that a host holds": ([of("reg.example/debian")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["y"]),
+    "a digest that a host holds": ([of(f"dir:/srv/debian:12@{DIGEST}")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["y"]),
+    "a file that a host holds": ([of("/images//debian.qcow2")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["y"]),
+    "another tag": ([of("reg.example/debian:13")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["x"]),
+    "a transfer that costs much": ([of("reg.example/debian")], {"x": facts(), "y": facts(4, images=[HELD])}, {"image_cost": 1}, ["y"]),
+    "one that costs nothing": (
+        [of("reg.example/debian"), of("reg.example/debian")], {"x": facts(), "y": facts(images=[HELD])}, {"image_cost": 0}, ["y", "x"],
+    ),
     "absent": (
         [{"name": "a", "state": "absent"}, {"name": "b", "state": "absent"}, {"name": "c"}],
         {"x": facts(8, vms=[has("a")]), "y": facts(7)}, {"rules": [{"apart": "*"}]}, ["x", "", "x"],

@@ -31,6 +31,7 @@ def where(vms: list[Vm], hosts: list[Host], rules: list[Rule] | None = None) -> 
     return {each.vm: each.host for each in place(vms, hosts, rules or [])}
 
 
+IMAGE = frozenset({"registry.example/debian:12"})
 WEB = {"web-1": {"role": "web"}}
 TABLE = {
     "alike hosts get alike": ([vm("a"), vm("b")], [host("x"), host("y")], [], {"a": "x", "b": "y"}),
@@ -73,6 +74,16 @@ TABLE = {
         # The best place for a is x, where b must go.
         [vm("a", 8), vm("b", 7, labels={"role": "web"})], [host("x", 14), host("y", 8, vms={"w": {"role": "web"}})],
         [Rule("apart", 1, labels={"role": "web"})], {"a": "y", "b": "x"},
+    ),
+    "the host that holds the image": (
+        [vm("a", images=IMAGE)], [host("x"), host("y", images=IMAGE)], [], {"a": "y"},
+    ),
+    "not for more than the image costs": (
+        [vm("a", images=IMAGE)], [host("x"), host("y", used=1, images=IMAGE)], [], {"a": "x"},
+    ),
+    "one image is fetched once": (
+        [vm("a", images=IMAGE), vm("b", images=IMAGE)], [host("x", 64, 64), host("y", 64, 64, used=2, images=IMAGE)],
+        [Rule("together", 1, ("a", "b"))], {"a": "y", "b": "y"},
     ),
     "disks": (
         [vm("a", disks={"": 60 * GIB}), vm("b", disks={"/data": 60 * GIB})], [host("x", memory=64), host("y")], [],
