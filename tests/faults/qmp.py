@@ -14,7 +14,7 @@ NAME = "imageops-qmp"
 FOLDER = f"/var/tmp/{NAME}"
 DISKS = ("a", "b")
 OPTIONS: dict[str, Any] = {"hypervisor": "qmp", "socket": f"{FOLDER}/s", "name": "one", "kind": "external"}
-POINTS = ("qmp_snapshot:half-made", "qmp_snapshot:before-switch", "qmp_snapshot:merged")
+SNAPSHOT_POINTS = ("qmp_snapshot:half-made", "qmp_snapshot:before-switch", "qmp_snapshot:merged")
 CLONE: dict[str, Any] = {"hypervisor": "qmp", "socket": f"{FOLDER}/s", "name": "copy"}
 # Of the job that reads a process' disks.
 CLONE_POINTS = (
@@ -27,6 +27,7 @@ CLONE_POINTS = (
     "clone:before-publish",
     "clone:published",
 )
+POINTS = SNAPSHOT_POINTS + CLONE_POINTS
 _RUN = "/var/lib/imageops/run"
 # What the process itself has of a backup: names of ours among jobs, exports and nodes.
 _ASK = f"""
@@ -144,8 +145,8 @@ def clone_killed_at(point: str) -> Callable[[Host], None]:
 
 
 CASES: dict[str, Callable[[Host], None]] = {
-    "SIGKILL with an overlay half made": killed_at(POINTS[0], state="present", deep=2),
-    "SIGKILL before all disks go over": killed_at(POINTS[1], state="present", deep=2),
-    "SIGKILL after a merge": killed_at(POINTS[2], state="absent", deep=1),
+    "SIGKILL with an overlay half made": killed_at(SNAPSHOT_POINTS[0], state="present", deep=2),
+    "SIGKILL before all disks go over": killed_at(SNAPSHOT_POINTS[1], state="present", deep=2),
+    "SIGKILL after a merge": killed_at(SNAPSHOT_POINTS[2], state="absent", deep=1),
     **{f"SIGKILL of a clone at {point}": clone_killed_at(point) for point in CLONE_POINTS},
 }
