@@ -85,6 +85,19 @@ host:
       description: Where new disks go that name no path.
       type: str
       sample: /var/lib/libvirt/images
+    images:
+      description:
+        - Images of catalogs that are on the host as M(imageops.fleet.image_pull) made them, each with its C(reference) and C(digest), the C(path)
+          and C(format) of the file, the C(disk) of the image that it holds, and the C(size) of that disk in bytes.
+      type: list
+      elements: dict
+      sample:
+        - reference: registry.example:5000/team/debian:12
+          digest: sha256:2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a
+          path: /var/lib/imageops/images/debian-12.qcow2
+          disk: vda
+          format: qcow2
+          size: 2147483648
     arch:
       description: Architecture of the host.
       type: str

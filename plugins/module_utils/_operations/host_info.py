@@ -14,6 +14,7 @@ from .._hypervisor.connection import Connection, require_local
 from .._hypervisor.domain import Domain
 from .._hypervisor.tuning import hugepages
 from .._plan import Plan
+from .held_images import held_images
 from .operation import Operation, Tools
 from .vm_host import acceleration, default_folder, host_arch
 from .vm_labels import labels_of
@@ -56,6 +57,7 @@ def _host(connection: Connection, folders: list[str]) -> dict[str, Any]:
         "vcpus": {"running": 0, "stopped": 0},
         "storage": _storage(connection, folders),
         "default_folder": _default_folder(connection),
+        "images": _images(),
         "arch": host_arch(connection),
         "acceleration": best.as_dict(),
         "libvirt": _text(connection.version),
@@ -71,6 +73,12 @@ def _storage(connection: Connection, folders: list[str]) -> list[dict[str, Any]]
         found = []
     known = {each["path"] for each in found}
     return found + [{"pool": "", **host.space(folder)} for folder in dict.fromkeys(folders) if folder not in known]
+
+
+def _images() -> list[dict[str, Any]]:
+    """Images of catalogs that are here as they were pulled."""
+    told = ("reference", "digest", "path", "disk", "format", "size")
+    return [{name: getattr(held, name) for name in told} for held in held_images() if held.valid]
 
 
 def _default_folder(connection: Connection) -> str:

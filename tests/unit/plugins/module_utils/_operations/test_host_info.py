@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import host
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import host_info
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_images import HeldImage
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.host_info import OPERATION
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 
@@ -87,6 +89,18 @@ def test_folders(tools: Tools, tmp_path: Path) -> None:
     assert (own["pool"], own["path"]) == ("", str(tmp_path / "new/folder"))
     assert 0 < own["free"] <= own["total"]
     assert Path(own["mount"]).is_mount()
+
+
+def test_images_that_are_as_they_were_pulled(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = HeldImage("/images/a.qcow2", "dir:/srv/a:1", f"sha256:{'a' * 64}", "vda", "qcow2", "", 1 << 20, valid=True)
+    monkeypatch.setattr(host_info, "held_images", lambda: [held, replace(held, valid=False)])
+    found, _vms = look(tools)
+    assert found["images"] == [
+        {
+            "reference": "dir:/srv/a:1", "digest": held.digest, "path": "/images/a.qcow2", "disk": "vda", "format": "qcow2",
+            "size": 1 << 20,
+        }
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
