@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.tags import ALIASES_TAG
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_alias
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
-from ansible_collections.imageops.fleet.tests.unit.catalog_images import publish
+from ansible_collections.imageops.fleet.tests.unit.plain_images import publish
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
 

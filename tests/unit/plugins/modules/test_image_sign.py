@@ -22,7 +22,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_s
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.artifacts import write_artifact
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
-from ansible_collections.imageops.fleet.tests.unit.catalog_images import publish
+from ansible_collections.imageops.fleet.tests.unit.plain_images import publish
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
 PASSPHRASE = "it's $a %s secret"
