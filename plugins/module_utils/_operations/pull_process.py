@@ -87,7 +87,8 @@ class ProcessPull:
                 return end_pull(process, serves=self._is_ours())
         except NotFound:
             return True
-        except (EngineError, InUse):
+        except (EngineError, InUse, TimedOut):
+            # Somebody else talks with it, or it is busy with its end.
             return False
 
     def _is_ours(self) -> bool:

@@ -104,7 +104,7 @@ def _scratch(pull: Pull, targets: Sequence[str]) -> dict[str, str]:
     require_space(os.path.join(pull.folder, _SOCKET), 2 * LEAST_ROOM, what="source: reading a running VM")
     found = {}
     for target in targets:
-        found[target] = os.path.join(pull.folder, target)
+        found[target] = os.path.join(pull.folder, f"{target}.scratch")
         QemuImg(Commands()).create(Image(found[target], "qcow2"), size=pull.size(target))
         _give(found[target], user, group)
     return found
