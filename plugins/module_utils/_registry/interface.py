@@ -85,8 +85,11 @@ class Store(Protocol):
     def pruning(self) -> contextlib.AbstractContextManager[object]:
         """Held while things are removed: alone."""
 
-    def collect_garbage(self, *, grace: float) -> int:
-        """Remove blobs that nothing names and that are older than `grace` seconds; bytes freed. A registry does that itself: 0."""
+    def collect_garbage(self, *, grace: float, remove: bool = True) -> int:
+        """Remove blobs that nothing names and that are older than `grace` seconds; bytes freed. A registry does that itself: 0.
+
+        Without `remove` it is only told how many would be freed, and nobody is waited for.
+        """
 
     def close(self) -> None:
         """End all connections."""

@@ -200,11 +200,11 @@ class LayoutStore:
             finally:
                 self._prunes = False
 
-    def collect_garbage(self, *, grace: float) -> int:
+    def collect_garbage(self, *, grace: float, remove: bool = True) -> int:
         """Remove blobs that nothing names any more and that are older than `grace` seconds; bytes freed."""
-        with self.pruning():
+        with self.pruning() if remove else contextlib.nullcontext():
             kept = reachable([entry.descriptor for entry in self._entries()], self._blobs)
-            return sweep(self._blobs, kept=kept, oldest=self._clock.time() - grace)
+            return sweep(self._blobs, kept=kept, oldest=self._clock.time() - grace, remove=remove)
 
     def close(self) -> None:
         """Nothing is open between calls."""

@@ -64,10 +64,10 @@ def _sound(found: Descriptor, blobs: BlobFolder) -> bytes | None:
     return data
 
 
-def sweep(blobs: BlobFolder, *, kept: set[str], oldest: float) -> int:
+def sweep(blobs: BlobFolder, *, kept: set[str], oldest: float, remove: bool = True) -> int:
     """Remove blobs that are not `kept` and were last written before `oldest`, and halves of killed writers; bytes freed.
 
-    Nobody may be publishing meanwhile.
+    Nobody may be publishing meanwhile. Without `remove` they are only counted, the halves of who is writing now not.
     """
     freed, gone = 0, False
     for name, status in list(blobs.names()):

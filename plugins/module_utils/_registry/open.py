@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .._catalog.reference import DIRECTORY, Reference
+from .._catalog.reference import DIRECTORY, REGISTRY, Reference
 from .._errors import Unsupported
 from .._jobs.clock import Clock
 from .interface import Store, StoreAccess
@@ -17,4 +17,8 @@ def open_store(reference: Reference, access: StoreAccess, clock: Clock | None = 
         from .layout import LayoutStore
 
         return LayoutStore(reference.place, clock=clock)
+    if reference.home == REGISTRY:
+        from .distribution import RegistryStore
+
+        return RegistryStore(reference.place, reference.repository, access, clock=clock)
     raise Unsupported(f"{reference.catalog} is not read yet.")

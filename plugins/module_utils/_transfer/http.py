@@ -22,9 +22,22 @@ from .._errors import InvalidOption, NotFound, TransferError
 from .stream import Broken, ContentChanged
 from .url import HTTP, RemoteUrl
 
-_MOST_REDIRECTS = 10
+MOST_REDIRECTS = 10
+HTTP_REDIRECTS = (301, 302, 303, 307, 308)
 # The server may do better later (RFC 9110, 15.5.9 and 15.6; RFC 6585).
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+# What OpenSSL says, by its version, of an answer that isn't TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+# An alert of TLS, which a server sends to who doesn't speak it (RFC 8446, 5.1), where http.client wants a status line.
+_TLS_ALERT = "\x15\x03"
+
+
+class OtherProtocol(TransferError):
+    """The server speaks TLS where we asked without, or the reverse; `tls` says what it speaks."""
+
+    def __init__(self, message: str, *, tls: bool) -> None:
+        super().__init__(message)
+        self.tls = tls
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Access:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-class _Connection(http.client.HTTPConnection):
+class TimedConnection(http.client.HTTPConnection):
     """A socket's own time limit is for one byte; this one is for a whole answer's head."""
 
     def getresponse(self) -> http.client.HTTPResponse:
@@ -65,7 +78,7 @@ class _Connection(http.client.HTTPConnection):
         return TimeoutError("the head of the answer did not come in time")
 
 
-class _TlsConnection(_Connection, http.client.HTTPSConnection):
+class TimedTlsConnection(TimedConnection, http.client.HTTPSConnection):
     """The same over TLS."""
 
 
@@ -81,10 +94,10 @@ class _Handler(urllib.request.AbstractHTTPHandler):
         self._context = context
 
     def http_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(_Connection, request)
+        return self.do_open(TimedConnection, request)
 
     def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(_TlsConnection, request, context=self._context)
+        return self.do_open(TimedTlsConnection, request, context=self._context)
 
     http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
@@ -92,7 +105,7 @@ class _Handler(urllib.request.AbstractHTTPHandler):
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows to http(s) only, never from https to http, and leaves secrets behind when the server is another."""
 
-    max_redirections = _MOST_REDIRECTS
+    max_redirections = MOST_REDIRECTS
     # Python 3.11 brings it.
     http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
 
@@ -128,7 +141,7 @@ class HttpClient:
         self._opener = urllib.request.OpenerDirector()
         for handler in (
             urllib.request.ProxyHandler(),
-            _Handler(_context(access)),
+            _Handler(tls_context(access)),
             _Redirects(frozenset(name.lower() for name in (*_own_headers(access), "Proxy-Authorization"))),
             urllib.request.HTTPErrorProcessor(),
             urllib.request.HTTPDefaultErrorHandler(),
@@ -162,7 +175,8 @@ def _own_headers(access: Access) -> dict[str, str]:
     return found
 
 
-def _context(access: Access) -> ssl.SSLContext:
+def tls_context(access: Access) -> ssl.SSLContext:
+    """Whom TLS connections trust; raises InvalidOption for a file that holds no certificates."""
     context = ssl.create_default_context()
     try:
         if access.ca_path:
@@ -187,12 +201,12 @@ def _refused(url: RemoteUrl, error: urllib.error.HTTPError) -> TransferError | N
         )
     if error.code == 416:
         return ContentChanged(f"{url.shown} is shorter than before.")
-    if error.code in (301, 302, 303, 307, 308):
+    if error.code in HTTP_REDIRECTS:
         return TransferError(
-            f"{url.shown} redirects in a circle, more than {_MOST_REDIRECTS} times, or to no URL of http(s).",
+            f"{url.shown} redirects in a circle, more than {MOST_REDIRECTS} times, or to no URL of http(s).",
             status=error.code,
         )
-    kind = Broken if error.code in _PASSING else TransferError
+    kind = Broken if error.code in PASSING else TransferError
     return kind(f"{url.shown} can't be read: the server said {said}.", status=error.code)
 
 
@@ -213,6 +227,10 @@ def _broken(url: RemoteUrl, cause: object, idle_timeout: float) -> TransferError
         return TransferError(
             f"{url.shown}: the server's certificate is not trusted: {cause.verify_message}; give its authority as ca_path."
         )
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        return OtherProtocol(f"{url.shown}: the server does not speak TLS on this port.", tls=False)
+    if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
+        return OtherProtocol(f"{url.shown}: the server speaks TLS on this port.", tls=True)
     if isinstance(cause, (socket.timeout, TimeoutError)):
         return Broken(f"{url.shown}: nothing came for {idle_timeout:g} seconds (idle_timeout).")
     if isinstance(cause, http.client.IncompleteRead):

@@ -11,14 +11,13 @@ import re
 
 from .._errors import TransferError
 from .http import HttpClient, failures
+from .pace import Pace
 from .stream import BLOCK, Broken, Clock, ContentChanged, Validators
 from .url import RemoteUrl
 
 # Failures one after the other without a byte between them, and how long we wait after each.
 ATTEMPTS = 6
 _LONGEST_PAUSE = 30.0
-# Fewer bytes than this in a whole idle_timeout are silence: a server may hold us with one byte a minute.
-_LEAST_BYTES = 1024
 _CONTENT_RANGE = re.compile(r"^bytes (\d{1,20})-\d{1,20}/(\d{1,20})$")
 _SIZE = re.compile(r"^\d{1,20}$", re.ASCII)
 # Answers to HEAD of servers that only know GET.
@@ -55,27 +54,6 @@ def read_small(client: HttpClient, url: RemoteUrl, *, most: int) -> bytes:
     if len(data) > most:
         raise TransferError(f"{url.shown} is longer than {most} bytes, so it is no list of checksums.")
     return data
-
-
-class _Pace:
-    """Tells a slow server from one that holds us with a byte from time to time, which no socket's time limit sees."""
-
-    def __init__(self, clock: Clock, seconds: float, shown: str) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._shown = shown
-        self._since = clock.now()
-        self._came = 0
-        self.lively = False
-
-    def passed(self, count: int) -> None:
-        """`count` bytes came; raises Broken when that was too little for too long."""
-        self._came += count
-        now = self._clock.now()
-        if self._came >= _LEAST_BYTES:
-            self._since, self._came, self.lively = now, 0, True
-        elif now - self._since > self._seconds:
-            raise Broken(f"{self._shown}: almost nothing came for {self._seconds:g} seconds (idle_timeout).")
 
 
 class HttpStream:
@@ -129,8 +107,8 @@ class HttpStream:
             self._failures = 0 if pace.lively else self._failures
         return b"".join(pieces)
 
-    def _pace(self) -> _Pace:
-        return _Pace(self._clock, self._client.access.idle_timeout, self._url.shown)
+    def _pace(self) -> Pace:
+        return Pace(self._clock, self._client.access.idle_timeout, self._url.shown)
 
     def _piece(self, wanted: int) -> bytes:
         """Some bytes, none at the end; raises Broken when the connection ended too early."""
