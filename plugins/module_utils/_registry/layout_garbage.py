@@ -67,14 +67,14 @@ def _sound(found: Descriptor, blobs: BlobFolder) -> bytes | None:
 def sweep(blobs: BlobFolder, *, kept: set[str], oldest: float, remove: bool = True) -> int:
     """Remove blobs that are not `kept` and were last written before `oldest`, and halves of killed writers; bytes freed.
 
-    Nobody may be publishing meanwhile. Without `remove` they are only counted, the halves of who is writing now not.
+    Nobody may be publishing meanwhile. Without `remove` they are only counted, and of the halves just those that are old.
     """
     freed, gone = 0, False
     for name, status in list(blobs.names()):
-        digest = f"sha256:{name}"
-        if is_partial(name) or (digest not in kept and status.st_mtime <= oldest):
+        old = status.st_mtime <= oldest
+        if (old and f"sha256:{name}" not in kept) or (remove and is_partial(name)):
             freed += status.st_size
-            gone = blobs.unlink(name) or gone
+            gone = (remove and blobs.unlink(name)) or gone
     if gone:
         sync_folder(f"{blobs.path}/")
     return freed
