@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import Callable, Protocol
 
@@ -67,16 +66,8 @@ class Fetcher:
         self._report = report
         # More threads than processors would only take turns.
         self._processors = threading.BoundedSemaphore(workers())
-        self._counted: Counter[str] = Counter()
         self._lock = threading.Lock()
-
-    @property
-    def bytes(self) -> int:
-        return self._counted["bytes"]
-
-    @property
-    def requests(self) -> int:
-        return self._counted["requests"]
+        self.bytes = self.requests = 0
 
     def fetch(self, parts: Sequence[Part], *, threads: int, tick: Callable[[], None]) -> None:
         """Fetch all `parts` in their order; raises TransferError for blocks that are damaged wherever they are read."""
@@ -114,8 +105,8 @@ class Fetcher:
 
     def _count(self, part: Part) -> None:
         with self._lock:
-            self._counted["bytes"] += part.size
-            self._counted["requests"] += 1
+            self.bytes += part.size
+            self.requests += 1
         self._report(part.size)
 
 

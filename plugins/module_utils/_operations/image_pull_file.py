@@ -26,20 +26,12 @@ class PullFile:
         self.log = PullLog(request.dest)
         handle = _open(request.partial)
         self.sink = Sink(handle, blocks, layout_of(blocks, request.format))
-        identity = self._identity(disk, handle)
+        identity = request.identity(disk)
         self.past: Past | None = self.log.load(identity, blocks)
         if self.past is None:
             os.ftruncate(handle, 0)
         self.log.open(identity, fresh=self.past is None)
         self.sink.begin()
-
-    def _identity(self, disk: str, handle: int) -> dict[str, Any]:
-        return {
-            "digest": self._request.digest,
-            "disk": disk,
-            "format": self._request.format,
-            "inode": os.fstat(handle).st_ino,
-        }
 
     def close(self) -> None:
         """Let go of the file; it and the log stay."""

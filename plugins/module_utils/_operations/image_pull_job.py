@@ -17,19 +17,23 @@ from .._catalog.blocks import DiskBlocks, checked_blocks
 from .._catalog.image import DiskEntry
 from .._catalog.ranges import UNDER_WAY, make_parts
 from .._catalog.segment import BLOCK_SIZE
+from .._errors import Conflict
 from .._faults import fault_point
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image_locks import kept_from_engines
-from .._records import Record, publish_with_record
+from .._records import publish_with_record
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
 from .._registry.open import open_store
-from .held_images import OPERATION, held_images, note_held, segments_here
+from .held_images import held_images, note_held, segments_here
+from .image_pull_compare import first_difference
 from .image_pull_disk import chosen_disk
 from .image_pull_fetch import Fetcher, StoreSource
 from .image_pull_file import PullFile, require_same_destination
-from .image_pull_request import PullRequest, request_of_job
+from .image_pull_found import find, holds
+from .image_pull_record import record_of
+from .image_pull_request import DEEP, MODE, PullRequest, request_of_job
 from .image_pull_reuse import Reuse, check_past
 from .image_pull_seeds import find_runs, held_seeds
 from .ownership import apply_to_new
@@ -53,8 +57,28 @@ def pull(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any
         disk = chosen_disk(image.config, request.disk, shown=request.shown)
         segments = load_segments(store, image, disk, SegmentCache())
         blocks = checked_blocks(disk, segments, where=request.shown)
+        same = _compared(request, blocks, progress)
+        if same:
+            return same
         fault_point("pull-image:before-partial")
         return _Pull(request, params, image, disk, blocks, progress).run(store)
+
+
+def _compared(request: PullRequest, blocks: DiskBlocks, progress: Progress) -> dict[str, Any]:
+    """Facts when the file is there already and was to be read, and holds what it should; nothing when it is to be pulled."""
+    if request.verify != DEEP or not holds(request, find(request.dest)):
+        return {}
+    counter = _Counter(progress)
+    counter.phase("verify", len(blocks) * BLOCK_SIZE)
+    difference = first_difference(request.dest, request.format, blocks, report=counter.add)
+    if difference is None:
+        return {"verify": DEEP, "verified_bytes": len(blocks) * BLOCK_SIZE, "changed": False}
+    if not request.force:
+        raise Conflict(
+            f"dest: {request.dest} doesn't hold what was pulled: the block at byte {difference} of the disk differs, though its time says "
+            f"that nobody wrote to it; 'force: true' pulls it again when nothing uses it."
+        )
+    return {}
 
 
 class _Counter:
@@ -163,21 +187,9 @@ class _Pull:
 
     def _publish(self) -> None:
         request = self._request
-        record = Record(
-            operation=OPERATION,
-            format=request.format,
-            virtual_size=self._disk.size,
-            source={
-                "reference": str(request.reference),
-                "catalog": request.reference.catalog,
-                "manifest": request.digest,
-                "disk": self._disk.name,
-                "content": self._disk.content,
-            },
-            options={"format": request.format},
-            tool=self._params["tool"],
-        )
-        apply_to_new(request.partial, owner=request.owner, group=request.group, mode=request.mode)
+        record = record_of(request, self._disk, tool=self._params["tool"], signed=self._params["signed"])
+        mode = MODE if request.mode is None else request.mode
+        apply_to_new(request.partial, owner=request.owner, group=request.group, mode=mode)
         fault_point("pull-image:before-publish")
         with kept_from_engines(request.dest):
             require_same_destination(request, self._params["dest_before"])

@@ -18,7 +18,7 @@ from typing import Any
 
 from .._catalog.blocks import DiskBlocks
 from .._catalog.ranges import Part
-from .._files import remove, state_dir, state_top
+from .._files import partial_path, remove, state_dir, state_top
 
 _BEGUN, _DONE, _LOCAL = "begun", "done", "local"
 _MOST_BYTES = 64 << 20
@@ -29,6 +29,7 @@ class PullLog:
 
     def __init__(self, dest: str) -> None:
         self._name = f"{hashlib.sha256(os.fsencode(dest)).hexdigest()[:32]}.log"
+        self._partial = partial_path(dest)
         self._handle = -1
 
     @property
@@ -41,7 +42,11 @@ class PullLog:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._handle = os.open(path, flags | (os.O_TRUNC if fresh else 0), 0o600)
         # A line that a kill has cut off ends here.
-        self._append(json.dumps(identity, sort_keys=True) if fresh else "")
+        self._append(json.dumps(self._whole(identity), sort_keys=True) if fresh else "")
+
+    def _whole(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """What must be the same for an earlier run to be gone on with: the pull, and the very file that was written."""
+        return {**identity, "inode": os.lstat(self._partial).st_ino}
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -73,7 +78,7 @@ class PullLog:
         try:
             with open(self.path, "rb") as stream:
                 lines = stream.read(_MOST_BYTES).decode("ascii", "replace").splitlines()
-            if not lines or json.loads(lines[0]) != identity:
+            if not lines or json.loads(lines[0]) != self._whole(identity):
                 return None
         except (FileNotFoundError, ValueError):
             return None

@@ -18,12 +18,13 @@ from .._files import fingerprint, partial_path, real_path, require_folder
 from .._jobs.launch import Job
 from .._registry.interface import StoreAccess
 from .catalog_access import access_of
+from .image_pull_signed import signature_mark
 from .long_work import bandwidth_of, check_timeout
 
 KIND = "pull"
 # In `seeds`: what this host holds.
 AUTO = "auto"
-RAW, QCOW2 = "raw", "qcow2"
+DEEP = "deep"
 # Base images are read by every VM.
 MODE = 0o644
 MOST_CONNECTIONS = 32
@@ -61,6 +62,10 @@ class PullRequest:
         """How messages name the image."""
         return str(self.reference)
 
+    def identity(self, disk: str) -> dict[str, Any]:
+        """What a pull must have in common with an interrupted one to go on with what that wrote."""
+        return {"digest": self.digest, "disk": disk, "format": self.format}
+
     @property
     def partial(self) -> str:
         return partial_path(self.dest)
@@ -68,7 +73,7 @@ class PullRequest:
     def job(self, version: str) -> Job:
         """The job that does it; equal requests give equal jobs."""
         found = fingerprint(self.dest)
-        plain = {name: value for name, value in asdict(self).items() if name not in ("reference", "access", "force")}
+        plain = {name: value for name, value in asdict(self).items() if name not in ("reference", "access")}
         access = {name: value for name, value in asdict(self.access).items() if name != "password"}
         params = {
             **plain,
@@ -76,6 +81,7 @@ class PullRequest:
             "access": {**access, "mirrors": list(self.access.mirrors)},
             "dest_before": found.as_dict() if found else None,
             "tool": f"imageops.fleet {version}",
+            "signed": signature_mark(self.signature),
         }
         return Job(KIND, self.dest, params, _entry, secrets=self._secrets())
 
@@ -102,7 +108,6 @@ def request_of_job(params: Mapping[str, Any]) -> PullRequest:
         **plain,
         reference=parse_reference(params["reference"], option="image"),
         access=StoreAccess(**access, password=secrets.get("password", "")),
-        force=False,
     )
 
 
@@ -133,7 +138,7 @@ def read_request(params: dict[str, Any]) -> PullRequest:
         force=params["force"],
         owner=params["owner"],
         group=params["group"],
-        mode=MODE if params["mode"] is None else params["mode"],
+        mode=params["mode"],
         bandwidth=bandwidth_of(params),
         connections=params["connections"],
         signature=params["require_signature"],

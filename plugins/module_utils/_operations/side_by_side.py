@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Callable, TypeVar
 
 T = TypeVar("T")
 _TICK_SECONDS = 0.2
-# How long threads may take to see that they shall stop: one request to a slow server.
-_PATIENCE = 15.0
 
 
 def side_by_side(
@@ -21,47 +19,28 @@ def side_by_side(
 ) -> None:
     """Call `work` for all `things`, taken in order by so many threads; `tick` is called here from time to time.
 
-    After an error no more are begun; it is raised when those under way have ended.
+    After an error, and when this thread is stopped, no more are begun; it is raised when those under way have ended.
     """
     waiting, lock, over = iter(things), threading.Lock(), threading.Event()
-    errors: list[BaseException] = []
 
     def work_off() -> None:
-        while not over.is_set():
-            with lock:
-                thing = next(waiting, over)
-            if thing is over:
-                return
-            try:
-                work(thing)  # type: ignore[arg-type]
-            except BaseException as error:  # It is raised where the work was asked for.
-                errors.append(error)
-                over.set()
+        try:
+            while not over.is_set():
+                with lock:
+                    thing = next(waiting)
+                work(thing)
+        except StopIteration:
+            return
+        finally:
+            # There is nothing left, or there was an error.
+            over.set()
 
-    crew = [threading.Thread(target=work_off, daemon=True) for _number in range(threads)]
-    for one in crew:
-        one.start()
-    try:
-        _await(crew, tick)
-    except BaseException:
-        over.set()
-        _give_time(crew)
-        raise
-    if errors:
-        raise errors[0]
-
-
-def _await(crew: Sequence[threading.Thread], tick: Callable[[], None]) -> None:
-    ticked = time.monotonic()
-    for one in crew:
-        while one.is_alive():
-            one.join(_TICK_SECONDS)
-            if time.monotonic() - ticked >= _TICK_SECONDS:
+    with ThreadPoolExecutor(threads) as pool:
+        crew = [pool.submit(work_off) for _number in range(threads)]
+        try:
+            while wait(crew, timeout=_TICK_SECONDS).not_done:
                 tick()
-                ticked = time.monotonic()
-
-
-def _give_time(crew: Sequence[threading.Thread]) -> None:
-    end = time.monotonic() + _PATIENCE
+        finally:
+            over.set()
     for one in crew:
-        one.join(max(0.0, end - time.monotonic()))
+        one.result()

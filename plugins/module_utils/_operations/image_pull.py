@@ -1,0 +1,207 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image of a catalog in files of this host: what is there by the record, else the job that brings what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .._errors import ImageOpsError, InUse, InvalidOption
+from .._files import real_path, remove, require_space, require_writable_folder
+from .._jobs.state import job_id
+from .._plan import KNOWN_AFTER, Plan, Step
+from .held_images import is_noted
+from .image_pull_found import Found, facts_of, find, holds, require_replaceable
+from .image_pull_items import expand
+from .image_pull_log import PullLog
+from .image_pull_record import is_known_as_signed, record_of
+from .image_pull_request import DEEP, KIND, MODE, PullRequest, read_request
+from .image_pull_signed import signature_mark
+from .long_work import job_step, join_job
+from .operation import Operation, Tools
+from .ownership import check_ownership, ownership_of
+from .ownership_change import plan_ownership
+
+if TYPE_CHECKING:
+    from .image_pull_look import Look
+
+
+def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan of one file; raises what speaks against it."""
+    request = read_request(params)
+    if request.dest in tools.forecast:
+        raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
+    found = find(request.dest)
+    held = holds(request, found)
+    if held and request.verify != DEEP and is_noted(request.dest) and is_known_as_signed(request, found):
+        return _unchanged(request, found, tools)
+    # Most runs find what they want by the record, and don't pay for what reads catalogs.
+    from .image_pull_look import looking_at
+
+    with looking_at(request, tools) as look:
+        if held and request.verify == DEEP:
+            return _check(request, found, params, tools)
+        if held or (found.there and not request.force and look.is_in(found)):
+            return _unchanged(request, found, tools, upkeep=(_note(request, look, tools),))
+        return _pull(request, found, look, params, tools)
+
+
+def _note(request: PullRequest, look: Look, tools: Tools) -> Step:
+    """The step that lets the record tell what the file is found to be."""
+    from .._records import write_record
+    from .held_images import note_held
+
+    disk = look.disk
+    record = record_of(request, disk, tool=f"imageops.fleet {tools.version}", signed=signature_mark(request.signature))
+
+    def note() -> None:
+        write_record(request.dest, record)
+        note_held(request.dest, record, disk)
+
+    return Step(f"note that {request.dest} is {request.shown}", note)
+
+
+def _unchanged(request: PullRequest, found: Found, tools: Tools, *, upkeep: tuple[Step, ...] = ()) -> Plan:
+    """Nothing to fetch; owner, group and mode may still differ."""
+    steps, warnings, owned = plan_ownership(
+        request.dest, owner=request.owner, group=request.group, mode=request.mode, tools=tools
+    )
+    before = facts_of(request, found)
+    return Plan(
+        request.dest,
+        before,
+        {**before, **owned},
+        lambda: {**facts_of(request, find(request.dest)), **ownership_of(request.dest)},
+        steps=steps,
+        upkeep=(*upkeep, *_leftover(request)),
+        warnings=warnings,
+    )
+
+
+def _leftover(request: PullRequest) -> tuple[Step, ...]:
+    """The end of a run that was killed when the file had its name already, or of one that is not wanted any more."""
+    log = PullLog(request.dest)
+    if not os.path.lexists(request.partial) and not os.path.exists(log.path):
+        return ()
+
+    def discard() -> None:
+        remove(request.partial)
+        log.forget()
+
+    return (Step("remove an unfinished pull that is not needed any more", discard),)
+
+
+def _after(request: PullRequest, look: Look) -> dict[str, Any]:
+    mode = MODE if request.mode is None else request.mode
+    return {
+        "dest": request.dest,
+        "image": request.shown,
+        "digest": request.digest,
+        "disk": look.disk.name,
+        "format": request.format,
+        "virtual_size": look.disk.size,
+        "allocated_size": KNOWN_AFTER,
+        **check_ownership(owner=request.owner, group=request.group, mode=mode, path=request.dest),
+    }
+
+
+def _check(request: PullRequest, found: Found, params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan that reads the file that is there."""
+    before = facts_of(request, found)
+    info: dict[str, Any] = {}
+    if request.force:
+        _require_unused(request, tools)
+    title = f"compare {request.dest} with {request.shown}"
+    step = job_step(title, request.job(tools.version), tools, params=params, info=info)
+    return Plan(request.dest, before, before, partial(_observed, request), steps=(step,), info=info)
+
+
+def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan that fetches what this host lacks by a job."""
+    require_replaceable(request, found)
+    require_writable_folder(request.dest, option="dest")
+    _require_room(request, look)
+    if found.there:
+        _require_unused(request, tools)
+    after = _after(request, look)
+    tools.forecast[request.dest] = after
+    info: dict[str, Any] = {}
+    step = job_step(_title(request), request.job(tools.version), tools, params=params, info=info)
+    return Plan(
+        request.dest,
+        facts_of(request, found),
+        after,
+        partial(_observed, request),
+        steps=(step,),
+        info=info,
+        foretell=lambda: {**after, "estimate": _estimate(request, tools)},
+    )
+
+
+def _title(request: PullRequest) -> str:
+    went_on = " (an earlier pull is gone on with)" if os.path.exists(request.partial) else ""
+    return f"pull {request.shown} ({request.digest}) to {request.dest} ({request.format}){went_on}"
+
+
+def _observed(request: PullRequest) -> dict[str, Any]:
+    return facts_of(request, find(request.dest))
+
+
+def _estimate(request: PullRequest, tools: Tools) -> dict[str, Any]:
+    from .image_pull_look import looking_at
+
+    with looking_at(request, tools) as look:
+        return look.estimate()
+
+
+def _require_room(request: PullRequest, look: Look) -> None:
+    """Blocks that are shared with other images take none; how many that are is not known yet."""
+    from .._catalog.segment import BLOCK_SIZE
+    from .held_images import held_images
+    from .whole_copy import shares_blocks
+
+    there = os.stat(request.partial).st_blocks * 512 if os.path.exists(request.partial) else 0
+    device = os.stat(os.path.dirname(request.dest)).st_dev
+    near = [held.path for held in held_images() if request.held and os.stat(held.path).st_dev == device]
+    if not any(map(shares_blocks, near[:1])):
+        require_space(request.dest, look.disk.blocks * BLOCK_SIZE - there, what=request.shown)
+
+
+def _require_unused(request: PullRequest, tools: Tools) -> None:
+    from .usage import require_unused
+
+    try:
+        require_unused(request.dest, tools, search_paths=request.search_paths)
+    except InUse as error:
+        name = f"NAME-{{digest}}.{request.format}"
+        way = f"Give each version a name of its own, such as {os.path.join(os.path.dirname(request.dest), name)}, and go over to it."
+        error.args = (f"dest: {error} {way}",)
+        raise
+
+
+def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
+    """The file's name; the job holds the lock of what it writes."""
+    return [real_path(params["dest"])]
+
+
+def join_running(params: dict[str, Any], tools: Tools) -> bool:
+    """Wait for a job that does just this already."""
+    try:
+        request = read_request(params)
+    except ImageOpsError:
+        return False
+    return join_job(request.job(tools.version), tools, params=params)
+
+
+def job_of(params: dict[str, Any], tools: Tools) -> str | None:
+    """The id of the job that writes the file."""
+    return job_id(KIND, real_path(params["dest"]))
+
+
+OPERATION = Operation(
+    plan=plan_pull, result="images", locks=locks, join=join_running, job_id=job_of, parallel=2, expand=expand
+)
