@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 ALIAS, ROLLBACK, IN_USE, UNKNOWN_AGE, NOT_OURS = "alias", "rollback", "in use", "unknown age", "no image of ours"
 NEWEST, YOUNG, GRACE, REMOVED = "among the newest", "young", "grace period", "removed"
+# What may go only since the task looked first is left for the next run.
+LATER = "next run"
 
 
 @dataclass(frozen=True)

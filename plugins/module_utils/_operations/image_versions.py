@@ -45,12 +45,12 @@ class FoundVersion:
 
     @property
     def blobs(self) -> dict[str, int]:
-        """The size of each blob that the image needs, by digest."""
+        """The size of each blob that the image needs, by digest, its manifest included."""
         if not self.image:
             return {}
         manifest = self.image.manifest
         blobs: tuple[Descriptor, ...] = (manifest.config, manifest.index, *manifest.packs)
-        return {blob.digest: blob.size for blob in blobs}
+        return {self.digest: len(manifest.as_bytes()), **{blob.digest: blob.size for blob in blobs}}
 
     def as_version(self) -> Version:
         """What retention asks about."""
