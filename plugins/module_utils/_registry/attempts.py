@@ -24,8 +24,9 @@ _Result = TypeVar("_Result")
 class Attempts:
     """Counts failures. After each a pause; after too many the failure is raised."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, most: int = ATTEMPTS) -> None:
         self._clock = clock
+        self._most = most
         self._failures = 0
 
     def progress(self) -> None:
@@ -35,17 +36,16 @@ class Attempts:
     def failed(self, error: Broken) -> None:
         """Pause; raises Broken when it was tried often enough."""
         self._failures += 1
-        if self._failures >= ATTEMPTS:
-            said = f"{error} It was tried {ATTEMPTS} times; run the task again to go on."
+        if self._failures >= self._most:
+            said = f"{error} It was tried {self._most} times; run the task again to go on."
             raise Broken(said, **error.details) from None
         pause = min(_FIRST_PAUSE * 2.0 ** (self._failures - 1), _LONGEST_PAUSE)
         asked = min(float(error.details.get("retry_after") or 0), _MOST_PATIENCE)
         self._clock.sleep(max(asked, pause * random.uniform(0.75, 1.25)))
 
 
-def repeated(act: Callable[[], _Result], clock: Clock) -> _Result:
+def repeated(act: Callable[[], _Result], attempts: Attempts) -> _Result:
     """What `act` gives, tried again while it raises Broken."""
-    attempts = Attempts(clock)
     while True:
         try:
             return act()

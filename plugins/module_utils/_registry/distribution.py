@@ -17,6 +17,7 @@ from .._catalog.media_types import INDEXES, MANIFESTS
 from .._errors import NotFound, TransferError, Unsupported
 from .._jobs.clock import Clock
 from .._transfer.url import HTTP, RemoteUrl, parse_url
+from .attempts import ATTEMPTS
 from .auth import PUSH
 from .distribution_referrers import Referrers
 from .distribution_removal import Removal
@@ -37,23 +38,25 @@ class RegistryStore:
 
     writable = True
 
-    def __init__(self, place: str, repository: str, access: StoreAccess, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, place: str, repository: str, access: StoreAccess, *, clock: Clock | None = None, attempts: int = ATTEMPTS
+    ) -> None:
         self.where = f"{place}/{repository}"
         self._access = access
         self._clock = clock or Clock()
         self._repository = repository
         self._path = f"/v2/{repository}"
-        self._server = self._opened(place)
+        self._server = self._opened(place, attempts)
         self._referrers = Referrers(self._server, self._path, self)
         self._removal = Removal(self._server, self._path, self)
 
-    def _opened(self, place: str) -> Server:
+    def _opened(self, place: str, attempts: int) -> Server:
         """The registry by TLS, unless it is to be asked without, or is one of this host that has none."""
         url, plain = (parse_url(f"{scheme}://{place}/", option="image", schemes=HTTP) for scheme in ("https", "http"))
         if self._access.plain_http:
             url = plain
         spare = plain if _is_loopback(plain) else None
-        return Server(url, self._access, self._clock, repository=self._repository, plain=spare)
+        return Server(url, self._access, self._clock, repository=self._repository, plain=spare, attempts=attempts)
 
     def resolve(self, version: str) -> Descriptor:
         """What a tag or digest names, by HEAD."""
@@ -89,6 +92,10 @@ class RegistryStore:
     def read_blob(self, digest: str, offset: int, length: int) -> bytes:
         """Just these bytes of a blob."""
         return read_part(self._server, self._blob(digest), offset, length)
+
+    def doubt(self, digest: str) -> bool:
+        """There is no other place to ask."""
+        return False
 
     def blob_size(self, digest: str) -> int | None:
         """Size of a blob that is there."""
@@ -195,7 +202,7 @@ class RegistryStore:
         """A registry minds itself."""
         return contextlib.nullcontext()
 
-    def collect_garbage(self, *, grace: float) -> int:
+    def collect_garbage(self, *, grace: float, remove: bool = True) -> int:
         """A registry does that itself."""
         return 0
 

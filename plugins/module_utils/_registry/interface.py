@@ -49,6 +49,11 @@ class Store(Protocol):
     def read_blob(self, digest: str, offset: int, length: int) -> bytes:
         """Just these bytes of a blob; not checked, since a part has no digest."""
 
+    def doubt(self, digest: str) -> bool:
+        """What was read of a blob is not what it shall be: whether to read it again, since it came from a mirror, which isn't asked
+        any more.
+        """
+
     def blob_size(self, digest: str) -> int | None:
         """Size of a blob that is there, None when it isn't."""
 

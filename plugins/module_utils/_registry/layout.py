@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from .._catalog.digest import Descriptor, digest_of, is_digest
-from .._catalog.image import MOST_MANIFEST, load_manifest
-from .._catalog.media_types import INDEX, INDEXES, MANIFEST
-from .._catalog.tags import referrers_tag, subject_of, version_tags
+from .._catalog.digest import Descriptor, digest_of
+from .._catalog.image import MOST_MANIFEST
+from .._catalog.media_types import INDEX, INDEXES
+from .._catalog.tags import subject_of
 from .._errors import NotFound, TransferError, Unsupported
 from .._faults import fault_point
 from .._jobs.clock import Clock
@@ -25,12 +25,11 @@ from .layout_garbage import is_listed_child, reachable, sweep
 from .layout_index import Entry, LayoutIndex, entry_of, with_tag, without_tag
 from .layout_locks import LOCK, LayoutLock
 from .layout_manifest import require_blobs
-from .referrers import index_of, listed_in, of_type, referrer_of, subject_in
+from .listed import ListedManifests
+from .referrers import index_of, listed_in, referrer_of
 
-_MOST_NAMED = 8
 
-
-class LayoutStore:
+class LayoutStore(ListedManifests):
     """The repository at `path`; made by the first write."""
 
     writable = True
@@ -44,40 +43,11 @@ class LayoutStore:
         self._lock = LayoutLock(path, LOCK, self._clock)
         self._made = self._prunes = False
 
-    def resolve(self, version: str) -> Descriptor:
-        """What a tag or digest names."""
-        entries = self._entries()
-        for entry in entries:
-            if version in (entry.tag, entry.digest):
-                return entry.descriptor
-        if is_digest(version) and self.blob_size(version) is not None:
-            # What an index names needn't be listed itself.
-            return self._unlisted(version)
-        known = sorted(version_tags({entry.tag: "" for entry in entries if entry.tag}))
-        hint = f"; it has {', '.join(known[-_MOST_NAMED:])}" if known else ", which is empty"
-        raise NotFound(f"{self.where} has no image '{version}'{hint}.")
-
-    def _unlisted(self, digest: str) -> Descriptor:
-        data = self._manifest_of(digest)
-        found = load_manifest(data, where=f"{self.where}@{digest}")
-        guess = INDEX if isinstance(found.get("manifests"), list) else MANIFEST
-        return Descriptor(str(found.get("mediaType") or guess), digest, len(data))
-
-    def manifest(self, version: str) -> tuple[Descriptor, bytes]:
-        """A manifest or index by tag or digest; its digest is checked."""
-        found = self.resolve(version)
-        return found, self._manifest_of(found.digest)
-
-    def _manifest_of(self, digest: str) -> bytes:
-        where, size = f"{self.where}@{digest}", self.blob_size(digest)
+    def _read_manifest(self, digest: str) -> bytes:
+        size = self.blob_size(digest)
         if size is None:
-            raise NotFound(f"{where}: the catalog lists this manifest, but does not hold it; publish the image again.")
-        if size > MOST_MANIFEST:
-            raise TransferError(f"{where}: it has {size} bytes, and no manifest has more than {MOST_MANIFEST}.")
-        data = self.read_blob(digest, 0, size)
-        if digest_of(data) != digest:
-            raise TransferError(f"{where}: the manifest is damaged: it has another digest; publish the image again.")
-        return data
+            raise NotFound(f"{self.where} has no blob {digest}.")
+        return self.read_blob(digest, 0, min(size, MOST_MANIFEST + 1))
 
     def read_blob(self, digest: str, offset: int, length: int) -> bytes:
         """Just these bytes of a blob."""
@@ -117,26 +87,6 @@ class LayoutStore:
             fault_point("catalog:before-index")
             entries[:] = with_tag(entries, entry_of(plain.as_dict(), self.where), tag)
         return plain
-
-    def tags(self) -> Mapping[str, str]:
-        """All tags and the digest that each points at."""
-        return {entry.tag: entry.digest for entry in reversed(self._entries()) if entry.tag}
-
-    def untagged(self) -> Sequence[str]:
-        """Digests of manifests that are listed without a tag."""
-        return [entry.digest for entry in self._entries() if not entry.tag]
-
-    def referrers(self, digest: str, artifact_type: str = "") -> Sequence[Descriptor]:
-        """Manifests whose subject is `digest`: those that are listed, and those that others put into an index with its tag."""
-        found = []
-        for entry in self._entries():
-            with contextlib.suppress(NotFound, TransferError):
-                data = self._manifest_of(entry.digest)
-                if entry.tag == referrers_tag(digest):
-                    found += listed_in(data, where=self.where)
-                elif subject_in(data) == digest:
-                    found.append(referrer_of(data, entry.descriptor.media_type))
-        return of_type(found, artifact_type)
 
     def remove_tag(self, tag: str) -> None:
         """Forget a tag; what it named stays listed."""

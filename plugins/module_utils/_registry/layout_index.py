@@ -61,6 +61,14 @@ def entry_of(told: Any, where: str) -> Entry:
     return Entry(read_descriptor(told, where=where), told)
 
 
+def entries_in(found: Mapping[str, Any], where: str) -> list[Entry]:
+    """What an index.json lists; raises TransferError."""
+    listed = found.get("manifests")
+    if not isinstance(listed, list):
+        raise TransferError(f"{where}: the list of manifests is none.")
+    return [entry_of(told, where) for told in listed]
+
+
 def with_tag(entries: Iterable[Entry], new: Entry, tag: str) -> list[Entry]:
     """The list in which `tag` names `new`; without a tag `new` is just listed."""
     known = next((entry for entry in entries if entry.digest == new.digest), new)
@@ -95,7 +103,7 @@ class LayoutIndex:
 
     def entries(self) -> list[Entry]:
         """What is listed; nothing when the layout isn't there yet."""
-        return self._entries(self._load())
+        return entries_in(self._load(), self._where)
 
     def _load(self) -> dict[str, Any]:
         try:
@@ -116,18 +124,12 @@ class LayoutIndex:
                 f"{self._path} is no OCI image layout of version {_VERSION}: its file {HEADER} is missing or tells another one."
             )
 
-    def _entries(self, found: Mapping[str, Any]) -> list[Entry]:
-        listed = found.get("manifests")
-        if not isinstance(listed, list):
-            raise TransferError(f"{self._where}: the list of manifests is none.")
-        return [entry_of(told, self._where) for told in listed]
-
     @contextlib.contextmanager
     def changing(self) -> Iterator[list[Entry]]:
         """The list, to be changed in place; it is written when it was. Others that change it wait meanwhile."""
         with self._lock.exclusive():
             found = self._load()
-            entries = self._entries(found)
+            entries = entries_in(found, self._where)
             before = list(entries)
             yield entries
             if entries != before:

@@ -13,7 +13,6 @@ from .._errors import TransferError, Unsupported
 from .._transfer.pace import Pace
 from .._transfer.stream import Broken
 from .._transfer.url import RemoteUrl
-from .attempts import Attempts
 from .server import Asked, Server
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,20})-(\d{1,20})/(?:\d{1,20}|\*)", re.ASCII)
@@ -29,7 +28,7 @@ def read_part(server: Server, path: str, offset: int, length: int) -> bytes:
     before.
     """
     data = bytearray(length)
-    attempts, done = Attempts(server.clock), 0
+    attempts, done = server.attempts(), 0
     while done < length:
         before = done
         try:

@@ -19,7 +19,7 @@ from .._transfer.pace import Pace
 from .._transfer.stream import Broken
 from .._transfer.url import HTTP, RemoteUrl, parse_url
 from .answers import MOST_ERROR, refusal
-from .attempts import repeated
+from .attempts import ATTEMPTS, Attempts, repeated
 from .auth import PULL, Credentials
 from .challenge import read_challenges
 from .interface import StoreAccess
@@ -64,11 +64,13 @@ class Server:
         *,
         repository: str = "",
         plain: RemoteUrl | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.base = base
         self.clock = clock
         self.idle_timeout = access.idle_timeout
         self._plain = plain
+        self._most = attempts
         self._access = access
         self._repository = repository
         self._connections = KeptConnections(
@@ -83,12 +85,16 @@ class Server:
         """End all connections."""
         self._connections.close()
 
+    def attempts(self) -> Attempts:
+        """A new count of failures."""
+        return Attempts(self.clock, self._most)
+
     def ask(self, asked: Asked) -> Answer:
         """The whole answer, tried again after what may pass.
 
         Raises NotFound, Unsupported, TransferError for a status that isn't of success nor among `asked.passes`.
         """
-        return repeated(lambda: self.ask_once(asked), self.clock)
+        return repeated(lambda: self.ask_once(asked), self.attempts())
 
     def ask_once(self, asked: Asked) -> Answer:
         """The same with one try."""
@@ -220,4 +226,4 @@ class Server:
                     raise refusal(url.shown, response, body, act="asked for a token", named=bool(self._access.username))
                 return body
 
-        return repeated(fetch, self.clock)
+        return repeated(fetch, self.attempts())

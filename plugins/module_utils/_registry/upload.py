@@ -39,7 +39,7 @@ class Upload:
 
     def run(self) -> None:
         """Send it; raises Broken after too many failures without a byte between them."""
-        attempts = Attempts(self._server.clock)
+        attempts = self._server.attempts()
         done = self._begin()
         while True:
             try:
