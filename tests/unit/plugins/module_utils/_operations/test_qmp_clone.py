@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
-    EngineError,
     ImageOpsError,
-    InUse,
     InvalidOption,
     NotFound,
     Unsupported,
@@ -29,33 +26,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
     vm_clone_job,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_reader import pull_backup
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_source import (
-    Source,
-    process_key,
-    pull_folder,
-)
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan
 from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
-from ansible_collections.imageops.fleet.tests.unit.qmp_pretender import LIBRARY, Machine
-
-SIZE = 1 << 20
-
-
-class Disk:
-    """A connection to an export that is full of x."""
-
-    size = SIZE
-
-    def read(self, offset: int, length: int) -> bytearray:
-        return bytearray(b"x" * length)
-
-    def extents(self, offset: int, length: int) -> list[tuple[int, bool]]:
-        return [(length, False)]
-
-    def close(self) -> None:
-        pass
+from ansible_collections.imageops.fleet.tests.unit.qmp_pretender import LIBRARY, Export, Machine
 
 
 class Quiet(Progress):
@@ -79,7 +53,7 @@ def world(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "library", lambda: LIBRARY)
     monkeypatch.setattr(qmp_socket, "library", lambda: LIBRARY)
     monkeypatch.setattr(pull_process, "library", lambda: None)
-    monkeypatch.setattr(pull_reader, "NbdClient", lambda *_all, **_more: Disk())
+    monkeypatch.setattr(pull_reader, "NbdClient", lambda *_all, **_more: Export())
 
 
 @pytest.fixture
@@ -99,85 +73,6 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     if found.server:
         found.server.close()
     found.end()
-
-
-def source(machine: Machine) -> Source:
-    return Source("web", f"qmp://{machine.path}")
-
-
-def left(machine: Machine) -> list[Any]:
-    """What a backup leaves in the process and on disk."""
-    folder = pull_folder(process_key(machine.path))
-    return [*machine.jobs, *machine.exports, *machine.nodes, *([machine.server] if machine.server else []),
-            *([folder] if os.path.exists(folder) else [])]  # fmt: skip
-
-
-def test_disks_are_read_and_nothing_stays(machine: Machine, tools: Tools) -> None:
-    with pull_backup(source(machine), ["vda", "vdb"], tools=tools) as disks:
-        assert sorted(machine.exports.values()) == ["vda", "vdb"] and len(machine.jobs) == 2
-        assert disks["vda"].read(0, 3) == b"xxx"
-        assert os.stat(pull_folder(process_key(machine.path))).st_mode & 0o777 == 0o700
-    assert left(machine) == []
-
-
-@pytest.mark.parametrize("command", ["block-export-add", "blockdev-add", "transaction"])
-def test_what_did_not_begin_leaves_nothing(machine: Machine, tools: Tools, command: str) -> None:
-    machine.fail[command] = "no"
-    with pytest.raises(EngineError), pull_backup(source(machine), ["vda", "vdb"], tools=tools):
-        pass
-    assert left(machine) == []
-
-
-def test_it_ends_whatever_is_raised_inside(machine: Machine, tools: Tools) -> None:
-    with pytest.raises(KeyError), pull_backup(source(machine), ["vda"], tools=tools):
-        raise KeyError
-    assert left(machine) == []
-
-
-def test_what_a_killed_run_left_is_ended_first(machine: Machine, tools: Tools) -> None:
-    stale = pull_backup(source(machine), ["vda", "vdb"], tools=tools)
-    stale.__enter__()
-    with pull_backup(source(machine), ["vda"], tools=tools):
-        assert list(machine.exports.values()) == ["vda"]
-    assert left(machine) == []
-
-
-def test_a_job_that_ended_early_was_not_whole(machine: Machine, tools: Tools) -> None:
-    with (
-        pytest.raises(EngineError, match="ended before all was read"),
-        pull_backup(source(machine), ["vda"], tools=tools),
-    ):
-        machine.jobs.clear()
-    assert left(machine) == []
-
-
-def test_a_process_that_ended_was_not_whole(machine: Machine, tools: Tools) -> None:
-    with (
-        pytest.raises(EngineError, match="ended before all was read"),
-        pull_backup(source(machine), ["vda"], tools=tools),
-    ):
-        machine.end()
-    assert not os.path.exists(pull_folder(process_key(machine.path)))
-
-
-def test_a_disk_that_is_gone(machine: Machine, tools: Tools) -> None:
-    with pytest.raises(EngineError, match="no disk vdc any more"), pull_backup(source(machine), ["vdc"], tools=tools):
-        pass
-    assert left(machine) == []
-
-
-@pytest.mark.parametrize("exports", [{}, {"theirs": "x"}])
-def test_the_nbd_server_of_others_is_left_alone(
-    machine: Machine, tools: Tools, tmp_path: Path, exports: dict[str, str]
-) -> None:
-    machine.server = socket.socket(socket.AF_UNIX)
-    machine.exports.update(exports)
-    with (
-        pytest.raises(InUse, match="another use of its NBD server"),
-        pull_backup(source(machine), ["vda"], tools=tools),
-    ):
-        pass
-    assert machine.server and machine.exports == exports and not machine.jobs and not machine.nodes
 
 
 def asked(machine: Machine, **more: Any) -> dict[str, Any]:
@@ -221,7 +116,7 @@ def test_a_clone_is_copies_of_the_disks(machine: Machine, tools: Tools, monkeypa
         f"{folder}/copy-vda.qcow2",
         f"{folder}/copy-vdb.qcow2",
     ]
-    assert found["source"] == "web" and first.info["job"]["method"] == "pull" and left(machine) == []
+    assert found["source"] == "web" and first.info["job"]["method"] == "pull"
     record = read_record(f"{folder}/copy-vda.qcow2")
     assert record and record.options == {"vm": "copy", "of": "web"}
 
