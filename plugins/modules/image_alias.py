@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_alias
 short_description: Promote versions of images, and roll back
-version_added: 0.3.0
+version_added: 0.4.0
 author:
   - The imageops.fleet developers (@imageops)
 description:
@@ -87,7 +87,7 @@ options:
     type: int
     default: 60
 notes:
-  - Registries of which tags can't be removed refuse O(state=absent).
+  - With O(state=absent) a registry must allow removing (C(REGISTRY_STORAGE_DELETE_ENABLED) of Debian's C(docker-registry)).
 seealso:
   - module: imageops.fleet.image_info
   - module: imageops.fleet.image_prune

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_info
 short_description: Tell which versions of an image a catalog has, and what a host holds of them
-version_added: 0.3.0
+version_added: 0.4.0
 author:
   - The imageops.fleet developers (@imageops)
 description:
@@ -32,7 +32,8 @@ options:
   repository:
     description:
       - The repository, without tag and digest, such as V(registry.example:5000/team/debian) or V(dir:/srv/images/debian).
-      - One that isn't there has no versions.
+      - One that isn't there has no versions. Without O(repository) and O(image) only what the host holds is told, from whatever
+        repository, and no catalog is asked.
     type: str
   image:
     description: One image in place of all of a repository, such as V(registry.example:5000/team/debian:12).
@@ -81,6 +82,10 @@ EXAMPLES = r"""
 - name: Fail if a virtual machine rests on something else
   ansible.builtin.assert:
     that: here.held | selectattr('outdated') | selectattr('users') | length == 0
+
+- name: What this host holds, from whatever catalog
+  imageops.fleet.image_info:
+  register: all
 
 - name: Who signed this one?
   imageops.fleet.image_info:
@@ -218,7 +223,9 @@ repository:
       description: Its aliases by name, each with the C(digest) at which it points, and C(previous), where a rollback goes.
       type: dict
 held:
-  description: The files of this host that hold these images, or were pulled from O(repository).
+  description:
+    - The files of this host that hold these images, or were pulled from O(repository); without O(repository) and O(image) all that hold
+      an image of a catalog.
   returned: success
   type: list
   elements: dict
@@ -248,12 +255,15 @@ held:
       description: Tags of that image in the repository, but for aliases.
       type: list
       elements: str
+      returned: with O(repository) or O(image)
     known:
       description: Whether the repository has that image still.
       type: bool
+      returned: with O(repository) or O(image)
     outdated:
       description: Whether it is another version than the wanted one.
       type: bool
+      returned: with O(repository) or O(image)
     users:
       description:
         - What uses the file, each with C(kind) (V(domain), V(overlay), V(image) or V(engine)), C(name), and whether it is C(running).

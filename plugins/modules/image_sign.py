@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_sign
 short_description: Sign images in a catalog
-version_added: 0.3.0
+version_added: 0.4.0
 author:
   - The imageops.fleet developers (@imageops)
 description:

@@ -18,5 +18,5 @@ IMAGE_INFO = ModuleSpec(
         "allowed_signers": {"type": "path"},
         **CATALOG_TASK_OPTIONS,
     },
-    constraints={"mutually_exclusive": [("repository", "image")], "required_one_of": [("repository", "image")]},
+    constraints={"mutually_exclusive": [("repository", "image")]},
 )

@@ -14,8 +14,8 @@ from .held_images import HeldImage, held_images
 from .operation import Tools
 
 
-def held_of(catalog: str, digests: Collection[str], tools: Tools) -> list[dict[str, Any]]:
-    """The files of this host that hold one of these images, or that were pulled from that catalog, each with its users.
+def held_of(catalog: str | None, digests: Collection[str], tools: Tools) -> list[dict[str, Any]]:
+    """The files of this host that hold one of these images, or that were pulled from that catalog (None: any), each with its users.
 
     The same image may have come by another name of the repository, such as that of a mirror.
     """
@@ -28,9 +28,9 @@ def held_digests() -> frozenset[str]:
     return frozenset(each.digest for each in held_images())
 
 
-def _is_of(held: HeldImage, catalog: str) -> bool:
+def _is_of(held: HeldImage, catalog: str | None) -> bool:
     try:
-        return bool(catalog) and parse_reference(held.reference, option="reference").catalog == catalog
+        return catalog is None or parse_reference(held.reference, option="reference").catalog == catalog
     except InvalidOption:
         return False
 

@@ -31,8 +31,12 @@ def versions_of(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]
     """One item per version, the newest first; what concerns all of them is looked at here."""
     if params["wanted"] and not params["repository"]:
         raise InvalidOption("wanted: this compares what the host holds with a repository; give repository.")
+    if not params["repository"] and not params["image"]:
+        # Just what the host holds, of whatever repository; no catalog is asked.
+        tools.forecast[_KNOWN] = {"told": {"held": held_of(None, (), tools) if params["held"] else []}}
+        return []
     seen = _Seen(params, tools)
-    tools.forecast[_KNOWN] = {"seen": seen}
+    tools.forecast[_KNOWN] = {"seen": seen, "told": seen.summary()}
     return [{**params, _ITEM: version} for version in seen.versions]
 
 
@@ -176,8 +180,7 @@ def _time(seconds: float | None) -> str:
 
 def known_repository(tools: Tools) -> dict[str, Any]:
     """What is told beside the list."""
-    seen = tools.forecast.get(_KNOWN, {}).get("seen")
-    return seen.summary() if seen else {}
+    return dict(tools.forecast.get(_KNOWN, {}).get("told", {}))
 
 
 OPERATION = Operation(plan=plan_image_info, result="versions", expand=versions_of, summarise=known_repository)
