@@ -113,7 +113,8 @@ class Server:
             url, response = self._followed(asked, stack)
             if response.status not in asked.passes and not 200 <= response.status < 300:
                 body = self.body(response, MOST_ERROR, url)[:MOST_ERROR]
-                raise refusal(url.shown, response, body, act=asked.act, named=bool(self._access.username))
+                error = refusal(url.shown, response, body, act=asked.act, named=bool(self._access.username))
+                raise self._other_protocol(error) if isinstance(error, OtherProtocol) else error
             yield url, response
 
     def body(self, response: http.client.HTTPResponse, most: int, url: RemoteUrl) -> bytes:
@@ -208,9 +209,9 @@ class Server:
         try:
             return stack.enter_context(self._connections.exchange(asked.method, url, headers=headers, body=asked.body))
         except OtherProtocol as error:
-            raise self._other_protocol(url, error) from None
+            raise self._other_protocol(error) from None
 
-    def _other_protocol(self, url: RemoteUrl, error: OtherProtocol) -> OtherProtocol:
+    def _other_protocol(self, error: OtherProtocol) -> OtherProtocol:
         way_out = "leave plain_http out" if error.tls else "plain_http: true lets it be asked without"
         return OtherProtocol(f"{error} Ask it by the right port, or else {way_out}.", tls=error.tls)
 

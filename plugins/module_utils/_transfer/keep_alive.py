@@ -52,13 +52,13 @@ class KeptConnections:
             sent["Content-Length"] = str(len(body))
         with failures(url, self._access.idle_timeout):
             connection, response = self._answered(method, url, sent, body)
-            whole = False
             try:
                 yield response
-                whole = _read_to_end(response)
+                _drain(response)
             finally:
+                over = _is_over(response)
                 response.close()
-                self._leave(url, connection, keep=whole)
+                self._leave(url, connection, keep=over)
 
     def close(self) -> None:
         """End all connections that are free."""
@@ -153,11 +153,16 @@ def _asked(
         raise
 
 
-def _read_to_end(response: http.client.HTTPResponse) -> bool:
-    """Whether another request may follow on the connection; a short rest is read for that."""
+def _drain(response: http.client.HTTPResponse) -> None:
+    """Read a short rest, so that another request may follow."""
     if not response.isclosed() and response.length is not None and response.length <= _MOST_DRAINED:
         response.read()
-    return response.isclosed() and not response.will_close
+
+
+def _is_over(response: http.client.HTTPResponse) -> bool:
+    """Whether the answer was read to its end, and another request may follow on the connection."""
+    whole = response.isclosed() and not response.length
+    return (whole or response.length == 0) and not response.will_close
 
 
 def _pieces(body: bytes | memoryview | None) -> Iterator[memoryview] | bytes | None:
