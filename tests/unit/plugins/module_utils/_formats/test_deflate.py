@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._formats import deflate, isal
@@ -18,16 +19,44 @@ QCOW2 = [deflate.standard_qcow2_encoder(), deflate.qcow2_encoder()]
 VMDK = [deflate.standard_vmdk_encoder(), deflate.vmdk_encoder()]
 
 
-@pytest.mark.parametrize("encoder", QCOW2, ids=lambda encoder: encoder.name)
-@pytest.mark.parametrize("data", BLOCKS)
-def test_qcow2_needs_a_window_of_4_kib_only(encoder: Encoder, data: bytes) -> None:
-    """Given out in small pieces, no decoder can look back further than its window."""
-    found = encoder.compress(data, 2 << 20)
-    assert found is not None
+def inflated(found: bytes, *, at_once: int) -> bytes:
+    """What a reader with a window of 4 KiB gets; in pieces it can look back further only to where the piece began."""
     engine, out = zlib.decompressobj(-12), b""
     while not engine.eof:
-        out += engine.decompress(engine.unconsumed_tail or found[: 0 if out else None], 1000)
-    assert out == data
+        out += engine.decompress(engine.unconsumed_tail or found[: 0 if out else None], at_once)
+    return out
+
+
+@pytest.mark.parametrize("data", BLOCKS)
+def test_isal_needs_a_window_of_4_kib_only(data: bytes) -> None:
+    encoder = deflate.qcow2_encoder()
+    assert encoder.name == "ISA-L"
+    found = encoder.compress(data, 2 << 20)
+    assert found is not None
+    assert inflated(found, at_once=1000) == data
+
+
+@pytest.mark.parametrize("at_once", [16 * KIB, 32 * KIB])
+@pytest.mark.parametrize("data", [*BLOCKS, TEXT[: 70 * KIB], TEXT[: 32 * KIB + 1]])
+def test_zlib_needs_a_window_of_4_kib_where_16_kib_are_inflated_at_once(data: bytes, at_once: int) -> None:
+    found = deflate.standard_qcow2_encoder().compress(data, 2 << 20)
+    assert found is not None
+    assert inflated(found, at_once=at_once) == data
+
+
+@pytest.mark.parametrize("data", BLOCKS)
+@pytest.mark.parametrize("encoder", QCOW2, ids=lambda encoder: encoder.name)
+def test_qemu_inflates_a_cluster_at_once(encoder: Encoder, data: bytes) -> None:
+    found = encoder.compress(data, 2 << 20)
+    assert found is not None
+    assert zlib.decompress(found, -12, len(data)) == data
+
+
+def test_the_engine_of_a_thread_remembers_nothing() -> None:
+    encoder = deflate.standard_qcow2_encoder()
+    first = [encoder.compress(data, 2 << 20) for data in BLOCKS]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda data: encoder.compress(data, 2 << 20), reversed(BLOCKS * 8))) == first[::-1] * 8
 
 
 @pytest.mark.parametrize("encoder", VMDK, ids=lambda encoder: encoder.name)
