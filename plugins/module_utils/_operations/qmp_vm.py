@@ -18,10 +18,10 @@ from .qmp_request import process_of, refuse_options
 from .vm_power import stop
 
 _STOPPED = "stopped"
-# What the module takes besides the description of a VM.
+# What the module takes besides the description of a VM; the last are about catalogs of images, and have defaults.
 _TAKEN = (
     "name", "state", "uri", "hypervisor", "socket", "shutdown_timeout", "force_stop", "wait_for", "search_paths", "vms",
-    "parallel", "lock_timeout",
+    "parallel", "lock_timeout", "validate_certs", "plain_http", "idle_timeout", "mirrors",
 )  # fmt: skip
 _NEEDS = {"present": "define", "absent": "define", "restarted": "start"}
 
