@@ -34,6 +34,9 @@ class GatheredWrites:
         done = os.pwritev(self._handle, self._pieces, self._start)
         if done < self._end - self._start:
             write_at(self._handle, b"".join(self._pieces)[done:], self._start + done)
+        if self._end - self._start >= _MOST_BYTES:
+            # Linux begins to write them to the disk, so that little is left for fsync(2).
+            os.posix_fadvise(self._handle, self._start, self._end - self._start, os.POSIX_FADV_DONTNEED)
         self._pieces = []
 
 

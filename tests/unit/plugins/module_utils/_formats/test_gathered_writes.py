@@ -57,6 +57,14 @@ def test_little_is_kept_back(tmp_path: Path, calls: list[int]) -> None:
     assert calls == [0, 4 * MIB, 8 * MIB]
 
 
+def test_much_is_on_its_way_to_the_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda handle, offset, length, advice: begun.append((offset, length)))
+    pieces = [(number * MIB, bytes([number]) * MIB) for number in range(10)]
+    assert len(written(tmp_path / "out", *pieces, (20 * MIB, b"little"))) == 20 * MIB + 6
+    assert begun == [(0, 4 * MIB), (4 * MIB, 4 * MIB)]
+
+
 def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     single = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda handle, data, offset: single(handle, data[:3], offset))
