@@ -20,8 +20,8 @@ from .libdeflate import libdeflate_compressor
 # QEMU's window for compressed clusters (block/qcow2-threads.c); all that ISA-L writes stays within it.
 QCOW2_WINDOW_BITS = 12
 _FULL_WINDOW_BITS = 15
-# With a window of 4 KiB zlib spends a sixth of its time on moving its hash table, with pieces of this size none.
-_PIECE_BITS = 14
+# With a window of 4 KiB zlib spends a sixth of its time on moving its hash table, with pieces of 16 KiB none.
+_FENCE_BITS = 14
 # A last block of deflate without content (RFC 1951, 3.2.6).
 _END = b"\3\0"
 # Of 256 random bytes about 162 are different ones, of compressed files' 150; programs and text have far fewer.
@@ -31,7 +31,7 @@ _LEAST, _PIECE = 16 << 10, 4 << 10
 _WORTH = 0.08
 
 
-class _Pieces(threading.local):
+class _Fenced(threading.local):
     """Raw deflate in which no match crosses a multiple of 16 KiB; each thread has an engine, used again and again.
 
     QEMU inflates a cluster at once and others with a window of 32 KiB: neither needs matches to be near. Readers in Python
@@ -39,11 +39,11 @@ class _Pieces(threading.local):
     """
 
     def __init__(self) -> None:
-        self._engine = zlib.compressobj(1, zlib.DEFLATED, -_PIECE_BITS, zlib.DEF_MEM_LEVEL)
+        self._engine = zlib.compressobj(1, zlib.DEFLATED, -_FENCE_BITS, zlib.DEF_MEM_LEVEL)
 
     def pack(self, data: bytes) -> bytes:
         """Compress; the engine has forgotten `data` afterwards."""
-        rest, piece = memoryview(data), 1 << _PIECE_BITS
+        rest, piece = memoryview(data), 1 << _FENCE_BITS
         found = []
         for at in range(0, len(data), piece):
             found += [self._engine.compress(rest[at : at + piece]), self._engine.flush(zlib.Z_FULL_FLUSH)]
@@ -84,7 +84,7 @@ def is_noise(data: bytes) -> bool:
 
 def standard_qcow2_encoder() -> Encoder:
     """The standard library's, for qcow2."""
-    return Encoder("zlib", _unless_noise(_Pieces().pack, _whole(0, -_PIECE_BITS)))
+    return Encoder("zlib", _unless_noise(_Fenced().pack, _whole(0, -_FENCE_BITS)))
 
 
 def qcow2_encoder() -> Encoder:
