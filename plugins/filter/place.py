@@ -81,7 +81,7 @@ options:
       - An image is meant by its reference, its digest or the path of its file on the host.
     type: float
     default: 0.05
-    version_added: 0.4.0
+    version_added: 0.3.0
 seealso:
   - module: imageops.fleet.host_info
   - module: imageops.fleet.vm

@@ -29,6 +29,8 @@ description:
     what was taken and why.
 extends_documentation_fragment:
   - imageops.fleet.attributes
+  - imageops.fleet.catalog
+  - imageops.fleet.signature
 attributes:
   idempotent:
     description: A second run with the same options changes nothing.
@@ -41,6 +43,7 @@ requirements:
   - C(pycdlib) for Python on the host (Debian's package C(python3-pycdlib)), for O(cloud_init)
   - UEFI firmware on the host (Debian's package C(ovmf)), for O(firmware=uefi)
   - C(swtpm) on the host (Debian's packages C(swtpm) and C(swtpm-tools)), for O(tpm)
+  - C(zstandard) for Python on the host (Debian's package C(python3-zstandard)), to pull images from catalogs
   - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
 options:
   vms:
@@ -114,9 +117,20 @@ options:
             description:
               - Absolute path of an image from which the disk is made, as an overlay or a copy (see O(vms[].disks[].copy)).
               - An image that a running QEMU writes to, or an overlay on the disk of another VM, is refused.
+              - Or the reference of an image in a catalog, as M(imageops.fleet.image_pull) takes it, The disk is made from
+                the file that this host holds of it; the catalog isn't asked then. Where there is none it is pulled first, to a file
+                V(NAME-DIGEST.qcow2) in O(images_dir).
+              - What a tag names counts when the disk is made. A tag that moves changes no VM that exists, and is no difference; pull the
+                new version to have new VMs made from it. Another reference for a disk that exists is refused, unless it is the same by digest.
             type: path
+          image_disk:
+            description: Name of the disk of an image in a catalog that has several.
+            type: str
+            version_added: 0.3.0
           image_format:
-            description: Format of the image. By default it is found from the image's own header; a contradiction is an error.
+            description:
+              - Format of the image. By default it is found from the image's own header; a contradiction is an error.
+              - An image of a catalog is pulled as V(qcow2) by default, or as V(raw).
             type: str
             choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi]
           copy:
@@ -430,6 +444,12 @@ options:
     description: Seconds to wait for another task that works on one of the VMs.
     type: int
     default: 60
+  images_dir:
+    description:
+      - Folder for images of catalogs that are pulled for O(vms[].disks[].image). It must be there, and QEMU's user must be able to enter it.
+      - By default the folder of the storage pool C(default), or C(/var/lib/libvirt/images).
+    type: path
+    version_added: 0.3.0
 seealso:
   - module: imageops.fleet.vm_info
   - module: imageops.fleet.vm_clone
@@ -472,6 +492,16 @@ EXAMPLES = r"""
       ssh: 22
       cloud_init: true
       timeout: 300
+
+- name: A VM from an image of a catalog, which is pulled where the host doesn't hold it
+  imageops.fleet.vm:
+    name: web-3
+    memory: 1GiB
+    disks:
+      - image: registry.example.org:5000/team/debian:stable
+        size: 20GiB
+    require_signature:
+      allowed_signers: /etc/imageops/allowed_signers
 
 - name: Three VMs of one kind in one task
   imageops.fleet.vm:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .catalog_options import CATALOG_TASK_OPTIONS
+from .signature_options import SIGNATURE_OPTIONS
 from .specs import ENGINE_DEFAULTS, ENGINE_OPTIONS, FORMATS, ModuleSpec, batch_spec
 
 _DISK: dict[str, Any] = {
     "image": {"type": "path"},
     "image_format": {"type": "str", "choices": FORMATS},
+    "image_disk": {"type": "str"},
     "copy": {"type": "str", "choices": ["linked", "full"], "default": "linked"},
     "size": {"type": "str"},
     "path": {"type": "path"},
@@ -94,7 +97,13 @@ VM = batch_spec(
         "force_stop": False,
         "remove_disks": False,
     },
-    common={"parallel": {"type": "int", "default": 8}, "lock_timeout": {"type": "int", "default": 60}},
+    common={
+        "parallel": {"type": "int", "default": 8},
+        "lock_timeout": {"type": "int", "default": 60},
+        "images_dir": {"type": "path"},
+        **CATALOG_TASK_OPTIONS,
+        **SIGNATURE_OPTIONS,
+    },
 )
 
 VM_INFO = ModuleSpec(

@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from .._errors import InvalidOption
 from .._faults import fault_point
 from .._formats.names import canonical_format
 from .._hypervisor.connection import Connection
@@ -23,16 +25,20 @@ from .vm_define_part import Part
 from .vm_define_whole import plan_whole
 from .vm_definition import Definition
 from .vm_disk_plan import PlannedDisk, plan_disk
-from .vm_disk_use import claim, require_own
+from .vm_disk_use import claim, claim_base, require_own
 from .vm_disks import Attached, resolve
 from .vm_files import make
 from .vm_host import acceleration, default_folder
 from .vm_labels import label_steps, set_labels
 from .vm_platform import set_platform
 from .vm_request import VmRequest
+from .vm_request_devices import DiskRequest
 from .vm_seed import Seed, seed_of, seed_path
 from .vm_seed_detach import Detachment, is_detached
 from .vm_together import claim_space
+
+if TYPE_CHECKING:
+    from .catalog_wanted import Base
 
 
 def plan_definition(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Definition:
@@ -127,6 +133,7 @@ class _Plain:
                 check=functools.partial(
                     require_own, vm=name, tools=self._tools, search_paths=self._request.search_paths
                 ),
+                find_base=self._base,
                 capacity=self._domain.capacity if self._domain else None,
                 option=self._option(number),
             )
@@ -134,6 +141,17 @@ class _Plain:
         ]
         claim_space(planned, self._tools)
         return planned
+
+    def _base(self, disk: DiskRequest, *, option: str) -> Base:
+        """The image of a catalog that a new disk is made from."""
+        from .catalog_base import base_of
+
+        if disk.catalog is None:
+            raise InvalidOption(f"{option}: {disk.image} names no image of a catalog.")
+        folder = disk.catalog.folder or default_folder(self._connection)
+        base = base_of(replace(disk.catalog, folder=folder), self._tools, option=option)
+        claim_base(base.image.path, self._request.name, self._tools, option=option)
+        return base
 
     def _option(self, number: int) -> str:
         """The option that a disk comes from."""
@@ -150,7 +168,9 @@ class _Plain:
 
     def _file_steps(self, disks: Sequence[PlannedDisk], seed: Seed | None) -> list[Step]:
         version = self._tools.version
-        steps = [
+        bases = {id(disk.base): disk.base for disk in disks if disk.base}
+        steps = [step for base in bases.values() for step in base.steps]
+        steps += [
             Step(_making(disk), functools.partial(make, disk.new, self._tools.commands, version=version))
             for disk in disks
             if disk.new

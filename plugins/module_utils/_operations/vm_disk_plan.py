@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._errors import Conflict, InUse, NotFound
 from .._files import Fingerprint, fingerprint, real_path, require_folder, require_regular, require_space
@@ -23,13 +23,20 @@ from .vm_files import NewDisk
 from .vm_host import writer
 from .vm_request_devices import DiskRequest
 
+if TYPE_CHECKING:
+    from .._catalog.reference import Reference
+    from .catalog_wanted import Base
+
 # A qcow2 header with its tables, and some room for the file system's own.
 _OVERLAY_SPACE = 1 << 20
 
 
 @dataclass(frozen=True)
 class PlannedDisk:
-    """A declared disk: `attached` when the domain has it, `new` the file to make, `driver` QEMU's name of the format."""
+    """A declared disk: `attached` when the domain has it, `new` the file to make, `driver` QEMU's name of the format.
+
+    `base` is the image of a catalog that the new file is made from.
+    """
 
     request: DiskRequest
     attached: bool
@@ -38,6 +45,7 @@ class PlannedDisk:
     warnings: tuple[str, ...] = ()
     size_now: int | None = None
     space: int = 0
+    base: Base | None = None
 
     @property
     def grows(self) -> bool:
@@ -69,11 +77,13 @@ def plan_disk(
     connection: Connection,
     capacity: Any,
     check: Callable[..., None],
+    find_base: Callable[..., Base],
     option: str,
 ) -> PlannedDisk:
     """The plan for a resolved disk; raises what speaks against it.
 
-    `capacity(target)` tells the size of an attached one, `check(path, option=...)` raises when others use a file.
+    `capacity(target)` tells the size of an attached one, `check(path, option=...)` raises when others use a file, and
+    `find_base(request, option=...)` finds an image of a catalog.
     """
     if request.device == "cdrom":
         return _cdrom(request, attached, option=option)
@@ -89,9 +99,10 @@ def plan_disk(
             f"{option}: the disk {request.target} of {vm} is {current.path or 'something else'}, which was not made from "
             f"{request.path}; give its path, or another target."
         )
+    make = functools.partial(_missing, vm=vm, connection=connection, find_base=find_base, option=option)
     if not is_there:
-        return _missing(request, vm=vm, connection=connection, option=option)
-    found = _existing(request, vm=vm, connection=connection, option=option)
+        return make(request)
+    found = _existing(request, vm=vm, connection=connection, make=make, option=option)
     if not request.readonly:
         check(request.path, option=option)
     return found
@@ -139,6 +150,9 @@ def _origin_warnings(request: DiskRequest, record: Record | None, *, vm: str, op
     """What the record of a disk says against the image that is declared; raises Conflict for another image."""
     if record is None or not record.source:
         return ()
+    if request.catalog:
+        _require_origin(request, record.source, request.catalog.reference, option=option)
+        return ()
     image = real_path(request.image)
     if record.source.get("path") != image:
         raise Conflict(
@@ -153,6 +167,17 @@ def _origin_warnings(request: DiskRequest, record: Record | None, *, vm: str, op
     return ()
 
 
+def _require_origin(request: DiskRequest, source: dict[str, Any], wanted: Reference, *, option: str) -> None:
+    """Raise Conflict unless the disk was made from what is declared; a tag may name another image since."""
+    if source.get("reference") == str(wanted) or wanted.digest and source.get("manifest") == wanted.digest:
+        return
+    was = source.get("reference") or source.get("path")
+    raise Conflict(
+        f"{option}.image: {request.path} was made from {was} ({source.get('manifest') or 'no image of a catalog'}), and a VM's disk is never "
+        f"made again; declare that, or remove the VM with its disks first."
+    )
+
+
 def _refuse_shrinking(request: DiskRequest, size: int | None, *, option: str) -> None:
     if size is not None and request.size is not None and request.size < size:
         raise Conflict(
@@ -160,7 +185,9 @@ def _refuse_shrinking(request: DiskRequest, size: int | None, *, option: str) ->
         )
 
 
-def _existing(request: DiskRequest, *, vm: str, connection: Connection, option: str) -> PlannedDisk:
+def _existing(
+    request: DiskRequest, *, vm: str, connection: Connection, make: Callable[[DiskRequest], PlannedDisk], option: str
+) -> PlannedDisk:
     """A file that is there and that the domain doesn't have: ours of an interrupted run, or the user's own."""
     path = real_path(request.path)
     user = writer(connection, path)
@@ -168,7 +195,7 @@ def _existing(request: DiskRequest, *, vm: str, connection: Connection, option: 
         raise InUse(f"{option}: {request.path} is the disk of the VM {user}; give another path.")
     record = read_record(path)
     if request.image:
-        remade = _again(request, record, vm=vm, connection=connection, option=option)
+        remade = _again(request, record, make=make, option=option)
         if remade:
             return remade
     # The records of overlays name their backing files; what else is below a file must not be there.
@@ -178,7 +205,7 @@ def _existing(request: DiskRequest, *, vm: str, connection: Connection, option: 
 
 
 def _again(
-    request: DiskRequest, record: Record | None, *, vm: str, connection: Connection, option: str
+    request: DiskRequest, record: Record | None, *, make: Callable[[DiskRequest], PlannedDisk], option: str
 ) -> PlannedDisk | None:
     """None when the file is the wanted copy of the image; a plan to make it again when it is an unused old one."""
     if record is None or not record.source:
@@ -186,7 +213,7 @@ def _again(
             f"{option}: {request.path} exists and was not made from {request.image} (it has no record of that); remove it, give "
             f"another path, or leave out image to attach it as it is."
         )
-    planned = _missing(request, vm=vm, connection=connection, option=option)
+    planned = make(request)
     wanted = planned.new.record("") if planned.new else record
     if (record.source, record.operation) == (
         wanted.source,
@@ -201,18 +228,22 @@ def _again(
     return planned
 
 
-def _missing(request: DiskRequest, *, vm: str, connection: Connection, option: str) -> PlannedDisk:
+def _missing(
+    request: DiskRequest, *, vm: str, connection: Connection, find_base: Callable[..., Base], option: str
+) -> PlannedDisk:
     """A file to make."""
     if not request.image and request.size is None:
         raise NotFound(f"{option}.path: {request.path} does not exist; give image or size to have it made.")
     request = request if request.format else replace(request, format="qcow2")
     require_folder(request.path, option=f"{option}.path")
-    image = _image(request, connection, option=f"{option}.image") if request.image else None
+    base = find_base(request, option=f"{option}.image") if request.catalog else None
+    image = base.image if base else _image(request, connection, option=f"{option}.image") if request.image else None
     size = _size(request, image, option=option)
     space = _space(image, linked=request.copy == "linked")
     require_space(request.path, space, what=f"{option}: {request.path}")
-    new = NewDisk(vm, request.path, request.format, size, image, request.copy == "linked")
-    return PlannedDisk(request, False, request.format, new=new, space=space)
+    origin = base.origin if base else {}
+    new = NewDisk(vm, request.path, request.format, size, image, request.copy == "linked", origin)
+    return PlannedDisk(request, False, request.format, new=new, space=space, base=base)
 
 
 def _size(request: DiskRequest, image: Inspected | None, *, option: str) -> int:

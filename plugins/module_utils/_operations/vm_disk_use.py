@@ -27,10 +27,15 @@ def require_own(path: str, *, vm: str, tools: Tools, search_paths: Sequence[str]
 
 def claim(disk: DiskRequest, vm: str, tools: Tools, *, option: str) -> None:
     """Raise InUse when another VM of the same task has the file too, or rests on it; media may be shared."""
-    if disk.image and disk.copy == "linked":
-        _take(disk.image, f"{vm} as its image", f"{option}.image", tools, shared=True)
+    if disk.image and disk.copy == "linked" and not disk.catalog:
+        claim_base(disk.image, vm, tools, option=option)
     if disk.device == "disk" and not disk.readonly:
         _take(disk.path, vm, f"{option}.path", tools, shared=False)
+
+
+def claim_base(path: str, vm: str, tools: Tools, *, option: str) -> None:
+    """Raise InUse when another VM of the same task writes to what a disk of this one rests on."""
+    _take(path, f"{vm} as its image", f"{option}.image", tools, shared=True)
 
 
 def _take(path: str, who: str, option: str, tools: Tools, *, shared: bool) -> None:

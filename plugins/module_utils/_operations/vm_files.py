@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from .._commands import Commands
 from .._faults import fault_point
@@ -16,14 +17,17 @@ from .._formats.qcow2_overlay import Backing, write_empty_qcow2
 from .._qemu.image import Image, QemuImg, convert_arguments
 from .._records import Record, publish_with_record
 from .file_copy import clone
-from .inspection import Inspected
+from .inspection import Inspected, inspect
 
 MODE = 0o600
 
 
 @dataclass(frozen=True)
 class NewDisk:
-    """A file to make for the VM `vm`: an overlay on or a copy of `image`, or empty without one."""
+    """A file to make for the VM `vm`: an overlay on or a copy of `image`, or empty without one.
+
+    `origin` is what its record says of the image beside path and fingerprint, for one of a catalog.
+    """
 
     vm: str
     path: str
@@ -31,6 +35,7 @@ class NewDisk:
     size: int
     image: Inspected | None
     linked: bool
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def operation(self) -> str:
@@ -48,7 +53,7 @@ class NewDisk:
             operation=self.operation,
             format=self.format,
             virtual_size=self.size,
-            source=source_of(self.image) if self.image else {},
+            source={**source_of(self.image), **self.origin} if self.image else {},
             options=options,
             tool=f"imageops.fleet {version}",
         )
@@ -62,6 +67,9 @@ def source_of(image: Inspected) -> dict[str, object]:
 
 def make(disk: NewDisk, commands: Commands, *, version: str) -> None:
     """Make the file under a hidden name, put the record on it, give it its name."""
+    if disk.image and not disk.image.files:
+        # It was foreseen, and is there now.
+        disk = replace(disk, image=inspect(disk.image.path, declared=disk.image.format, option="image"))
     partial = partial_path(disk.path)
     remove(partial)
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE))

@@ -9,12 +9,15 @@ import functools
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidOption
 from .._formats.names import canonical_format
 from .._hypervisor.devices import PREFIXES
 from .vm_request_checks import disk_size
+
+if TYPE_CHECKING:
+    from .catalog_wanted import Wanted
 
 # A unicast address in lower case.
 MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
@@ -25,7 +28,10 @@ _MOST_VLAN = 4094
 
 @dataclass(frozen=True)
 class DiskRequest:
-    """One disk of the description; empty strings and None are what was left out, `bus_told` whether `bus` was given."""
+    """One disk of the description; empty strings and None are what was left out, `bus_told` whether `bus` was given.
+
+    `image` is a path, or the reference of `catalog`.
+    """
 
     target: str
     bus_told: bool
@@ -39,6 +45,7 @@ class DiskRequest:
     size: int | None
     readonly: bool | None
     boot: int | None
+    catalog: Wanted | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,13 @@ def read_disks(params: dict[str, Any]) -> tuple[DiskRequest, ...] | None:
     """The declared disks, and the medium with drivers for Windows as one more."""
     # Windows has no driver for virtio before it gets that medium.
     bus = "sata" if params.get("os") == "windows" and not params.get("virtio_media") else "virtio"
-    found: tuple[DiskRequest, ...] | None = _listed(params.get("disks"), functools.partial(_disk, bus=bus))
+    found: tuple[DiskRequest, ...] | None = _listed(
+        params.get("disks"), functools.partial(_disk, bus=bus, params=params)
+    )
     medium = params.get("virtio_media")
     if not medium:
         return found
-    return (*(found or ()), _disk({"device": "cdrom", "path": medium}, "[virtio_media]", bus=bus))
+    return (*(found or ()), _disk({"device": "cdrom", "path": medium}, "[virtio_media]", bus=bus, params=params))
 
 
 def read_networks(params: dict[str, Any]) -> tuple[NetworkRequest, ...] | None:
@@ -77,8 +86,9 @@ def read_networks(params: dict[str, Any]) -> tuple[NetworkRequest, ...] | None:
     return found
 
 
-def _disk(value: dict[str, Any], place: str, *, bus: str) -> DiskRequest:
+def _disk(value: dict[str, Any], place: str, *, bus: str, params: dict[str, Any]) -> DiskRequest:
     option = f"disks{place}"
+    catalog = _catalog(value, params, option)
     bus = value.get("bus") or ("sata" if value.get("device") == "cdrom" else bus)
     request = DiskRequest(
         target=value.get("target") or "",
@@ -86,13 +96,14 @@ def _disk(value: dict[str, Any], place: str, *, bus: str) -> DiskRequest:
         bus=bus,
         device=value.get("device") or "disk",
         path=_path(value.get("path"), f"{option}.path"),
-        image=_path(value.get("image"), f"{option}.image"),
+        image=value["image"] if catalog else _path(value.get("image"), f"{option}.image"),
         image_format=value.get("image_format"),
         copy=value.get("copy") or "linked",
         format=canonical_format(value["format"], option=f"{option}.format") if value.get("format") else "",
         size=disk_size(value.get("size"), option=f"{option}.size"),
         readonly=value.get("readonly"),
         boot=_boot(value.get("boot"), option),
+        catalog=catalog,
     )
     _check_disk(request, option)
     return request
@@ -117,6 +128,30 @@ def _check_disk(request: DiskRequest, option: str) -> None:
         raise InvalidOption(f"{option}.format: a linked copy is always qcow2; use format: qcow2 or copy: full.")
     if (request.image or request.size is not None) and request.format not in ("", "qcow2", "raw"):
         raise InvalidOption(f"{option}.format: new disks of a VM are qcow2 or raw; give one of them.")
+
+
+def _catalog(value: dict[str, Any], params: dict[str, Any], option: str) -> Wanted | None:
+    """The image of a catalog that is meant: what is no path."""
+    image = value.get("image") or ""
+    if not image or image.startswith(("/", "~")):
+        if value.get("image_disk"):
+            raise InvalidOption(
+                f"{option}.image_disk: it names a disk of an image in a catalog, and image is none; leave it out."
+            )
+        return None
+    from .catalog_wanted import read_wanted
+
+    try:
+        return read_wanted(
+            image,
+            disk=value.get("image_disk"),
+            format=value.get("image_format"),
+            folder=_path(params.get("images_dir"), "images_dir"),
+            access=params,
+            option=f"{option}.image",
+        )
+    except InvalidOption as error:
+        raise InvalidOption(f"{error} A file is named by its absolute path.") from None
 
 
 def _path(value: str | None, option: str) -> str:
