@@ -24,3 +24,7 @@ SIGNATURE = "application/vnd.imageops.signature.v1"
 SSH_SIGNATURE = "application/vnd.imageops.signature.v1+ssh"
 ALIASES = "application/vnd.imageops.aliases.v1"
 ALIASES_CONTENT = "application/vnd.imageops.aliases.v1+json"
+
+# Of containers' images, which containerDisks are.
+CONTAINER_CONFIG = "application/vnd.oci.image.config.v1+json"
+CONTAINER_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

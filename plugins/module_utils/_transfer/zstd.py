@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 from .._errors import MissingLibrary
@@ -91,4 +92,24 @@ class FrameDecompressor:
             found: bytes = self._engine.decompress(frame)
         except self._library.ZstdError as error:
             raise DamagedFrame(str(error)) from None
+        return found
+
+
+class FrameCompressor:
+    """Compresses pieces to one frame each, which says how many bytes it holds; equal pieces give equal frames. For several threads.
+
+    The library can also compress many pieces by one call, but distributions build it without that.
+    """
+
+    def __init__(self, level: int) -> None:
+        self._library = library()
+        self._level = level
+        self._mine = threading.local()
+
+    def compress(self, data: bytes) -> bytes:
+        """The frame of `data`."""
+        engine = getattr(self._mine, "engine", None)
+        if engine is None:
+            engine = self._mine.engine = self._library.ZstdCompressor(level=self._level, write_content_size=True)
+        found: bytes = engine.compress(data)
         return found

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a job asks catalogs: what a task's options say, but for secrets, stands in its params."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from .._registry.interface import StoreAccess
+
+
+def access_params(access: StoreAccess) -> dict[str, Any]:
+    """What a job's params hold of it."""
+    plain = {name: value for name, value in asdict(access).items() if name != "password"}
+    return {**plain, "mirrors": list(access.mirrors)}
+
+
+def access_secrets(access: StoreAccess) -> dict[str, str]:
+    """What a job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
+    proxies = urllib.request.getproxies_environment()
+    found = {"password": access.password, "proxies": json.dumps(proxies) if proxies else ""}
+    return {name: text for name, text in found.items() if text}
+
+
+def job_access(params: Mapping[str, Any]) -> StoreAccess:
+    """What a job's params say; from now on this process uses the task's proxies."""
+    secrets = params.get("secrets", {})
+    proxies = json.loads(secrets.get("proxies", "{}"))
+    os.environ.update({f"{name}_proxy": where for name, where in proxies.items()})
+    plain = {**params["access"], "mirrors": tuple(params["access"]["mirrors"])}
+    return StoreAccess(**plain, password=secrets.get("password", ""))
