@@ -151,7 +151,7 @@ class _Pull:
         """Take what other files here hold."""
         request, sink = self._request, self._file.sink
         missing = sink.missing()
-        held = [one for one in held_images() if request.held and one.path != request.dest] if missing else []
+        held = held_images() if missing and request.held else []
         reuse = Reuse(sink, self._file.log, report=self._counter.add)
         with held_seeds(held, SegmentCache(), trusting=request.trust_seeds) as seeds:
             runs = find_runs(self._blocks, missing, sink.layout, seeds)
