@@ -35,7 +35,7 @@ class LayoutStore(ListedManifests):
     writable = True
 
     def __init__(self, path: str, *, clock: Clock | None = None) -> None:
-        self.where = f"dir:{path}"
+        super().__init__(f"dir:{path}")
         self._path = path
         self._clock = clock or Clock()
         self._blobs = BlobFolder(path)

@@ -22,7 +22,10 @@ _MOST_NAMED = 8
 class ListedManifests:
     """What all such repositories have in common; where the bytes come from is for the subclasses to say."""
 
-    where: str
+    def __init__(self, where: str) -> None:
+        self.where = where
+        # What each listed manifest is about, by its digest: that never changes, and is asked once for every image.
+        self._subjects: dict[str, tuple[str, Descriptor]] = {}
 
     def _entries(self) -> list[Entry]:
         """What the index lists."""
@@ -87,12 +90,23 @@ class ListedManifests:
             if not is_list and artifact_type and entry.descriptor.artifact_type not in ("", artifact_type):
                 continue
             with contextlib.suppress(NotFound, TransferError):
-                data = self._manifest_of(entry.digest)
                 if is_list:
-                    found += listed_in(data, where=self.where)
-                elif subject_in(data) == digest:
-                    found.append(referrer_of(data, entry.descriptor.media_type))
+                    found += listed_in(self._manifest_of(entry.digest), where=self.where)
+                    continue
+                subject, referrer = self._subject_of(entry)
+                if subject == digest:
+                    found.append(referrer)
         return of_type(found, artifact_type)
+
+    def _subject_of(self, entry: Entry) -> tuple[str, Descriptor]:
+        """The digest of what a manifest is about, if it is about something, and how a list of referrers names it."""
+        known = self._subjects.get(entry.digest)
+        if known is None:
+            data = self._manifest_of(entry.digest)
+            subject = subject_in(data)
+            known = (subject, referrer_of(data, entry.descriptor.media_type) if subject else entry.descriptor)
+            self._subjects[entry.digest] = known
+        return known
 
     def doubt(self, digest: str) -> bool:
         """There is no other place to ask."""

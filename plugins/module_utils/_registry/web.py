@@ -23,7 +23,7 @@ class WebStore(ListedManifests, ReadOnly):
     """The layout below `url`."""
 
     def __init__(self, url: str, access: StoreAccess, *, clock: Clock | None = None, attempts: int = ATTEMPTS) -> None:
-        self.where = url
+        super().__init__(url)
         base = parse_url(f"{url}/", option="image", schemes=HTTP)
         self._path = base.path
         self._server = Server(base, access, clock or Clock(), attempts=attempts)
