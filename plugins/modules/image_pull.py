@@ -160,6 +160,42 @@ options:
   owner: *owner
   group: *group
   mode: *mode
+  peers:
+    description:
+      - URLs of the servers of all hosts that pull the same at the same time, such as V(http://10.0.0.2:7070), the same list for all of them,
+        this host's own included. Each part of a pack is then fetched from the catalog by one of the hosts and handed on by it, so that one
+        image leaves the catalog, whatever the number of hosts is.
+      - A host that doesn't answer is left out for the rest of the run. Nothing that a host sends is believed; every block is compared with
+        its digest.
+    type: list
+    elements: str
+  share:
+    description:
+      - How this host hands on what it fetches, while it pulls and for a while after. What is handed on is kept as it came, so that it takes
+        its compressed size on the host once more meanwhile.
+    type: dict
+    suboptions:
+      url:
+        description: The URL under which the other hosts reach this one; its own entry of O(peers).
+        type: str
+        required: true
+      port:
+        description: Port that the server listens on. One server runs for each port.
+        type: int
+        required: true
+      address:
+        description: Address that it listens on.
+        type: str
+        default: 0.0.0.0
+      token:
+        description:
+          - What hosts show to each other, the same for all. Without one everybody who can reach the port may read the parts of the image.
+          - Between hosts there is no TLS. Who reads along reads the image, and the token.
+        type: str
+      linger:
+        description: Seconds after the last request at which the server ends, and its cache goes.
+        type: int
+        default: 60
 notes:
   - Check mode reads manifest, configuration and block index of an image that would be pulled, and says in RV(images[].estimate) what that
     costs.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .catalog_options import CATALOG_TASK_OPTIONS
+from .signature_options import SIGNATURE_OPTIONS
 from .specs import FILE_OPTIONS, JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
 
 _FORMATS = ["qcow2", "raw"]
@@ -40,7 +41,13 @@ _DEFAULTS: dict[str, Any] = {
     "connections": 8,
     **JOB_DEFAULTS,
 }
-_SIGNERS: dict[str, Any] = {"allowed_signers": {"type": "path", "required": True}, "identity": {"type": "str"}}
+_SHARE: dict[str, Any] = {
+    "url": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "address": {"type": "str", "default": "0.0.0.0"},
+    "token": {"type": "str", "no_log": True},
+    "linger": {"type": "int", "default": 60},
+}
 
 IMAGE_PULL = batch_spec(
     "images",
@@ -50,6 +57,8 @@ IMAGE_PULL = batch_spec(
     common={
         **CATALOG_TASK_OPTIONS,
         **JOB_TASK_OPTIONS,
-        "require_signature": {"type": "dict", "options": _SIGNERS},
+        **SIGNATURE_OPTIONS,
+        "peers": {"type": "list", "elements": "str"},
+        "share": {"type": "dict", "options": _SHARE},
     },
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import ImageOpsError, InUse, InvalidOption
 from .._files import real_path, remove, require_space, require_writable_folder
+from .._jobs.attended import attended
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .held_images import is_noted
@@ -131,6 +132,7 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
     tools.forecast[request.dest] = after
     info: dict[str, Any] = {}
     step = job_step(_title(request), request.job(tools.version), tools, params=params, info=info)
+    step = _sharing(request, step, tools)
     return Plan(
         request.dest,
         facts_of(request, found),
@@ -140,6 +142,24 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
         info=info,
         foretell=lambda: {**after, "estimate": _estimate(request, tools)},
     )
+
+
+def _sharing(request: PullRequest, step: Step, tools: Tools) -> Step:
+    """`step`, while which this host hands on to others what it has."""
+    if not request.share or request.job(tools.version).id in (attended() or {}):
+        return step
+
+    def run() -> None:
+        from .image_pull_peers import pack_folder
+        from .serve import ServeRequest, server_job, start_server
+
+        share = request.share
+        packs = pack_folder(share["port"])
+        server = ServeRequest(share["port"], share["address"], packs=packs, token=request.token, linger=share["linger"])
+        start_server(server_job(server, tools), tools)
+        step.run()
+
+    return Step(step.title, run)
 
 
 def _title(request: PullRequest) -> str:

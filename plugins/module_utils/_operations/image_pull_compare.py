@@ -35,7 +35,7 @@ def first_difference(path: str, format: str, blocks: DiskBlocks, *, report: Repo
     """
     with _content(path, format, blocks) as content:
         found = _Comparison(content, blocks, report)
-        side_by_side(_pieces(content), found.look, threads=workers())
+        side_by_side(_pieces(content), work=found.look, threads=workers())
         return found.result()
 
 

@@ -15,7 +15,6 @@ from .._catalog.segment import BLOCK_SIZE
 from .._errors import TransferError
 from .._faults import fault_point
 from .._formats.compress_pool import workers
-from .._registry.interface import Store
 from .image_pull_log import PullLog
 from .image_pull_sink import BadBlock, Sink
 from .side_by_side import side_by_side
@@ -69,9 +68,11 @@ class Fetcher:
         self._lock = threading.Lock()
         self.bytes = self.requests = 0
 
-    def fetch(self, parts: Sequence[Part], *, threads: int, tick: Callable[[], None]) -> None:
-        """Fetch all `parts` in their order; raises TransferError for blocks that are damaged wherever they are read."""
-        side_by_side(parts, self._fetch, threads=threads, tick=tick)
+    def fetch(self, *parts: Sequence[Part], threads: int, tick: Callable[[], None]) -> None:
+        """Fetch all lists of `parts` beside each other, each in its order; raises TransferError for blocks that are damaged wherever they
+        are read.
+        """
+        side_by_side(*parts, work=self._fetch, threads=threads, tick=tick)
 
     def _fetch(self, part: Part) -> None:
         self._pace.wait(part.size)
@@ -108,16 +109,3 @@ class Fetcher:
             self.bytes += part.size
             self.requests += 1
         self._report(part.size)
-
-
-class StoreSource:
-    """Parts from a store and its mirrors."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def read(self, pack: str, start: int, length: int) -> bytes:
-        return self._store.read_blob(pack, start, length)
-
-    def read_again(self, pack: str, start: int, length: int) -> bytes:
-        return self._store.read_blob(pack, start, length)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -15,7 +14,6 @@ from typing import Any
 
 from .._catalog.blocks import DiskBlocks, checked_blocks
 from .._catalog.image import DiskEntry
-from .._catalog.ranges import UNDER_WAY, make_parts
 from .._catalog.segment import BLOCK_SIZE
 from .._errors import Conflict
 from .._faults import fault_point
@@ -29,9 +27,10 @@ from .._registry.open import open_store
 from .held_images import held_images, note_held, segments_here
 from .image_pull_compare import first_difference
 from .image_pull_disk import chosen_disk
-from .image_pull_fetch import Fetcher, StoreSource
+from .image_pull_fetch import Fetcher
 from .image_pull_file import PullFile, require_same_destination
 from .image_pull_found import find, holds
+from .image_pull_peers import parts_of, shared_source
 from .image_pull_record import record_of
 from .image_pull_request import DEEP, MODE, PullRequest, request_of_job
 from .image_pull_reuse import Reuse, check_past
@@ -47,9 +46,6 @@ def pull(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any
 
     What an interruption leaves is kept for the next run of the task, and shows under no name but a hidden one.
     """
-    proxies = json.loads(params.get("secrets", {}).get("proxies", "{}"))
-    # This process has the environment of its launcher, and not the task's.
-    os.environ.update({f"{name}_proxy": where for name, where in proxies.items()})
     request = request_of_job(params)
     progress.phase("index")
     with contextlib.closing(open_store(request.reference, request.access)) as store:
@@ -164,20 +160,23 @@ class _Pull:
 
     def _fetch(self, store: Store) -> dict[str, Any]:
         request, sink, past = self._request, self._file.sink, self._file.past
-        parts = make_parts(self._blocks, sink.missing(), most=UNDER_WAY // max(8, request.connections))
-        self._counter.phase("fetch", sum(part.size for part in parts))
-        fetcher = Fetcher(
-            sink,
-            StoreSource(store),
-            self._file.log,
-            limit=request.bandwidth,
-            shown=request.shown,
-            report=self._counter.add,
-        )
-        fetcher.fetch(parts, threads=request.connections, tick=self._tick)
+        with shared_source(request, store) as source:
+            parts = parts_of(request, self._blocks, sink.missing())
+            self._counter.phase("fetch", sum(part.size for part in parts))
+            fetcher = Fetcher(
+                sink,
+                source,
+                self._file.log,
+                limit=request.bandwidth,
+                shown=request.shown,
+                report=self._counter.add,
+            )
+            lists = source.lists(parts, self._blocks.packs)
+            fetcher.fetch(*lists, threads=request.connections, tick=self._tick)
         asked = past.asked if past else bytearray()
         again = sum(self._blocks.lengths[index] for part in parts for index in part.blocks if asked and asked[index])
-        return {"fetched_bytes": fetcher.bytes, "refetched_bytes": again, "ranges": fetcher.requests}
+        told = {"fetched_bytes": fetcher.bytes, "refetched_bytes": again, "ranges": fetcher.requests}
+        return {**told, "from": dict(source.counted)}
 
     def _tick(self) -> None:
         """Let what was written survive a power cut, now and then."""

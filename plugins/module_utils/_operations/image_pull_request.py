@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,7 +15,7 @@ from .._errors import InvalidOption
 from .._files import fingerprint, partial_path, real_path, require_folder
 from .._jobs.launch import Job
 from .._registry.interface import StoreAccess
-from .catalog_access import access_of
+from .catalog_access import access_in_job, access_of, access_params, access_secrets
 from .image_pull_signed import signature_mark
 from .long_work import bandwidth_of, check_timeout
 
@@ -25,6 +23,7 @@ KIND = "pull"
 # In `seeds`: what this host holds.
 AUTO = "auto"
 DEEP = "deep"
+_TOKEN = "token"
 # Base images are read by every VM.
 MODE = 0o644
 MOST_CONNECTIONS = 32
@@ -35,7 +34,8 @@ class PullRequest:
     """One disk of an image into one file; plain values only, but for `reference` and `access`.
 
     `digest` is the image's, resolved. `disk` names the disk in it, empty for the only one. `seeds` are files to look in for blocks,
-    beside those that this host holds when `held` is on.
+    beside those that this host holds when `held` is on. `peers` are the servers of other hosts; `share` says how this host's server is
+    known to them, and where it listens.
     """
 
     reference: Reference
@@ -56,6 +56,9 @@ class PullRequest:
     connections: int
     signature: dict[str, Any] | None = None
     search_paths: list[str] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)
+    share: dict[str, Any] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
 
     @property
     def shown(self) -> str:
@@ -73,23 +76,17 @@ class PullRequest:
     def job(self, version: str) -> Job:
         """The job that does it; equal requests give equal jobs."""
         found = fingerprint(self.dest)
-        plain = {name: value for name, value in asdict(self).items() if name not in ("reference", "access")}
-        access = {name: value for name, value in asdict(self.access).items() if name != "password"}
+        hidden = ("reference", "access", "token")
         params = {
-            **plain,
+            **{name: value for name, value in asdict(self).items() if name not in hidden},
             "reference": str(self.reference),
-            "access": {**access, "mirrors": list(self.access.mirrors)},
+            "access": access_params(self.access),
             "dest_before": found.as_dict() if found else None,
             "tool": f"imageops.fleet {version}",
             "signed": signature_mark(self.signature),
         }
-        return Job(KIND, self.dest, params, _entry, secrets=self._secrets())
-
-    def _secrets(self) -> dict[str, str]:
-        """What the job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
-        proxies = urllib.request.getproxies_environment()
-        found = {"password": self.access.password, "proxies": json.dumps(proxies) if proxies else ""}
-        return {name: text for name, text in found.items() if text}
+        secrets = {**access_secrets(self.access), **({_TOKEN: self.token} if self.token else {})}
+        return Job(KIND, self.dest, params, _entry, secrets=secrets)
 
 
 def _entry() -> str:
@@ -103,11 +100,11 @@ def request_of_job(params: Mapping[str, Any]) -> PullRequest:
     secrets = params.get("secrets", {})
     names = PullRequest.__dataclass_fields__
     plain = {name: params[name] for name in names if name in params and name not in ("reference", "access")}
-    access = {**params["access"], "mirrors": tuple(params["access"]["mirrors"])}
     return PullRequest(
         **plain,
         reference=parse_reference(params["reference"], option="image"),
-        access=StoreAccess(**access, password=secrets.get("password", "")),
+        access=access_in_job(params["access"], secrets),
+        token=secrets.get(_TOKEN, ""),
     )
 
 
@@ -143,7 +140,23 @@ def read_request(params: dict[str, Any]) -> PullRequest:
         connections=params["connections"],
         signature=params["require_signature"],
         search_paths=list(params["search_paths"] or ()),
+        **_sharing(params),
     )
+
+
+def _sharing(params: dict[str, Any]) -> dict[str, Any]:
+    """Which hosts hand on to each other."""
+    share, peers = params["share"], params["peers"] or []
+    if not share and not peers:
+        return {}
+    from .image_pull_peers import peer_url
+
+    found = [peer_url(peer, option="peers") for peer in peers]
+    if not share:
+        raise InvalidOption("peers: a host that takes from others hands on too; give 'share'.")
+    own = peer_url(share["url"], option="share")
+    told = {"url": own, "port": share["port"], "address": share["address"], "linger": share["linger"]}
+    return {"peers": [peer for peer in found if peer != own], "share": told, "token": share["token"] or ""}
 
 
 def _seed(path: str) -> str:

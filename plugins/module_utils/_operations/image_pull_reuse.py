@@ -36,7 +36,7 @@ def check_past(sink: Sink, past: Past, *, report: Report) -> None:
         sink.take_copy(run, data, write=False)
         report(len(run) * BLOCK_SIZE)
 
-    side_by_side(_neighbours(past.written, sink), check, threads=workers())
+    side_by_side(_neighbours(past.written, sink), work=check, threads=workers())
 
 
 def _neighbours(marked: bytearray, sink: Sink) -> Iterator[range]:
@@ -66,7 +66,7 @@ class Reuse:
 
     def take(self, runs: Sequence[Run]) -> None:
         """Take all `runs`; blocks that aren't what was noted of them stay missing."""
-        side_by_side(runs, self._take, threads=workers())
+        side_by_side(runs, work=self._take, threads=workers())
 
     def _take(self, run: Run) -> None:
         shared = self._share(run)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Callable, TypeVar
 
@@ -15,28 +15,36 @@ _TICK_SECONDS = 0.2
 
 
 def side_by_side(
-    things: Iterable[T], work: Callable[[T], None], *, threads: int, tick: Callable[[], None] = lambda: None
+    *things: Iterable[T], work: Callable[[T], None], threads: int, tick: Callable[[], None] = lambda: None
 ) -> None:
     """Call `work` for all `things`, taken in order by so many threads; `tick` is called here from time to time.
 
-    After an error, and when this thread is stopped, no more are begun; it is raised when those under way have ended.
+    Of several lists each has its share of the threads, until it is done. After an error, and when this thread is stopped, no more are
+    begun; it is raised when those under way have ended.
     """
-    waiting, lock, over = iter(things), threading.Lock(), threading.Event()
+    waiting, lock, over = [iter(one) for one in things], threading.Lock(), threading.Event()
 
-    def work_off() -> None:
+    def next_of(turn: int) -> Iterator[T]:
+        """The next thing of this list or the next ones, if there is any."""
+        with lock:
+            for place in range(len(waiting)):
+                for thing in waiting[(turn + place) % len(waiting)]:
+                    yield thing
+                    return
+
+    def work_off(turn: int) -> None:
         try:
             while not over.is_set():
-                with lock:
-                    thing = next(waiting)
-                work(thing)
-        except StopIteration:
-            return
-        finally:
-            # There is nothing left, or there was an error.
+                found = list(next_of(turn))
+                if not found:
+                    return
+                work(found[0])
+        except BaseException:
             over.set()
+            raise
 
     with ThreadPoolExecutor(threads) as pool:
-        crew = [pool.submit(work_off) for _number in range(threads)]
+        crew = [pool.submit(work_off, turn) for turn in range(threads)]
         try:
             while wait(crew, timeout=_TICK_SECONDS).not_done:
                 tick()

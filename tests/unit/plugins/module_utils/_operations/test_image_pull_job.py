@@ -151,7 +151,6 @@ def test_a_pull_goes_on_where_it_was(catalog: HandMade, tmp_path: Path, monkeypa
     dest = tmp_path / "image"
     params = request(catalog, dest, catalog.publish({"vda": disk()}, tag="1"), connections=1, format="raw")
     with monkeypatch.context() as patched:
-        patched.setattr(image_pull_job, "UNDER_WAY", 1 << 20)
         patched.setenv("IMAGEOPS_FAULT", "pull-image:before-header:full")
         with pytest.raises(OSError, match="No space"):
             pull(params)

@@ -12,7 +12,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.side_by
 
 def test_everything_is_done_once() -> None:
     done: list[int] = []
-    side_by_side(range(200), done.append, threads=4)
+    side_by_side(range(200), work=done.append, threads=4)
     assert sorted(done) == list(range(200))
 
 
@@ -26,7 +26,7 @@ def test_an_error_is_raised_and_no_more_is_begun() -> None:
         time.sleep(0.01)
 
     with pytest.raises(ValueError, match="three"):
-        side_by_side(range(1000), work, threads=2)
+        side_by_side(range(1000), work=work, threads=2)
     assert len(begun) < 20
 
 
@@ -42,9 +42,16 @@ def test_nothing_goes_on_when_the_caller_is_stopped() -> None:
 
     before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(range(1000), work, threads=2, tick=tick)
+        side_by_side(range(1000), work=work, threads=2, tick=tick)
     assert not set(threading.enumerate()) - before
 
 
 def test_nothing_to_do_is_done() -> None:
-    side_by_side([], print, threads=3)
+    side_by_side([], work=print, threads=3)
+
+
+def test_several_lists_go_on_beside_each_other() -> None:
+    done: list[int] = []
+    side_by_side(range(50), range(100, 110), work=done.append, threads=2)
+    assert sorted(done) == [*range(50), *range(100, 110)]
+    side_by_side(range(3), range(3), work=lambda number: None, threads=1)

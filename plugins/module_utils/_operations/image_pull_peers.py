@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parts of packs from other hosts that pull the same image: each part is fetched from the catalog by one of them, and handed on.
+
+Who fetches a part follows from its place and the hosts that live (rendezvous hashing), so that nobody has to agree on anything. One
+that doesn't answer isn't asked any more, and the next in the part's own order takes its place; at last the catalog is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from .._catalog.blocks import DiskBlocks
+from .._catalog.ranges import REQUEST, UNDER_WAY, Part, make_parts
+from .._errors import ImageOpsError, InvalidOption
+from .._files import state_dir
+from .._registry.interface import Store
+from .._registry.pack_cache import PackCache
+from .._transfer.http import Access
+from .._transfer.keep_alive import KeptConnections
+from .._transfer.url import HTTP, parse_url
+from .image_pull_request import PullRequest
+
+_WAIT_HEADER = "X-Imageops-Wait"
+# How long a host may take to have what it is to fetch, and to answer at all.
+_WAIT_SECONDS, _SILENT_SECONDS = 5, 8.0
+# Neighbouring parts come from the same host.
+_UNIT = 4 << 20
+
+
+def peer_url(text: str, *, option: str) -> str:
+    """The URL of a host's server as hosts compare them; raises InvalidOption."""
+    url = parse_url(text, option=option, schemes=HTTP)
+    if url.path.strip("/") or url.query:
+        raise InvalidOption(f"{option}: {url.shown} has a path; give a server only, such as http://HOST:PORT.")
+    return url.text.rstrip("/")
+
+
+def ranked(hosts: Iterable[str], pack: str, start: int) -> list[str]:
+    """The hosts in the order in which they are to fetch what begins at `start` of the pack."""
+    place = f"{pack} {start // _UNIT} "
+    return sorted(hosts, key=lambda host: hashlib.sha256((place + host).encode()).digest())
+
+
+def parts_of(request: PullRequest, blocks: DiskBlocks, missing: Sequence[int]) -> list[Part]:
+    """What is to be fetched; hosts that hand on to each other cut packs alike, whatever each of them lacks."""
+    most = min(REQUEST, UNDER_WAY // request.connections)
+    if not request.peers:
+        return make_parts(blocks, missing, most=most)
+    wanted = set(missing)
+    kept = (
+        (part, [index for index in part.blocks if index in wanted]) for part in make_parts(blocks, range(len(blocks)))
+    )
+    return [Part(part.pack, part.start, part.end, found) for part, found in kept if found]
+
+
+@contextlib.contextmanager
+def shared_source(request: PullRequest, store: Store) -> Iterator[StoreSource | SharedSource]:
+    """Where the parts come from."""
+    origin = StoreSource(store)
+    if not request.peers:
+        yield origin
+        return
+    cache = PackCache(pack_folder(request.share["port"]))
+    with contextlib.closing(SharedSource(origin, cache, request.peers, request.share["url"], request.token)) as source:
+        yield source
+
+
+def pack_folder(port: int) -> str:
+    """Where that is kept which the server on the port hands on."""
+    return os.path.join(state_dir("packs"), str(port))
+
+
+class StoreSource:
+    """Parts from a catalog and its mirrors. `counted` says how many bytes came from where."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self.counted: Counter[str] = Counter()
+
+    def read(self, pack: str, start: int, length: int) -> bytes:
+        data = self._store.read_blob(pack, start, length)
+        self.count(self._store.where, len(data))
+        return data
+
+    def read_again(self, pack: str, start: int, length: int) -> bytes:
+        self._store.doubt(pack)
+        return self.read(pack, start, length)
+
+    def lists(self, parts: Sequence[Part], packs: Sequence[str]) -> list[Sequence[Part]]:
+        """What is fetched beside each other."""
+        return [parts]
+
+    def count(self, where: str, length: int) -> None:
+        """`length` bytes came from there."""
+        with self._lock:
+            self.counted[where] += length
+
+
+class SharedSource:
+    """Parts from `peers` and the catalog, and what came kept in `cache`, from where this host's server hands it on.
+
+    `own` is the URL of that server as the others know it.
+    """
+
+    def __init__(self, origin: StoreSource, cache: PackCache, peers: Sequence[str], own: str, token: str) -> None:
+        self._origin = origin
+        self._cache = cache
+        self._own = own
+        self._living = frozenset({*peers, own})
+        self._connections = KeptConnections(Access(idle_timeout=_SILENT_SECONDS))
+        self._headers = {_WAIT_HEADER: str(_WAIT_SECONDS), **({"Authorization": f"Bearer {token}"} if token else {})}
+
+    @property
+    def counted(self) -> Counter[str]:
+        return self._origin.counted
+
+    def lists(self, parts: Sequence[Part], packs: Sequence[str]) -> list[Sequence[Part]]:
+        """What this host fetches from the catalog for all, and what others do: both at once, so that neither waits for the other."""
+        mine = [part for part in parts if ranked(self._living, packs[part.pack], part.start)[0] == self._own]
+        own = {id(part) for part in mine}
+        return [mine, [part for part in parts if id(part) not in own]]
+
+    def read(self, pack: str, start: int, length: int) -> bytes:
+        """The part from this host's cache, the host that is to fetch it, or the catalog."""
+        if self._cache.has(pack, start, length):
+            return self._cache.read(pack, start, length)
+        return self._kept(pack, start, self._from_peers(pack, start, length) or self._origin.read(pack, start, length))
+
+    def read_again(self, pack: str, start: int, length: int) -> bytes:
+        """The part from the catalog, since what came from a host was damaged."""
+        return self._kept(pack, start, self._origin.read_again(pack, start, length))
+
+    def close(self) -> None:
+        """End the connections to other hosts."""
+        self._connections.close()
+
+    def _kept(self, pack: str, start: int, data: bytes) -> bytes:
+        self._cache.write(pack, start, data)
+        return data
+
+    def _from_peers(self, pack: str, start: int, length: int) -> bytes:
+        """What the first of those has that come before this host; nothing when it is this host's turn."""
+        for host in ranked(self._living, pack, start):
+            if host == self._own:
+                break
+            data = self._ask(host, pack, start, length)
+            if data:
+                self._origin.count(host, length)
+                return data
+        return b""
+
+    def _ask(self, host: str, pack: str, start: int, length: int) -> bytes:
+        url = parse_url(f"{host}/v2/packs/blobs/{pack}", option="peers", schemes=HTTP)
+        headers = {**self._headers, "Range": f"bytes={start}-{start + length - 1}"}
+        try:
+            with self._connections.exchange("GET", url, headers=headers) as response:
+                if response.status == 404:
+                    # It lives, and doesn't have it yet.
+                    return b""
+                data = response.read(length + 1) if response.status == 206 else b""
+        except (ImageOpsError, OSError):
+            data = b""
+        if len(data) != length:
+            self._living = self._living - {host}
+            return b""
+        return data

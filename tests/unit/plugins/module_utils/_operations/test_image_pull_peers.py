@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_peers import (
+    SharedSource,
+    StoreSource,
+    peer_url,
+    ranked,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.blob_server import BlobServer, ServerOptions
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.pack_cache import PackCache
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.served import CacheContent
+
+PIECE, COUNT = 64 << 10, 320
+DATA = random.Random(3).randbytes(PIECE * COUNT)
+PACK = digest_of(DATA)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LayoutStore:
+    store = LayoutStore(str(tmp_path / "catalog"))
+    store.write_blob(DATA, PACK)
+    return store
+
+
+class Host:
+    """A host with its server."""
+
+    def __init__(self, folder: Path, token: str = "secret") -> None:
+        self.cache = PackCache(str(folder))
+        self.server = BlobServer(CacheContent(str(folder), Clock()), ServerOptions("127.0.0.1", 0, token=token))
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def pull(self, store: LayoutStore, peers: list[str], token: str = "secret") -> StoreSource:
+        """Read everything, as a pull does: what is its own first."""
+        origin = StoreSource(store)
+        source = SharedSource(origin, self.cache, [peer for peer in peers if peer != self.url], self.url, token)
+        with contextlib.closing(source):
+            pieces = sorted(range(COUNT), key=lambda number: ranked(peers, PACK, number * PIECE)[0] != self.url)
+            for number in pieces:
+                found = source.read(PACK, number * PIECE, PIECE)
+                assert found == DATA[number * PIECE : (number + 1) * PIECE]
+        return origin
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[list[Host]]:
+    found = [Host(tmp_path / f"host{number}") for number in range(3)]
+    yield found
+    for host in found:
+        host.close()
+
+
+def all_pull(hosts: list[Host], store: LayoutStore, peers: list[str], token: str = "secret") -> list[StoreSource]:
+    sources: list[StoreSource] = []
+    crew = [threading.Thread(target=lambda host=host: sources.append(host.pull(store, peers, token))) for host in hosts]
+    for one in crew:
+        one.start()
+    for one in crew:
+        one.join()
+    assert len(sources) == len(hosts)
+    return sources
+
+
+def test_one_image_leaves_the_catalog(hosts: list[Host], store: LayoutStore) -> None:
+    sources = all_pull(hosts, store, [host.url for host in hosts])
+    counted = [source.counted[store.where] for source in sources]
+    assert sum(counted) == len(DATA)
+    assert all(sum(source.counted.values()) == len(DATA) for source in sources)
+    assert max(counted) < len(DATA)
+
+
+def test_a_host_that_does_not_live_is_left_out(hosts: list[Host], store: LayoutStore) -> None:
+    peers = [*(host.url for host in hosts), "http://127.0.0.1:1"]
+    sources = all_pull(hosts, store, peers)
+    assert sum(source.counted[store.where] for source in sources) == len(DATA)
+
+
+def test_a_host_that_refuses_is_left_out(hosts: list[Host], store: LayoutStore) -> None:
+    sources = all_pull(hosts[:1], store, [host.url for host in hosts], token="wrong")
+    assert sources[0].counted == {store.where: len(DATA)}
+
+
+def test_what_was_damaged_comes_from_the_catalog(hosts: list[Host], store: LayoutStore) -> None:
+    source = SharedSource(StoreSource(store), hosts[0].cache, [hosts[1].url], hosts[0].url, "secret")
+    assert source.read_again(PACK, 0, 100) == DATA[:100]
+    assert hosts[0].cache.read(PACK, 0, 100) == DATA[:100]
+
+
+def test_work_is_shared_evenly_and_stays_where_it_is_when_one_leaves() -> None:
+    hosts = [f"http://10.0.0.{number}:7070" for number in range(8)]
+    places = [number << 22 for number in range(800)]
+    before = {place: ranked(hosts, PACK, place)[0] for place in places}
+    counts = [list(before.values()).count(host) for host in hosts]
+    assert min(counts) > 60 and max(counts) < 140
+    after = {place: ranked(hosts[:-1], PACK, place)[0] for place in places}
+    assert all(after[place] == before[place] for place in places if before[place] != hosts[-1])
+
+
+def test_urls_of_hosts() -> None:
+    assert peer_url("http://10.0.0.1:7070/", option="peers") == "http://10.0.0.1:7070"
+    with pytest.raises(InvalidOption, match="has a path"):
+        peer_url("http://10.0.0.1:7070/v2", option="peers")
