@@ -52,7 +52,7 @@ def publish(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
     """
     request = request_of_job(params)
     spool = spool_folder(request.shown)
-    progress.leaves(spool, *([pull_folder(request.vm.uuid)] if request.vm else []))
+    progress.leaves(spool, *([pull_folder(request.vm.uuid)] if request.vm and request.runs else []))
     tools = Tools(version=params["version"])
     try:
         with contextlib.closing(open_store(request.reference, request.access)) as store, store.publishing():

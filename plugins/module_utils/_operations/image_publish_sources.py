@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
-from .._errors import Conflict
+from .._errors import Conflict, InUse
 from .._formats.compress_pool import workers
 from .._formats.guest_content import GuestContent, RawContent
 from .._jobs.progress import Progress
+from .._locks import try_lock
 from .._qemu.nbd_export import exported
 from .convert_images import source_image, told_clearly
 from .image_publish_request import PublishRequest, SourceDisk, SourceVm
@@ -58,9 +59,21 @@ def _pulled(vm: SourceVm, disks: Sequence[SourceDisk], tools: Tools, progress: P
     progress.phase("begin the backup")
     source = Source(vm.name, vm.uri)
     still = Still(source, vm.hold, tools)
-    with pull_backup(source, [disk.name for disk in disks], tools=tools, around=still.held()) as contents:
+    with _alone(vm), pull_backup(source, [disk.name for disk in disks], tools=tools, around=still.held()) as contents:
         held = {} if still.seconds is None else {"frozen_seconds": round(still.seconds, 3)}
         yield Opened([_source(disk, contents[disk.name]) for disk in disks], lambda: None, held)
+
+
+@contextlib.contextmanager
+def _alone(vm: SourceVm) -> Iterator[None]:
+    """A VM has one backup at once; raises InUse when another job of ours reads it."""
+    handle = try_lock(f"pull:{vm.uuid}")
+    if handle is None:
+        raise InUse(f"vm: another job reads the disks of {vm.name}; run the task again when it has ended.")
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _source(disk: SourceDisk, content: GuestContent) -> DiskSource:
