@@ -126,6 +126,7 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
     require_replaceable(request, found)
     require_writable_folder(request.dest, option="dest")
     _require_room(request, look)
+    _require_seeds(request)
     if found.there:
         _require_unused(request, tools)
     after = _after(request, look)
@@ -189,6 +190,14 @@ def _require_room(request: PullRequest, look: Look) -> None:
     near = [held.path for held in held_images() if request.held and os.stat(held.path).st_dev == device]
     if not any(map(shares_blocks, near[:1])):
         require_space(request.dest, look.disk.blocks * BLOCK_SIZE - there, what=request.shown)
+
+
+def _require_seeds(request: PullRequest) -> None:
+    """Raise what inspecting an image raises for a file that is to be looked into."""
+    from .inspection import inspect
+
+    for path in request.seeds:
+        inspect(path, declared=None, option="seeds")
 
 
 def _require_unused(request: PullRequest, tools: Tools) -> None:

@@ -19,10 +19,10 @@ from .._formats.compress_pool import workers
 from .._formats.guest_content import GuestContent, RawContent
 from .._formats.qcow2_plain import CLUSTER
 from .._qemu.node import Image
+from .guest_pieces import pieces
 from .image_pull_layout import Layout, layout_of
 from .side_by_side import side_by_side
 
-_PIECE = 1 << 20
 _ZEROS = bytes(BLOCK_SIZE)
 # Told how many bytes were read since the last call.
 Report = Callable[[int], None]
@@ -35,7 +35,7 @@ def first_difference(path: str, format: str, blocks: DiskBlocks, *, report: Repo
     """
     with _content(path, format, blocks) as content:
         found = _Comparison(content, blocks, report)
-        side_by_side(_pieces(content), work=found.look, threads=workers())
+        side_by_side(pieces(content), work=found.look, threads=workers())
         return found.result()
 
 
@@ -84,24 +84,6 @@ class _OwnContent:
         """Whole blocks that are in the index."""
         first = bisect_left(self._numbers, offset // BLOCK_SIZE)
         return os.pread(self._handle, length, self._layout.offset(first))
-
-
-def _pieces(content: GuestContent) -> Iterator[tuple[int, int]]:
-    """Neighbouring data in pieces of whole blocks, none twice."""
-    start = done = 0
-    for begin, end in content.extents():
-        begin, end = max(done, begin // BLOCK_SIZE * BLOCK_SIZE), -(-end // BLOCK_SIZE) * BLOCK_SIZE
-        if begin > done:
-            yield from _cut(start, done)
-            start = begin
-        done = max(done, end)
-    yield from _cut(start, done)
-
-
-def _cut(start: int, end: int) -> Iterator[tuple[int, int]]:
-    while start < end:
-        yield start, min(start + _PIECE, end)
-        start += _PIECE
 
 
 class _Comparison:

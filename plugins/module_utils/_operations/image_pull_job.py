@@ -27,6 +27,7 @@ from .._registry.open import open_store
 from .held_images import held_images, note_held, segments_here
 from .image_pull_compare import first_difference
 from .image_pull_disk import chosen_disk
+from .image_pull_extra_seeds import extra_seeds
 from .image_pull_fetch import Fetcher
 from .image_pull_file import PullFile, require_same_destination
 from .image_pull_found import find, holds
@@ -149,8 +150,12 @@ class _Pull:
         missing = sink.missing()
         held = held_images() if missing and request.held else []
         reuse = Reuse(sink, self._file.log, report=self._counter.add)
-        with held_seeds(held, SegmentCache(), trusting=request.trust_seeds) as seeds:
-            runs = find_runs(self._blocks, missing, sink.layout, seeds)
+        extra = request.seeds if missing else []
+        if extra:
+            self._counter.phase("look", 0)
+        own = held_seeds(held, SegmentCache(), trusting=request.trust_seeds)
+        with own as seeds, extra_seeds(extra, report=self._counter.add) as more:
+            runs = find_runs(self._blocks, missing, sink.layout, [*seeds, *more])
             self._counter.phase("reuse", sum(len(run.indexes) for run in runs) * BLOCK_SIZE)
             reuse.take(runs)
         return {

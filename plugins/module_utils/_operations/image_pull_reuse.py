@@ -88,12 +88,12 @@ class Reuse:
         if sound:
             self._sink.have[run.first : run.last + 1] = b"\1" * len(run.indexes)
             return len(run.indexes)
-        handle, offset = (self._sink.handle, place) if shared else (run.seed.handle, run.offset)
-        return self._sink.take_copy(run.indexes, os.pread(handle, length, offset), write=not shared)
+        data = os.pread(self._sink.handle, length, place) if shared else run.seed.read(run.offset, length)
+        return self._sink.take_copy(run.indexes, data, write=not shared)
 
     def _share(self, run: Run) -> bool:
         """Whether the blocks of the run are shared with the image now."""
-        if run.seed.handle in self._unshared:
+        if run.seed.handle < 0 or run.seed.handle in self._unshared:
             return False
         length, place = len(run.indexes) * BLOCK_SIZE, self._sink.layout.offset(run.first)
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from .._catalog.blocks import DIGEST, DiskBlocks, join_segments
 from .._catalog.segment import BLOCK_SIZE, read_segment
 from .._errors import TransferError
+from .._formats.guest_content import GuestContent
 from .held_images import HeldImage
 from .image_pull_layout import Layout, layout_of
 from .segment_cache import SegmentCache
@@ -23,13 +24,21 @@ _MOST_RUN = 16
 
 @dataclass(frozen=True)
 class Seed:
-    """An open file that holds blocks: their digests one behind the other, and where each lies. `trusted`: nobody wrote to it."""
+    """An open file that holds blocks: their digests one behind the other, and where each lies. `trusted`: nobody wrote to it.
+
+    Where `content` is given, that is read, and the file itself only when it has a `handle` (not -1).
+    """
 
     path: str
     handle: int
     digests: bytes | bytearray
     offsets: Sequence[int]
     trusted: bool = False
+    content: GuestContent | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """What lies there; less at the file's end."""
+        return self.content.read(offset, length) if self.content else os.pread(self.handle, length, offset)
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,24 @@ def test_many_images_in_one_task(catalog: HandMade, folder: Path) -> None:
     assert "given for two items" in run_module("image_pull", {"images": twice})["msg"]
 
 
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_images_of_any_origin_can_help(catalog: HandMade, folder: Path, kind: str) -> None:
+    catalog.publish({"vda": disk()}, tag="1")
+    raw, seed = folder / "raw", folder / "seed"
+    raw.write_bytes(bytes_of(disk(3)))
+    qemu_img("convert", "-f", "raw", "-O", kind, str(raw), str(seed))
+    told = pulled(catalog, folder / "image", seeds=[str(seed)])["images"][0]["job"]
+    assert told["reused_bytes"] == 19 * BLOCK_SIZE
+    assert pulled(catalog, folder / "other", seeds=[])["images"][0]["job"]["reused_bytes"] == 0
+    qemu_img("compare", str(folder / "image"), str(folder / "other"))
+
+
+def test_an_unsafe_seed_is_refused(catalog: HandMade, folder: Path) -> None:
+    catalog.publish({"vda": disk()}, tag="1")
+    qemu_img("create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/hostname", str(folder / "seed"), "1M")
+    assert "seeds: " in refusal(catalog, folder / "image", seeds=[str(folder / "seed")])
+
+
 def test_owner_and_mode_can_change_later(catalog: HandMade, folder: Path) -> None:
     dest = folder / "image"
     catalog.publish({"vda": disk()}, tag="1")
