@@ -28,6 +28,8 @@ MOST_KIB = {
     "disk_job_info": 51,
     "disk_snapshot": 181,
     "host_info": 78,
+    "image_serve": 104,
+    "image_publish": 302,
     "vm": 386,
     "vm_clone": 286,
     "vm_freeze": 71,
