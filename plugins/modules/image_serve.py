@@ -15,7 +15,7 @@ author:
 description:
   - Starts and ends small, read-only servers of catalogs that are directories (V(dir:/PATH)). Nothing needs to be installed for them.
   - A server speaks the reading part of the OCI distribution API, and shows the layout's files besides. So other hosts pull from it as
-    from a registry (V(HOST:PORT/NAME:TAG), whatever the name) or as from a web server (V(https://HOST:PORT:TAG)), and standard
+    from a registry (V(HOST:PORT/NAME:TAG)) or as from a web server (V(https://HOST:PORT/NAME:TAG)), whatever the name, and standard
     tools read it too.
   - It is a job of the host helper, and goes on when the task has ended, until it is ended by O(state=stopped), has nothing to do for
     O(linger) seconds, or the host goes down. A second run with the same options leaves it as it is; other options replace it.

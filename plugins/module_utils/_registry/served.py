@@ -28,10 +28,10 @@ from .layout_index import HEADER, NAME
 from .pack_cache import PackCache
 from .referrers import index_of
 
-_API = re.compile(
-    r"/v2/[a-z0-9][a-z0-9._/-]{0,254}/(manifests|blobs|tags|referrers)/([A-Za-z0-9_][A-Za-z0-9._:-]{0,199})"
-)
-_BLOB = re.compile(r"/blobs/sha256/([0-9a-f]{64})")
+# Whatever name of a repository is asked for, it is the one that is here.
+_NAME = r"(?:/[a-z0-9][a-z0-9._-]*)+"
+_API = re.compile(rf"/v2{_NAME}/(manifests|blobs|tags|referrers)/([A-Za-z0-9_][A-Za-z0-9._:-]{{0,199}})")
+_FILE = re.compile(rf"(?:{_NAME})?/(?:blobs/sha256/(?P<blob>[0-9a-f]{{64}})|(?P<small>{re.escape(NAME)}|{HEADER}))")
 _STREAM = "application/octet-stream"
 _JSON = "application/json"
 _MOST_TAGS = 10_000
@@ -78,10 +78,8 @@ class LayoutContent:
     def find(self, path: str, query: Mapping[str, str]) -> Found:
         if path in ("/v2", "/v2/"):
             return _text(b"{}", _JSON)
-        if path in (f"/{NAME}", f"/{HEADER}"):
-            return _text(self._small(path[1:]), _JSON)
-        if blob := _BLOB.fullmatch(path):
-            return self._blob(f"sha256:{blob[1]}")
+        if file := _FILE.fullmatch(path):
+            return self._blob(f"sha256:{file['blob']}") if file["blob"] else _text(self._small(file["small"]), _JSON)
         asked = _API.fullmatch(path)
         if not asked:
             raise NotFound("There is no such file here.")

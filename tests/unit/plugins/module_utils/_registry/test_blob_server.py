@@ -70,7 +70,8 @@ def test_the_api(layout: Path) -> None:
 def test_the_files_of_the_layout(layout: Path) -> None:
     with shown(LayoutContent(str(layout))) as server:
         for name in ("index.json", "oci-layout", f"blobs/sha256/{PACK.digest.removeprefix('sha256:')}"):
-            assert ask(server, f"/{name}")[2] == (layout / name).read_bytes()
+            for path in (f"/{name}", f"/any/name/{name}"):
+                assert ask(server, path)[2] == (layout / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_each_reference_has_its_store(tmp_path: Path) -> None:
 def test_a_layout_on_the_network_reads_as_in_its_folder(place: str, layout: LayoutStore, form: str) -> None:
     """By files as by the API: the server shows both."""
     if form.startswith("http"):
-        store: Store = WebStore(f"http://{place}", StoreAccess(), clock=FakeClock())
+        store: Store = WebStore(form.format(place), StoreAccess(), clock=FakeClock())
     else:
         store = opened(form.format(place), plain_http=True)
     image = load_image(store, "12")
