@@ -20,6 +20,9 @@ description:
     the task goes on there; of what was under way at most 8 MiB are fetched again.
   - A file knows by the collection's record what it is. A second run asks the catalog what the tag names now, by one request, or by none when
     O(image) has a digest, and reads no image data.
+  - A containerDisk of KubeVirt, which is an image of a container with a disk under C(/disk), is taken too. Its layers are read as streams and
+    not unpacked, the disk is inspected like any image of unknown origin, and written in the O(format) that is asked for. It comes whole, and
+    anew after an interruption.
   - The work runs as a job of the host helper. A second run of the same task joins it.
 extends_documentation_fragment:
   - imageops.fleet.attributes
@@ -30,6 +33,8 @@ extends_documentation_fragment:
 requirements:
   - C(zstandard) for Python on the host (Debian's package C(python3-zstandard))
   - C(ssh-keygen) for O(require_signature)
+  - C(qemu-img) for disks of containers, C(qemu-nbd) and libnbd's C(nbd) (Debian's packages C(qemu-utils) and C(python3-libnbd)) to read qcow2
+    images of other origin
 options:
   images:
     description:

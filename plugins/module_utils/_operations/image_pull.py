@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ImageOpsError, InUse, InvalidOption
+from .._errors import ImageOpsError, InUse, InvalidOption, Unsupported
 from .._files import real_path, remove, require_space, require_writable_folder
 from .._jobs.attended import attended
 from .._jobs.state import job_id
@@ -41,14 +41,42 @@ def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
     if held and request.verify != DEEP and is_noted(request.dest) and is_known_as_signed(request, found):
         return _unchanged(request, found, tools)
     # Most runs find what they want by the record, and don't pay for what reads catalogs.
-    from .image_pull_look import looking_at
+    from .image_pull_look import Look, is_container, trusted_store
 
-    with looking_at(request, tools) as look:
+    with trusted_store(request, tools) as store:
+        if is_container(request, store):
+            return _container(request, found, params, tools)
+        look = Look(request, store)
         if held and request.verify == DEEP:
             return _check(request, found, params, tools)
         if held or (found.there and not request.force and look.is_in(found)):
             return _unchanged(request, found, tools, upkeep=(_note(request, look, tools),))
         return _pull(request, found, look, params, tools)
+
+
+def _container(request: PullRequest, found: Found, params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan that takes the disk out of a container's image; what it is like is known when it is here."""
+    if holds(request, found):
+        return _unchanged(request, found, tools)
+    if request.share:
+        raise Unsupported(
+            f"share: {request.shown} is an image of a container, which is not handed on; leave 'share' and 'peers' out."
+        )
+    require_replaceable(request, found)
+    require_writable_folder(request.dest, option="dest")
+    if found.there:
+        _require_unused(request, tools)
+    after = {**_after(request, request.disk or KNOWN_AFTER, KNOWN_AFTER)}
+    info: dict[str, Any] = {}
+    job = request.job(tools.version, entry=_container_entry)
+    step = job_step(_title(request), job, tools, params=params, info=info)
+    return Plan(request.dest, facts_of(request, found), after, partial(_observed, request), steps=(step,), info=info)
+
+
+def _container_entry() -> str:
+    from . import image_pull_container_job
+
+    return image_pull_container_job.__name__
 
 
 def _note(request: PullRequest, look: Look, tools: Tools) -> Step:
@@ -96,15 +124,15 @@ def _leftover(request: PullRequest) -> tuple[Step, ...]:
     return (Step("remove an unfinished pull that is not needed any more", discard),)
 
 
-def _after(request: PullRequest, look: Look) -> dict[str, Any]:
+def _after(request: PullRequest, disk: str, size: Any) -> dict[str, Any]:
     mode = MODE if request.mode is None else request.mode
     return {
         "dest": request.dest,
         "image": request.shown,
         "digest": request.digest,
-        "disk": look.disk.name,
+        "disk": disk,
         "format": request.format,
-        "virtual_size": look.disk.size,
+        "virtual_size": size,
         "allocated_size": KNOWN_AFTER,
         **check_ownership(owner=request.owner, group=request.group, mode=mode, path=request.dest),
     }
@@ -129,7 +157,7 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
     _require_seeds(request)
     if found.there:
         _require_unused(request, tools)
-    after = _after(request, look)
+    after = _after(request, look.disk.name, look.disk.size)
     tools.forecast[request.dest] = after
     info: dict[str, Any] = {}
     step = job_step(_title(request), request.job(tools.version), tools, params=params, info=info)
@@ -173,10 +201,10 @@ def _observed(request: PullRequest) -> dict[str, Any]:
 
 
 def _estimate(request: PullRequest, tools: Tools) -> dict[str, Any]:
-    from .image_pull_look import looking_at
+    from .image_pull_look import Look, trusted_store
 
-    with looking_at(request, tools) as look:
-        return look.estimate()
+    with trusted_store(request, tools) as store:
+        return Look(request, store).estimate()
 
 
 def _require_room(request: PullRequest, look: Look) -> None:

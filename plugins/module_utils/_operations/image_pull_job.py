@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 import time
 from typing import Any
 
@@ -26,6 +25,7 @@ from .._registry.interface import Store
 from .._registry.open import open_store
 from .held_images import held_images, note_held, segments_here
 from .image_pull_compare import first_difference
+from .image_pull_counter import Counter
 from .image_pull_disk import chosen_disk
 from .image_pull_extra_seeds import extra_seeds
 from .image_pull_fetch import Fetcher
@@ -65,7 +65,7 @@ def _compared(request: PullRequest, blocks: DiskBlocks, progress: Progress) -> d
     """Facts when the file is there already and was to be read, and holds what it should; nothing when it is to be pulled."""
     if request.verify != DEEP or not holds(request, find(request.dest)):
         return {}
-    counter = _Counter(progress)
+    counter = Counter(progress)
     counter.phase("verify", len(blocks) * BLOCK_SIZE)
     difference = first_difference(request.dest, request.format, blocks, report=counter.add)
     if difference is None:
@@ -76,24 +76,6 @@ def _compared(request: PullRequest, blocks: DiskBlocks, progress: Progress) -> d
             f"that nobody wrote to it; 'force: true' pulls it again when nothing uses it."
         )
     return {}
-
-
-class _Counter:
-    """Bytes that threads have done, told to the progress by one of them at a time."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._done = 0
-
-    def phase(self, name: str, total: int) -> None:
-        self._done = 0
-        self._progress.phase(name, total=total)
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-            self._progress.update(self._done)
 
 
 class _Pull:
@@ -111,7 +93,7 @@ class _Pull:
         self._image = image
         self._disk = disk
         self._blocks = blocks
-        self._counter = _Counter(progress)
+        self._counter = Counter(progress)
         self._progress = progress
         self._synced = time.monotonic()
         self._file = PullFile(request, disk.name, blocks)

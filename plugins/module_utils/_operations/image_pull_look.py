@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._catalog.blocks import DiskBlocks, checked_blocks
-from .._catalog.image import DiskEntry
+from .._catalog.image import DiskEntry, is_image, load_manifest
 from .._catalog.ranges import make_parts
 from .._catalog.segment import BLOCK_SIZE
 from .._formats.chain import inspect_chain
@@ -74,11 +74,17 @@ class Look:
 
 
 @contextlib.contextmanager
-def looking_at(request: PullRequest, tools: Tools) -> Iterator[Look]:
-    """The image of `request`, for the time of the block; raises UnsafeImage when it isn't signed as it must be."""
+def trusted_store(request: PullRequest, tools: Tools) -> Iterator[Store]:
+    """The repository, for the time of the block; raises UnsafeImage when the image isn't signed as it must be."""
     with contextlib.closing(open_store(request.reference, request.access)) as store:
         if request.signature:
             from .image_signature import require_signed
 
             require_signed(store, request.digest, request.signature, tools.commands)
-        yield Look(request, store)
+        yield store
+
+
+def is_container(request: PullRequest, store: Store) -> bool:
+    """Whether it is an image of a container, and none of ours."""
+    where = f"{store.where}@{request.digest}"
+    return not is_image(load_manifest(store.manifest(request.digest)[1], where=where))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from .._catalog.reference import Reference, parse_reference
 from .._errors import InvalidOption
@@ -73,8 +73,8 @@ class PullRequest:
     def partial(self) -> str:
         return partial_path(self.dest)
 
-    def job(self, version: str) -> Job:
-        """The job that does it; equal requests give equal jobs."""
+    def job(self, version: str, *, entry: Callable[[], str] | None = None) -> Job:
+        """The job that does it; equal requests give equal jobs. `entry` names its work when that isn't the usual one."""
         found = fingerprint(self.dest)
         hidden = ("reference", "access", "token")
         params = {
@@ -86,7 +86,7 @@ class PullRequest:
             "signed": signature_mark(self.signature),
         }
         secrets = {**access_secrets(self.access), **({_TOKEN: self.token} if self.token else {})}
-        return Job(KIND, self.dest, params, _entry, secrets=secrets)
+        return Job(KIND, self.dest, params, entry or _entry, secrets=secrets)
 
 
 def _entry() -> str:

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import (
+    INDEX,
+    MANIFEST,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
+from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
+
+from .._formats.images import qemu_img
+
+pytestmark = pytest.mark.usefixtures("state_dir")
+
+MIB = 1 << 20
+DATA = random.Random(9).randbytes(MIB) + bytes(3 * MIB) + b"end".ljust(512, b"\0")
+PACKERS = {"plain": bytes, "gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
+
+
+def tar(files: Mapping[str, bytes | str]) -> bytes:
+    """A tar of files, where a text is what a symbolic link points at."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                archive.addfile(info)
+            else:
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+class Container:
+    """A repository with images of containers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = LayoutStore(str(path))
+
+    def blob(self, data: bytes, kind: str) -> dict[str, Any]:
+        self.store.write_blob(data, digest_of(data))
+        return {"mediaType": kind, "digest": digest_of(data), "size": len(data)}
+
+    def publish(self, *layers: bytes, tag: str = "1") -> str:
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self.blob(b"{}", "application/vnd.oci.image.config.v1+json"),
+            "layers": [self.blob(layer, "application/vnd.oci.image.layer.v1.tar") for layer in layers],
+        }
+        return self.store.write_manifest(json.dumps(manifest).encode(), MANIFEST, tag=tag).digest
+
+    def pull(self, dest: Path, **given: Any) -> dict[str, Any]:
+        return run_module("image_pull", {"image": f"dir:{self.path}:1", "dest": str(dest), **given})
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Container:
+    return Container(tmp_path / "container")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "images"
+    path.mkdir()
+    return path
+
+
+def disk(folder: Path, kind: str) -> bytes:
+    raw, made = folder.parent / "raw", folder.parent / f"disk.{kind}"
+    raw.write_bytes(DATA)
+    qemu_img("convert", "-f", "raw", "-O", kind, str(raw), str(made))
+    return made.read_bytes()
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize(("kind", "format"), [("raw", "raw"), ("raw", "qcow2"), ("qcow2", "qcow2"), ("qcow2", "raw")])
+def test_the_disk_comes_out(container: Container, folder: Path, packer: str, kind: str, format: str) -> None:
+    files = {"etc/motd": b"hello", "disk/debian.img": disk(folder, kind)}
+    digest = container.publish(PACKERS[packer](tar(files)))
+    dest = folder / "image"
+    result = container.pull(dest, format=format)
+    assert result.get("changed"), result["msg"]
+    told = result["images"][0]
+    assert (told["digest"], told["disk"], told["format"]) == (digest, "debian.img", format)
+    assert told["virtual_size"] == len(DATA)
+    qemu_img("compare", "-f", "raw", "-F", format, str(folder.parent / "raw"), str(dest))
+    assert os.listdir(folder) == ["image"]
+    assert not container.pull(dest, format=format)["changed"]
+
+
+def test_the_upper_layer_counts(container: Container, folder: Path) -> None:
+    container.publish(tar({"disk/a": bytes(512)}), tar({"./disk/a": DATA}))
+    container.pull(folder / "image", format="raw")
+    assert (folder / "image").read_bytes() == DATA
+
+
+def test_one_of_several_disks_is_named(container: Container, folder: Path) -> None:
+    container.publish(tar({"disk/a": bytes(512), "disk/b": DATA}))
+    assert "holds several disks (a, b, ...)" in container.pull(folder / "image")["msg"]
+    assert container.pull(folder / "image", disk="b", format="raw")["changed"]
+    assert (folder / "image").read_bytes() == DATA
+    assert "holds no disk c" in container.pull(folder / "other", disk="c")["msg"]
+
+
+def test_several_machines(container: Container, folder: Path) -> None:
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    mine = names[os.uname().machine]
+    entries = []
+    for machine in ("s390x", mine):
+        digest = container.publish(tar({"disk/a": DATA if machine == mine else bytes(512)}), tag=f"for-{machine}")
+        size = len(container.store.manifest(digest)[1])
+        told = {"mediaType": MANIFEST, "digest": digest, "size": size}
+        entries.append({**told, "platform": {"os": "linux", "architecture": machine}})
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    container.store.write_manifest(json.dumps(index).encode(), INDEX, tag="1")
+    assert container.pull(folder / "image", format="raw")["changed"]
+    assert (folder / "image").read_bytes() == DATA
+
+
+def overlay(folder: Path) -> bytes:
+    path = folder.parent / "overlay"
+    qemu_img("create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/hostname", str(path), "1M")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"etc/motd": b"hello"}, "so it is no containerDisk"),
+        ({"disk/a": "/etc/shadow"}, "is a link, a device or a sparse member"),
+        ({"disk/../../a": DATA}, "so it is no containerDisk"),
+        ({"disk/deep/a": DATA}, "so it is no containerDisk"),
+    ],
+)
+def test_what_is_no_container_disk(container: Container, folder: Path, files: dict[str, bytes], told: str) -> None:
+    container.publish(tar(files))
+    assert told in container.pull(folder / "image")["msg"]
+    assert not os.listdir(folder)
+
+
+def test_a_hostile_disk_is_refused(container: Container, folder: Path) -> None:
+    container.publish(tar({"disk/a": overlay(folder)}))
+    result = container.pull(folder / "image")
+    assert result["failed"] and "not safe" in result["msg"] and "imageops-partial" not in result["msg"]
+    assert not os.listdir(folder)
+
+
+def test_a_damaged_layer_is_refused(container: Container, folder: Path) -> None:
+    layer = tar({"disk/a": DATA})
+    container.publish(layer)
+    blob = container.path / "blobs" / "sha256" / digest_of(layer).partition(":")[2]
+    blob.chmod(0o644)
+    blob.write_bytes(layer.replace(b"end", b"END"))
+    assert "has another digest" in container.pull(folder / "image")["msg"]
+    blob.write_bytes(b"no tar".ljust(len(layer)))
+    assert "no sound tar" in container.pull(folder / "image")["msg"]
+    assert not os.listdir(folder)
