@@ -12,16 +12,17 @@ _MOST_BYTES, _MOST_PIECES = 4 << 20, os.sysconf("SC_IOV_MAX")
 
 
 class GatheredWrites:
-    """Writes to the file `handle`; what was given is in the file after `flush`."""
+    """Writes to the file `handle`, some `most` bytes at once; what was given is in the file after `flush`."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, *, most: int = _MOST_BYTES) -> None:
         self._handle = handle
+        self._most = most
         self._pieces: list[bytes | memoryview] = []
         self._start = self._end = 0
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """Take `data` for `offset`."""
-        if offset != self._end or len(self._pieces) == _MOST_PIECES or self._end - self._start >= _MOST_BYTES:
+        if offset != self._end or len(self._pieces) == _MOST_PIECES or self._end - self._start >= self._most:
             self.flush()
             self._start = self._end = offset
         self._pieces.append(data)
@@ -34,7 +35,7 @@ class GatheredWrites:
         done = os.pwritev(self._handle, self._pieces, self._start)
         if done < self._end - self._start:
             write_at(self._handle, b"".join(self._pieces)[done:], self._start + done)
-        if self._end - self._start >= _MOST_BYTES:
+        if self._end - self._start >= self._most:
             # Linux begins to write them to the disk, so that little is left for fsync(2).
             os.posix_fadvise(self._handle, self._start, self._end - self._start, os.POSIX_FADV_DONTNEED)
         self._pieces = []

@@ -22,6 +22,10 @@ from .._transfer.zstd import DamagedFrame, FrameDecompressor
 from .image_pull_layout import Layout
 
 
+# So much is written at once: more would not stay in a processor's cache until then.
+_TOGETHER = 1 << 20
+
+
 class BadBlock(Exception):
     """A block isn't what its digest says; `index` is its place in DiskBlocks."""
 
@@ -62,7 +66,7 @@ class Sink:
         """Write the blocks of a part of a pack, which is `data`; raises BadBlock, what came before it is written."""
         decompressor, view = self._decompressor(), memoryview(data)
         offsets, lengths = self.blocks.offsets, self.blocks.lengths
-        file, last, content = GatheredWrites(self.handle), -1, b""
+        file, last, content = GatheredWrites(self.handle, most=_TOGETHER), -1, b""
         try:
             for index in part.blocks:
                 at = offsets[index] - part.start
@@ -79,7 +83,7 @@ class Sink:
 
         With `write` off they are in the file already.
         """
-        view, file, good = memoryview(data), GatheredWrites(self.handle), 0
+        view, file, good = memoryview(data), GatheredWrites(self.handle, most=_TOGETHER), 0
         for place, index in enumerate(indexes):
             content = view[place * BLOCK_SIZE : (place + 1) * BLOCK_SIZE]
             if not self._is_right(index, content):
