@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from images import RECIPES, Recipe, build
@@ -26,13 +27,17 @@ BASE = Path(__file__).resolve().parents[2] / ".build" / "fleet"
 KEY = BASE / "id_ed25519"
 KNOWN_HOSTS = BASE / "known_hosts"
 INVENTORY = BASE / "inventory.yml"
+# More hosts, for measurements only.
+MORE_INVENTORY = BASE / "more.yml"
+MORE_KNOWN_HOSTS = BASE / "more_known_hosts"
+MOST_MORE, FIRST_MORE = 32, 101
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 # QEMU's files: not on the container's layered root, but on this machine's own file system.
 VOLUMES = ("/var/lib/libvirt", "/var/lib/imageops", "/var/tmp")
 
 INVENTORY_HEAD = """\
-# Written by tests/fleet/fleet up; fleet down removes it.
-hypervisors:
+# Written by tests/fleet/fleet; fleet down removes it.
+{group}:
   vars:
     ansible_user: root
     ansible_python_interpreter: /usr/bin/python3
@@ -112,10 +117,17 @@ def admit(podman: Podman, host: str) -> str:
     return f"{address(podman, host)} {host_key[0]} {host_key[1]}\n"
 
 
-def write_access(podman: Podman) -> None:
-    KNOWN_HOSTS.write_text("".join(admit(podman, recipe.host) for recipe in RECIPES))
-    hosts = "".join(f"    {r.host}:\n      ansible_host: {address(podman, r.host)}\n" for r in RECIPES)
-    INVENTORY.write_text(INVENTORY_HEAD.format(key=KEY, known_hosts=KNOWN_HOSTS) + hosts)
+def write_access(
+    podman: Podman,
+    recipes: Sequence[Recipe] = RECIPES,
+    *,
+    group: str = "hypervisors",
+    inventory: Path = INVENTORY,
+    known_hosts: Path = KNOWN_HOSTS,
+) -> None:
+    known_hosts.write_text("".join(admit(podman, recipe.host) for recipe in recipes))
+    hosts = "".join(f"    {r.host}:\n      ansible_host: {address(podman, r.host)}\n" for r in recipes)
+    inventory.write_text(INVENTORY_HEAD.format(group=group, key=KEY, known_hosts=known_hosts) + hosts)
 
 
 def make_images(podman: Podman, recipes: Sequence[Recipe] = RECIPES) -> None:
@@ -151,6 +163,31 @@ def up(podman: Podman) -> None:
     if wanted or not INVENTORY.exists():
         write_access(podman)
     say(f"started {' and '.join(recipe.host for recipe in wanted)}" if wanted else "already up, nothing to do")
+
+
+def more_hosts(number: int) -> list[Recipe]:
+    """Hosts like the first one, with names and addresses of their own."""
+    first = RECIPES[0]
+    return [replace(first, host=f"more{n + 1}", number=FIRST_MORE + n, image=first.host) for n in range(number)]
+
+
+def more(podman: Podman, number: int) -> None:
+    """Just so many hosts beside the two, in an inventory of their own; none with 0."""
+    for stale in more_hosts(MOST_MORE)[number:]:
+        if podman.succeeds("container", "exists", stale.host):
+            podman.call("rm", "-fv", "-t", "5", stale.host)
+    wanted = more_hosts(number)
+    if not wanted:
+        MORE_INVENTORY.unlink(missing_ok=True)
+        MORE_KNOWN_HOSTS.unlink(missing_ok=True)
+        return
+    for recipe in wanted:
+        if not running(podman, recipe):
+            start(podman, recipe)
+    for recipe in wanted:
+        wait_booted(podman, recipe.host)
+    write_access(podman, wanted, group="more_hosts", inventory=MORE_INVENTORY, known_hosts=MORE_KNOWN_HOSTS)
+    say(f"{number} more hosts are up: {MORE_INVENTORY}")
 
 
 def ssh_argv(podman: Podman, host: str, command: list[str]) -> list[str]:
@@ -201,12 +238,18 @@ def main() -> int:
     login = commands.add_parser("ssh", help="run a command on a host, or log in")
     login.add_argument("host", choices=[recipe.host for recipe in RECIPES])
     login.add_argument("words", nargs=argparse.REMAINDER, metavar="command")
+    beside = commands.add_parser(
+        "more", help="start more hosts beside a fleet that is up, for measurements; 0 removes them"
+    )
+    beside.add_argument("number", type=int, choices=range(MOST_MORE + 1), metavar="number")
     remove = commands.add_parser("down", help="remove containers, images, network, storage and keys")
     remove.add_argument("--keep-images", action="store_true", help="keep the built file systems for a quick start")
     options = parser.parse_args()
     podman = Podman(BASE)
     if options.command == "down":
         down(podman, options.keep_images)
+    elif options.command == "more":
+        more(podman, options.number)
     elif options.command == "ssh":
         ssh(podman, options.host, options.words)
     else:

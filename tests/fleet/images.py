@@ -85,11 +85,12 @@ def sources_of(suite: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One host's root file system."""
+    """One host's root file system; `image` is the host that it is made for, where another one shares it."""
 
     host: str
     suite: str
     number: int  # last part of its address
+    image: str = ""
 
     @property
     def sources(self) -> list[str]:
@@ -107,7 +108,7 @@ class Recipe:
 
     @property
     def tag(self) -> str:
-        return f"localhost/{self.host}:{self.digest}"
+        return f"localhost/{self.image or self.host}:{self.digest}"
 
     def archive(self, directory: Path) -> Path:
         return directory / f"{self.host}-{self.digest}.tar"
