@@ -30,6 +30,7 @@ MOST_KIB = {
     "host_info": 78,
     "image_serve": 104,
     "image_publish": 302,
+    "image_pull": 323,
     "vm": 386,
     "vm_clone": 286,
     "vm_freeze": 71,
