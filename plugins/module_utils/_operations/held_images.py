@@ -10,11 +10,13 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._catalog.image import DiskEntry
 from .._files import remove, state_dir, state_top, write_bytes
 from .._records import Record, read_record, untouched
+
+if TYPE_CHECKING:
+    from .._catalog.image import DiskEntry
 
 OPERATION = "pull"
 _FOLDER = "held"

@@ -14,11 +14,13 @@ import json
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._catalog.blocks import DiskBlocks
-from .._catalog.ranges import Part
 from .._files import partial_path, remove, state_dir, state_top
+
+if TYPE_CHECKING:
+    from .._catalog.blocks import DiskBlocks
+    from .._catalog.ranges import Part
 
 _BEGUN, _DONE, _LOCAL = "begun", "done", "local"
 _MOST_BYTES = 64 << 20
