@@ -56,6 +56,10 @@ def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
 
 def _container(request: PullRequest, found: Found, params: dict[str, Any], tools: Tools) -> Plan:
     """The plan that takes the disk out of a container's image; what it is like is known when it is here."""
+    if request.verify == DEEP:
+        raise Unsupported(
+            f"verify: {request.shown} is an image of a container, which has no digests of its blocks to compare a file with; use 'quick'."
+        )
     if holds(request, found):
         return _unchanged(request, found, tools)
     if request.share:
@@ -175,7 +179,7 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
 
 def _sharing(request: PullRequest, step: Step, tools: Tools) -> Step:
     """`step`, while which this host hands on to others what it has."""
-    if not request.share or request.job(tools.version).id in (attended() or {}):
+    if not request.peers or request.job(tools.version).id in (attended() or {}):
         return step
 
     def run() -> None:

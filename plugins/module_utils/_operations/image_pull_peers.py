@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -28,8 +30,11 @@ from .._transfer.url import HTTP, parse_url
 from .image_pull_request import PullRequest
 
 _WAIT_HEADER = "X-Imageops-Wait"
-# How long a host may take to have what it is to fetch, and to answer at all.
+# How long a host is asked to wait with its answer for what it doesn't have yet, and may take to answer at all.
 _WAIT_SECONDS, _SILENT_SECONDS = 5, 8.0
+# How long one that answers may take to have a part that it is to fetch before the others.
+_PATIENCE = 30.0
+_PARTIAL, _NOT_YET = 206, 404
 # Neighbouring parts come from the same host.
 _UNIT = 4 << 20
 
@@ -115,6 +120,7 @@ class SharedSource:
         self._cache = cache
         self._own = own
         self._living = frozenset({*peers, own})
+        self._sent: dict[tuple[str, int], str] = {}
         self._connections = KeptConnections(Access(idle_timeout=_SILENT_SECONDS))
         self._headers = {_WAIT_HEADER: str(_WAIT_SECONDS), **({"Authorization": f"Bearer {token}"} if token else {})}
 
@@ -135,7 +141,8 @@ class SharedSource:
         return self._kept(pack, start, self._from_peers(pack, start, length) or self._origin.read(pack, start, length))
 
     def read_again(self, pack: str, start: int, length: int) -> bytes:
-        """The part from the catalog, since what came from a host was damaged."""
+        """The part from the catalog, since what came was damaged; a host that sent it isn't asked any more."""
+        self._leave(self._sent.pop((pack, start), ""))
         return self._kept(pack, start, self._origin.read_again(pack, start, length))
 
     def close(self) -> None:
@@ -152,23 +159,26 @@ class SharedSource:
             if host == self._own:
                 break
             data = self._ask(host, pack, start, length)
-            if data:
+            if len(data) == length:
                 self._origin.count(host, length)
+                self._sent[pack, start] = host
                 return data
+            self._leave(host)
         return b""
 
+    def _leave(self, host: str) -> None:
+        self._living = self._living - {host}
+
     def _ask(self, host: str, pack: str, start: int, length: int) -> bytes:
+        """The part from a host, as soon as it has it; anything else when it doesn't answer, or has none in time."""
         url = parse_url(f"{host}/v2/packs/blobs/{pack}", option="peers", schemes=HTTP)
         headers = {**self._headers, "Range": f"bytes={start}-{start + length - 1}"}
-        try:
-            with self._connections.exchange("GET", url, headers=headers) as response:
-                if response.status == 404:
-                    # It lives, and doesn't have it yet.
-                    return b""
-                data = response.read(length + 1) if response.status == 206 else b""
-        except (ImageOpsError, OSError):
-            data = b""
-        if len(data) != length:
-            self._living = self._living - {host}
-            return b""
-        return data
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end and host in self._living:
+            try:
+                with self._connections.exchange("GET", url, headers=headers) as response:
+                    if response.status != _NOT_YET:
+                        return response.read(length + 1) if response.status == _PARTIAL else b""
+            except (ImageOpsError, OSError, http.client.HTTPException):
+                return b""
+        return b""

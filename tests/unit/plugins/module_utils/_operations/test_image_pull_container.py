@@ -104,6 +104,7 @@ def test_the_disk_comes_out(container: Container, folder: Path, packer: str, kin
     qemu_img("compare", "-f", "raw", "-F", format, str(folder.parent / "raw"), str(dest))
     assert os.listdir(folder) == ["image"]
     assert not container.pull(dest, format=format)["changed"]
+    assert "no digests of its blocks" in container.pull(dest, format=format, verify="deep")["msg"]
 
 
 def test_the_upper_layer_counts(container: Container, folder: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_pull_peers
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_peers import (
     SharedSource,
     StoreSource,
@@ -103,6 +104,26 @@ def test_what_was_damaged_comes_from_the_catalog(hosts: list[Host], store: Layou
     source = SharedSource(StoreSource(store), hosts[0].cache, [hosts[1].url], hosts[0].url, "secret")
     assert source.read_again(PACK, 0, 100) == DATA[:100]
     assert hosts[0].cache.read(PACK, 0, 100) == DATA[:100]
+
+
+def test_a_host_that_sent_damage_is_left_out(hosts: list[Host], store: LayoutStore) -> None:
+    liar = hosts[1]
+    liar.cache.write(PACK, 0, bytes(len(DATA)))
+    source = SharedSource(StoreSource(store), hosts[0].cache, [liar.url], hosts[0].url, "secret")
+    lied = next(at for at in range(0, len(DATA), 4 << 20) if ranked([liar.url, hosts[0].url], PACK, at)[0] == liar.url)
+    assert source.read(PACK, lied, 100) == bytes(100)
+    assert source.read_again(PACK, lied, 100) == DATA[lied : lied + 100]
+    for at in range(0, len(DATA), PIECE):
+        assert source.read(PACK, at + 100, 100) == DATA[at + 100 : at + 200]
+
+
+def test_a_host_that_never_has_its_parts_is_left_out(
+    hosts: list[Host], store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_pull_peers, "_PATIENCE", 0.2)
+    monkeypatch.setattr(image_pull_peers, "_WAIT_SECONDS", 0)
+    sources = all_pull(hosts[:1], store, [host.url for host in hosts])
+    assert sources[0].counted == {store.where: len(DATA)}
 
 
 def test_work_is_shared_evenly_and_stays_where_it_is_when_one_leaves() -> None:
