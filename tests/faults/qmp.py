@@ -40,7 +40,7 @@ for command in ("qmp_capabilities", "query-block-jobs", "query-block-exports", "
     lines.write(json.dumps({{"execute": command}}))
     lines.flush()
     found = json.loads(lines.readline())["return"]
-    print(command, [one.get("node-name") or one for one in found if command != "query-named-block-nodes" or "imageops" in str(one)])
+    print(command, [one.get("node-name") or one for one in found if command != "query-named-block-nodes" or "imageops-pull" in str(one)])
 """
 _NOTHING = [
     f"{command} []"
