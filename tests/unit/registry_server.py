@@ -28,7 +28,8 @@ class Registry:
     """What it holds, and how it behaves.
 
     `statuses` are said first, one a request; `cuts` are numbers of bytes of a blob after which an answer ends, one each;
-    `cut_uploads` are numbers of bytes after which the connection of a PATCH is cut. `login` is user:password; with `tokens` it is
+    `cut_uploads` are numbers of bytes after which the connection of a PATCH is cut, which
+    `forgets_cut` makes the end of the upload, as Docker's registry does. `login` is user:password; with `tokens` it is
     asked for by the token server (tokens live as long as they stand in `valid`). `elsewhere` is where blobs are.
     """
 
@@ -50,6 +51,7 @@ class Registry:
     deletes: bool = True
     tag_page: int = 1000
     patches: bool = True
+    forgets_cut: bool = False
     location: str = ""
     elsewhere: str = ""
     lose_tag_writes: int = 0
@@ -132,7 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length if cut is None else min(cut, length))
         if cut is None:
             return body
-        self.registry.uploads[urlsplit(self.path).path.rpartition("/")[2]] += body
+        name = urlsplit(self.path).path.rpartition("/")[2]
+        self.registry.uploads[name] += body
+        if self.registry.forgets_cut:
+            del self.registry.uploads[name]
         self.close_connection = True
         return None
 
@@ -247,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _upload(self, name: str, query: dict[str, list[str]], body: bytes) -> None:
         registry = self.registry
         if self.command == "POST":
-            name = f"u{len(registry.uploads)}"
+            name = f"u{len(registry.asked)}"
             registry.uploads[name] = bytearray()
             return self._going_on(202, name)
         if name not in registry.uploads:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Blobs go to a registry (OCI distribution specification 1.1, "Pushing blobs"): small ones at once, others in pieces.
 
-After a broken connection the registry is asked how much it has, so that a cut costs one piece at most.
+After a broken connection the registry is asked how much it has, so that a cut costs one piece at most. Docker's registry (2.8) knows
+nothing of an upload any more of which a piece was cut; then the blob is sent anew.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Upload:
         self._size = size
         self._read = read
         self._location = ""
-        self._least = 0
+        self._least = self._furthest = 0
 
     def run(self) -> None:
         """Send it; raises Broken after too many failures without a byte between them."""
@@ -72,7 +73,10 @@ class Upload:
                 raise Broken(str(error)) from None
             self._went_on(answer)
             done += length
-            attempts.progress()
+            if done > self._furthest:
+                # What was sent before, and is sent anew, is no progress.
+                self._furthest = done
+                attempts.progress()
         return done
 
     def _finish(self, done: int) -> None:

@@ -25,6 +25,8 @@ _MOST_DRAINED = 64 << 10
 _OWN = {"Accept-Encoding": "identity", "User-Agent": "imageops.fleet"}
 # What a server that has ended an idle connection makes of the next request on it.
 _STALE = (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+# Asking them twice is not the same as asking them once (RFC 9110, 9.2.2).
+_ONCE = ("PATCH", "POST")
 
 _Key = tuple[str, str, int]
 
@@ -76,8 +78,9 @@ class KeptConnections:
             try:
                 return kept, _asked(kept, method, self._target(url), headers, body)
             except _STALE:
-                # It says nothing about the server: the connection was old.
-                pass
+                # It says nothing about the server: the connection was old. But a part of an upload may have arrived.
+                if method in _ONCE:
+                    raise
         connection = self._new(url)
         return connection, _asked(connection, method, self._target(url), headers, body)
 

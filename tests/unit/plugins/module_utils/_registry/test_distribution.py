@@ -259,18 +259,17 @@ def test_an_upload_that_is_cut_goes_on(registry: Registry) -> None:
 
 @pytest.mark.usefixtures("small_pieces")
 def test_an_upload_that_is_forgotten_begins_anew(registry: Registry) -> None:
-    store = store_of(registry)
-    registry.cut_uploads = [30_000]
-    taken = registry.uploads
-
-    class Forgets(dict[str, bytearray]):
-        def __contains__(self, name: object) -> bool:
-            return name != "u0" and super().__contains__(name)
-
-    registry.uploads = Forgets(taken)
-    store.write_blob(BLOB, DIGEST)
+    registry.forgets_cut, registry.cut_uploads = True, [99_999, 30_000]
+    store_of(registry).write_blob(BLOB, DIGEST)
     assert registry.blobs == {DIGEST: BLOB}
-    assert registry.methods.count("POST") == 2
+    assert registry.methods.count("POST") == 3
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_an_upload_that_comes_no_further_is_given_up(registry: Registry) -> None:
+    registry.forgets_cut, registry.cut_uploads = True, [100_000, 100_000, 10] * 10
+    with pytest.raises(Broken, match="tried 6 times"):
+        store_of(registry).write_blob(BLOB, DIGEST)
 
 
 def test_an_upload_to_another_server_is_refused(registry: Registry) -> None:
