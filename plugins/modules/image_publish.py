@@ -123,7 +123,8 @@ options:
         description: Level of zstd from 1 to 19. Higher ones take longer and give smaller blocks. Of no effect for V(containerdisk).
         type: int
       bandwidth: &bandwidth
-        description: Most bytes a second that are sent, on the average, as bytes or a size such as V(100M). By default there is no limit.
+        description: Most bytes a second of packs that are sent, on the average, as bytes or a size such as V(100M). By default there is no limit. Of
+          no effect for V(containerdisk).
         type: str
       timeout: &timeout
         description:
