@@ -32,7 +32,7 @@ options:
     type: list
     elements: dict
     suboptions:
-      image: &image
+      image:
         description:
           - The image, such as V(registry.example:5000/team/debian:12) or V(dir:/srv/images/debian:12). A tag stands for the image that it
             points at when the task runs.
@@ -50,8 +50,10 @@ options:
             signatures. Required.
         type: path
   image:
-    <<: *image
-    required: false
+    description:
+      - The image, such as V(registry.example:5000/team/debian:12) or V(dir:/srv/images/debian:12). A tag stands for the image that it
+        points at when the task runs.
+    type: str
   state:
     <<: *state
     default: present
