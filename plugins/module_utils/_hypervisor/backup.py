@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from .._errors import NotFound
 from .domain import Domain
 from .library import calling, library
-from .process_owner import owner_of
+from .process_facts import owner_of
 from .xml import Element, get, parse, put, serialise
 
 # Where libvirt keeps the number of a VM's process.

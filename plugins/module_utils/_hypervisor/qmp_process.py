@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from .._errors import EngineError, TimedOut
-from .process_owner import owner_of
+from .process_facts import listens_at, owner_of
 from .qmp_disks import QmpDisk, read_disks
 from .qmp_socket import COMMAND_TIMEOUT, open_session
 
@@ -74,6 +74,10 @@ class QemuProcess:
     def owner(self) -> tuple[int, int]:
         """The user and the group that it runs as."""
         return owner_of(self._pid)
+
+    def has_socket(self, path: str) -> bool:
+        """Whether it listens at a socket that only it was told of."""
+        return listens_at(self._pid, path)
 
     @property
     def state(self) -> str:

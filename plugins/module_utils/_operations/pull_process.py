@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket as sockets
 from collections.abc import Iterator, Mapping
 
 from .._errors import EngineError, InUse, NotFound, TimedOut
@@ -84,18 +83,10 @@ class ProcessPull:
         """Ended with the process, or by us."""
         try:
             with self._session() as process:
-                return end_pull(process, serves=self._is_ours())
+                # The socket's file may be gone with what a killed job left.
+                return end_pull(process, serves=process.has_socket(os.path.join(self.folder, _SOCKET)))
         except NotFound:
             return True
         except (EngineError, InUse, TimedOut):
             # Somebody else talks with it, or it is busy with its end.
             return False
-
-    def _is_ours(self) -> bool:
-        """Whether somebody listens at the backup's socket, which only a process that we told to can."""
-        with sockets.socket(sockets.AF_UNIX) as asking:
-            try:
-                asking.connect(os.path.join(self.folder, _SOCKET))
-            except OSError:
-                return False
-        return True

@@ -17,7 +17,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     UnsafeImage,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import qmp_socket
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.process_owner import owner_of
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.process_facts import owner_of
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_disks import read_disks
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_jobs import job_id, run_job
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.qmp_process import QemuProcess

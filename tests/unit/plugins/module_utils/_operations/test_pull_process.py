@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,9 +91,13 @@ def test_it_ends_whatever_is_raised_inside(machine: Machine, tools: Tools) -> No
     assert left(machine) == []
 
 
-def test_what_a_killed_run_left_is_ended_first(machine: Machine, tools: Tools) -> None:
+@pytest.mark.parametrize("tidied", [False, True])
+def test_what_a_killed_run_left_is_ended_first(machine: Machine, tools: Tools, tidied: bool) -> None:
     stale = pull_backup(source(machine), ["vda", "vdb"], tools=tools)
     stale.__enter__()
+    if tidied:
+        # A job's next run removes what it said it leaves before it begins.
+        shutil.rmtree(pull_folder(process_key(machine.path)))
     with pull_backup(source(machine), ["vda"], tools=tools):
         assert list(machine.exports.values()) == ["vda"]
     assert left(machine) == []
