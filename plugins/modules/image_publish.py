@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_publish
 short_description: Publish disks or a whole VM as a version of an image
-version_added: 0.2.0
+version_added: 0.4.0
 author:
   - The imageops.fleet developers (@imageops)
 description:

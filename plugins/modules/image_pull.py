@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_pull
 short_description: Bring images from a catalog to a host, only what the host lacks
-version_added: 0.3.0
+version_added: 0.4.0
 author:
   - The imageops.fleet developers (@imageops)
 description:
