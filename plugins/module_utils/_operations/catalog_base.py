@@ -24,6 +24,7 @@ _LOCK_SECONDS = 3600.0
 _PULL: dict[str, Any] = {
     "disks": None, "verify": "quick", "force": False, "seeds": ["auto"], "trust_seeds": False, "connections": 8, "search_paths": None,
     "bandwidth": None, "timeout": 0, "owner": None, "group": None, "mode": None, "on_interrupt": "detach", "lease_timeout": 60,
+    "peers": None, "share": None,
 }  # fmt: skip
 
 
