@@ -14,6 +14,7 @@ from .._files import require_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._registry.interface import Store
+from .image_publish_journal import PublishJournal
 from .image_publish_note import PublishNote, read_note, tells
 from .image_publish_request import (
     CONTAINERDISK,
@@ -98,7 +99,13 @@ def _published(
             give_names(request, store, store.manifest(note.digest)[1], note.digest, missing)
 
     steps = (Step(f"give {request.shown} the names {', '.join(missing)}", name),) if missing else ()
-    return Plan(request.shown, before, after, lambda: after, steps=steps)
+    return Plan(request.shown, before, after, lambda: after, steps=steps, upkeep=_leftover(request))
+
+
+def _leftover(request: PublishRequest) -> tuple[Step, ...]:
+    """The end of a run that was killed when all was published."""
+    journal = PublishJournal(request.shown)
+    return (Step("forget what an interrupted publish sent", journal.forget),) if journal.there else ()
 
 
 def _publication(request: PublishRequest, current: str, params: dict[str, Any], tools: Tools) -> Plan:

@@ -17,13 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .._catalog.digest import digest_bytes, digest_text, is_digest
-from .._files import is_partial, state_dir, state_top, write_bytes
+from .._files import is_partial, remove, state_dir, state_top, write_bytes
 
 _FOLDER = "publishes"
 _SIZE = struct.Struct("<Q")
 _BLOCK = struct.Struct("<32sII")
 # Nobody goes on with what lies here longer.
 _KEPT_SECONDS = 7 * 86400.0
+# A note that is missing costs a reading.
+_NOTES_KEPT_SECONDS = 180 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,16 @@ class PublishJournal:
     """The packs that publishes of one reference sent since the last one that ended."""
 
     def __init__(self, reference: str) -> None:
-        self._folder = os.path.join(state_dir(_FOLDER), publish_key(reference))
+        self._folder = os.path.join(state_top(), _FOLDER, publish_key(reference))
+
+    @property
+    def there(self) -> bool:
+        """Whether a publish has not ended, or was killed when the image had its names already."""
+        return os.path.isdir(self._folder)
 
     def note(self, pack: SentPack) -> None:
         """The pack is about to be sent."""
+        state_dir(_FOLDER)
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         data = _SIZE.pack(pack.size) + b"".join(_BLOCK.pack(*block) for block in pack.blocks)
         write_bytes(os.path.join(self._folder, digest_bytes(pack.digest).hex()), data, durable=False)
@@ -81,8 +89,11 @@ class PublishJournal:
 
 
 def tidy_journals() -> None:
-    """Remove what publishes left that nobody went on with."""
+    """Remove what publishes left that nobody went on with, and notes of what nobody published for long."""
     for entry in os.scandir(state_dir(_FOLDER)):
-        old = time.time() - entry.stat(follow_symlinks=False).st_mtime > _KEPT_SECONDS
-        if old and entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
+        age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+        if entry.is_dir(follow_symlinks=False):
+            if age > _KEPT_SECONDS:
+                shutil.rmtree(entry.path, ignore_errors=True)
+        elif age > _NOTES_KEPT_SECONDS:
+            remove(entry.path)
