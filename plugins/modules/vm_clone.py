@@ -28,6 +28,8 @@ description:
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
+  - imageops.fleet.catalog
+  - imageops.fleet.signature
   - imageops.fleet.job
 requirements:
   - Python's C(libvirt) on the host (Debian's package C(python3-libvirt))
@@ -68,7 +70,14 @@ options:
         type: str
         required: true
       source: &source
-        description: Name of the VM to clone. With O(hypervisor=qmp) it may be left out.
+        description:
+          - Name of the VM to clone. With O(hypervisor=qmp) it may be left out.
+          - Or the reference of an image that M(imageops.fleet.image_publish) made of a VM, such as V(registry.example:5000/team/web:7). The
+            clone gets disks from the image, which are pulled to O(images_dir) where the host doesn't hold them, and is described as the module
+            M(imageops.fleet.vm) describes VMs, with what the image tells of memory, CPUs, machine, firmware, disks, networks, display,
+            guest agent and labels. All else of the published description is left out, since an image may be a stranger's.
+          - Of an image O(clones[].snapshot), O(clones[].quiesce), V(edit) of O(clones[].identity), and other modes of O(clones[].disks)
+            than V(skip) are refused. A tag that moves changes no clone.
         type: str
       mode: &mode
         description:
@@ -263,6 +272,12 @@ options:
   uri:
     <<: *uri
     default: qemu:///system
+  images_dir:
+    description:
+      - Folder for images that are pulled for a reference in O(source). By default the folder of the storage pool C(default), or
+        C(/var/lib/libvirt/images).
+    type: path
+    version_added: 0.3.0
 seealso:
   - module: imageops.fleet.vm
   - module: imageops.fleet.vm_snapshot
@@ -298,6 +313,17 @@ EXAMPLES = r"""
     clones:
       - name: web-test1
       - name: web-test2
+
+- name: Two machines as the published one is
+  imageops.fleet.vm_clone:
+    source: registry.example.org:5000/team/web:7
+    mode: linked
+    state: running
+    require_signature:
+      allowed_signers: /etc/imageops/allowed_signers
+    clones:
+      - name: web-1
+      - name: web-2
 
 - name: What a running database had at a clean moment, without its scratch disk
   imageops.fleet.vm_clone:

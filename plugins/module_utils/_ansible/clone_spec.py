@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .catalog_options import CATALOG_TASK_OPTIONS
+from .signature_options import SIGNATURE_OPTIONS
 from .specs import ENGINE_DEFAULTS, ENGINE_OPTIONS, JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
 from .vm_spec import WAIT_FOR
 
@@ -51,5 +53,5 @@ CLONE = batch_spec(
         "uri": "qemu:///system",
         **JOB_DEFAULTS,
     },
-    common=JOB_TASK_OPTIONS,
+    common={**JOB_TASK_OPTIONS, "images_dir": {"type": "path"}, **CATALOG_TASK_OPTIONS, **SIGNATURE_OPTIONS},
 )

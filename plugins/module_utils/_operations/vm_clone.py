@@ -56,6 +56,10 @@ def plan_clone(params: dict[str, Any], tools: Tools) -> Plan:
     check_name(params["name"])
     check_timeout(params)
     _require_source(params)
+    if names_image(params):
+        from .vm_clone_image import plan_image_clone
+
+        return plan_image_clone(params, _awaited(params), tools)
     connection = tools.hypervisor(params["uri"])
     there = connection.domain(params["name"])
     if there is not None:
@@ -238,11 +242,20 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [f"domain:{params[key]}" for key in ("source", "name") if params[key]]
 
 
+def names_image(params: dict[str, Any]) -> bool:
+    """Whether the source is an image of a catalog; no name of a VM has a slash."""
+    return "/" in (params["source"] or "")
+
+
 def _join(params: dict[str, Any], tools: Tools) -> bool:
+    if names_image(params):
+        return False
     return join_running(_source(params), tools)
 
 
 def _job(params: dict[str, Any], tools: Tools) -> str | None:
+    if names_image(params):
+        return None
     return job_of(_source(params), tools)
 
 
