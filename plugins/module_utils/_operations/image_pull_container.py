@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import tarfile
 from collections.abc import Iterator
-from typing import IO, Callable
+from typing import Callable
 
 from .._catalog.container import is_index, layers_of, manifest_for
 from .._catalog.digest import Descriptor, digest_text
@@ -20,6 +19,7 @@ from .._formats.reader import MAX_VIRTUAL_SIZE
 from .._registry.interface import Store
 from .._transfer.decompress import compression_of, decompressed, joined
 from .._transfer.sparse import SparseWriter
+from .._transfer.tar_stream import TarStream
 
 _FOLDER = "disk"
 _PIECE = 1 << 20
@@ -65,7 +65,7 @@ def extract_disk(store: Store, layers: list[Descriptor], wanted: str, path: str,
 
 
 class _LayerStream:
-    """A layer's tar as tarfile reads a stream; what came is compared with the digest when all has come."""
+    """A layer's tar as a stream; what came is compared with the digest when all has come."""
 
     def __init__(self, store: Store, layer: Descriptor, report: Report) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class _LayerStream:
         self._report = report
         self._state = hashlib.sha256()
         self._position = 0
-        self._left = b""
+        self._left = memoryview(b"")
         start = self._fetch(_REQUEST)
         kind = compression_of(start)
         source = joined(start, self._fetch)
@@ -91,9 +91,9 @@ class _LayerStream:
     def read(self, count: int) -> bytes:
         """Up to `count` bytes of the tar."""
         if not self._left:
-            self._left = next(self._pieces, b"")
+            self._left = memoryview(next(self._pieces, b""))
         data, self._left = self._left[:count], self._left[count:]
-        return data
+        return bytes(data)
 
     def require_whole(self) -> None:
         """Read the rest; raises TransferError when what came has another digest."""
@@ -107,24 +107,16 @@ class _LayerStream:
             )
 
 
-def _disks(stream: _LayerStream, where: str) -> Iterator[tuple[str, IO[bytes]]]:
+def _disks(stream: _LayerStream, where: str) -> Iterator[tuple[str, TarStream]]:
     """Name and content of every file in the folder for disks; links and devices are refused there."""
-    try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
-            for number, member in enumerate(archive):
-                if number >= _MOST_MEMBERS:
-                    raise UnsafeImage(f"{where}: a layer holds more than {_MOST_MEMBERS} files.")
-                name = _disk_name(member.name)
-                if not name or member.isdir():
-                    continue
-                content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
-                if content is None:
-                    raise UnsafeImage(
-                        f"{where}: /disk/{name} is a link, a device or a sparse member, and no plain file."
-                    )
-                yield name, content
-    except tarfile.TarError as error:
-        raise UnsafeImage(f"{where}: a layer is no sound tar: {error}.") from None
+    archive = TarStream(stream.read, most=_MOST_MEMBERS, where=f"{where}: a layer")
+    for member in archive:
+        name = _disk_name(member.name)
+        if not name or member.is_folder:
+            continue
+        if not member.is_plain:
+            raise UnsafeImage(f"{where}: /disk/{name} is a link, a device or a sparse member, and no plain file.")
+        yield name, archive
 
 
 def _disk_name(path: str) -> str:
@@ -133,7 +125,7 @@ def _disk_name(path: str) -> str:
     return name if folder == _FOLDER and not name.startswith(".wh.") and name.isprintable() else ""
 
 
-def _write(content: IO[bytes], path: str, name: str) -> None:
+def _write(content: TarStream, path: str, name: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         writer = SparseWriter(handle)
