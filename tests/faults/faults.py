@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
-The disk operations are interrupted in rounds on the host itself; what needs a controller or guests (clone, freeze, jobs, tasks, vm) runs
-through Ansible.
+The operations on disks and catalogs are interrupted in rounds on the host itself; what needs a controller, guests or a registry (clone,
+freeze, images, jobs, tasks, vm) runs through Ansible.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import clone
 import freeze
+import images
 import jobs
 import qmp
 import rounds_of
@@ -31,6 +32,7 @@ from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 CASES = {
     "clone": clone,
     "freeze": freeze,
+    "images": images,
     "jobs": jobs,
     "qmp": qmp,
     "tasks": tasks,

@@ -27,9 +27,14 @@ _MODULES = (
     "disk_convert",
     "disk_job_info",
     "disk_snapshot",
+    "image_alias",
+    "image_prune",
+    "image_publish",
+    "image_pull",
+    "image_sign",
     "vm_snapshot",
 )
-GROUPS = ("chain", "check", "compact", "convert", "disk", "snapshot")
+GROUPS = ("alias", "chain", "check", "compact", "convert", "disk", "prune", "publish", "pull", "sign", "snapshot")
 _SILENT: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 _COLUMNS = ("rounds", "hit", "old", "new", "joined", "converged", "left", "lost", "failed")
 _NAMED = re.compile(r"fault_point\(\s*f?\"([^\"]+)\"|fault=\"([a-z]+:[^\"]+)\"")

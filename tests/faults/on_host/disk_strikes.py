@@ -101,7 +101,7 @@ class BadImage(Strike):
         self._disk = DyingDisk(scenario.room.disk)
         scenario.fresh()
         if self.part >= 0:
-            self._disk.die(self._disk.block_of(scenario.target, self.part))
+            self._disk.die(self._disk.block_of(scenario.written, self.part))
         else:
             self._disk.die(self._disk.first_free(self.mebibytes))
 

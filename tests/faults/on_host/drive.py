@@ -25,9 +25,12 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import catalog_rounds
 import chain_rounds
 import check_rounds
 import convert_rounds
+import publish_rounds
+import pull_rounds
 import rounds
 import snapshot_rounds
 import url_rounds
@@ -44,6 +47,9 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     *url_rounds.SCENARIOS,
     *snapshot_rounds.SCENARIOS,
     *check_rounds.SCENARIOS,
+    *publish_rounds.SCENARIOS,
+    *pull_rounds.SCENARIOS,
+    *catalog_rounds.SCENARIOS,
 )
 _TOP = "/var/tmp/imageops-rounds"
 _MEMORY = "/tmp/imageops-rounds"
@@ -78,7 +84,7 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         for number in range(2 if scenario.variant else 6):
             yield LostSource((number // 2 + chance.random()) / 3, replaced=number % 2 == 1 and scenario.replaceable)
         yield from (BadSource(part) for part in (0.05, 0.25, 0.5, 0.75, 0.95))
-    if scenario.kind and scenario.target.startswith(scenario.room.disk):
+    if scenario.kind and scenario.written.startswith(scenario.room.disk):
         yield from (BadImage(part=part) for part in ((0.5,) if scenario.variant else (0, 0.2, 0.5, 0.8)))
         yield from (BadImage(mebibytes=size) for size in ((1,) if scenario.variant else (0, 1, 3, 6)))
 

@@ -26,6 +26,8 @@ _MOST_SECONDS = 180.0
 _USED_SECONDS = 10.0
 _SOCKETS = "/tmp/imageops-nbd-*"
 _JOB_FILES = {"request.json", "state.json", "log", "lease"}
+# Locks of a catalog in a folder, which stay there.
+_LOCKS = {".imageops.lock", ".imageops-index.lock"}
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Room:
     def _odd_files(self, job: str) -> list[str]:
         odd = []
         for top, folders, files in os.walk(self.disk):
-            names = [name for name in [*folders, *files] if name != "lost+found"]
+            names = [name for name in [*folders, *files] if name not in ("lost+found", *_LOCKS)]
             odd += [f"{top}/{name}" for name in names if name.startswith(".") or _is_socket(f"{top}/{name}")]
         for top, _folders, files in os.walk(self.state):
             of_job = top == f"{self.state}/jobs/{job}"
@@ -135,7 +137,8 @@ class Room:
                     hidden
                     or _is_socket(path)
                     or (of_job and not dead and name not in _JOB_FILES)
-                    or top.endswith(("run", "downloads"))
+                    or top.endswith(("run", "downloads", "pulls"))
+                    or os.path.basename(os.path.dirname(top)) == "publishes"
                 ):
                     odd.append(path)
         return odd

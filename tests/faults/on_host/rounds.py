@@ -138,7 +138,7 @@ def _finish(scenario: Scenario, outcome: Round, *, thorough: bool = True) -> Non
     if thorough:
         again = room.call(scenario.module, scenario.options)
         _require(again.get("changed") is False and not again.get("failed"), f"a third run: {_told(again)}")
-    outcome.left = room.left(scenario.job)
+    outcome.left = room.left(scenario.job, kept=scenario.garbage)
     _require(not outcome.left, f"left over: {outcome.left}")
     outcome.converged = True
 

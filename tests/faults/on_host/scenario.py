@@ -25,6 +25,8 @@ class Scenario:
     points: tuple[str, ...] = ()
     # A pattern of the files that may stay until the next run.
     kept = ""
+    # A pattern of the files that stay until a later pruning takes them.
+    garbage = ""
     # A file that is only read: it gets removed, replaced and unreadable.
     source = ""
     # Whether another file may take the source's name; what lies below an overlay is a part of it.
@@ -50,6 +52,11 @@ class Scenario:
     def target(self) -> str:
         """The path that the job writes."""
         raise NotImplementedError
+
+    @property
+    def written(self) -> str:
+        """The file whose disk gets I/O errors; most often the target."""
+        return self.target
 
     @property
     def options(self) -> dict[str, Any]:

@@ -35,31 +35,40 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Web
 
     def do_HEAD(self) -> None:
-        self._head()
+        if os.path.isfile(self._path()):
+            self._head()
+        else:
+            self.send_error(404)
 
     def do_GET(self) -> None:
+        if not os.path.isfile(self._path()):
+            self.send_error(404)
+            return
         with contextlib.suppress(ConnectionError), open(self._path(), "rb") as stream:
-            stream.seek(self._head())
-            while data := stream.read(_PIECE):
+            start, left = self._head()
+            stream.seek(start)
+            while data := stream.read(min(_PIECE, left)):
                 self.wfile.write(data)
+                left -= len(data)
                 time.sleep(_PAUSE)
 
     def _path(self) -> str:
-        return os.path.join(self.server.folder, os.path.basename(self.path))
+        return os.path.join(self.server.folder, self.path.lstrip("/"))
 
-    def _head(self) -> int:
-        """Send the head; where the content begins."""
+    def _head(self) -> tuple[int, int]:
+        """Send the head; where the content begins, and how much of it comes."""
         found = os.stat(self._path())
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         start = int(asked[1]) if asked else 0
+        end = min(int(asked[2]) + 1, found.st_size) if asked and asked[2] else found.st_size
         self.send_response(206 if asked else 200)
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{found.st_size - 1}/{found.st_size}")
-        self.send_header("Content-Length", str(found.st_size - start))
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{found.st_size}")
+        self.send_header("Content-Length", str(end - start))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("ETag", f'"{found.st_mtime_ns:x}"')
         self.end_headers()
-        return start
+        return start, end - start
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads it."""
