@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from .._errors import NotFound, TransferError
 from .._files import is_partial, sync_folder
 from .layout_files import BlobFolder
 
+_KNOWN = (*INDEXES, *MANIFESTS)
 _MOST_DEPTH = 8
 
 
@@ -23,39 +25,57 @@ def reachable(roots: Iterable[Descriptor], blobs: BlobFolder) -> set[str]:
 
     Raises TransferError for a manifest that is damaged: what it names can't be known then, so nothing may be removed.
     """
-    seen: set[str] = set()
     waiting = [(root, 0) for root in roots]
+    seen, read = {root.digest for root, _depth in waiting}, set[str]()
     while waiting:
         found, depth = waiting.pop()
-        if found.digest in seen:
+        if found.digest in read:
             continue
-        seen.add(found.digest)
-        if found.media_type in (*INDEXES, *MANIFESTS):
-            waiting.extend((named, depth + 1) for named in _named_by(found, blobs, depth))
+        read.add(found.digest)
+        for named, is_manifest in _named_by(found, blobs, depth):
+            seen.add(named.digest)
+            if is_manifest:
+                waiting.append((named, depth + 1))
     return seen
 
 
-def _named_by(found: Descriptor, blobs: BlobFolder, depth: int) -> Iterator[Descriptor]:
+def _named_by(found: Descriptor, blobs: BlobFolder, depth: int) -> Iterator[tuple[Descriptor, bool]]:
+    """What a manifest names, and whether that is a manifest itself."""
     where = f"manifest {found.digest}"
     if depth > _MOST_DEPTH:
         raise TransferError(f"{where} is named by an index of an index, more than {_MOST_DEPTH} times over.")
-    data = _sound(found, blobs)
-    if data is not None:
-        yield from (read_descriptor(told, where=where) for told in _told(load_manifest(data, where=where)))
+    for name, told in _told(_manifest(found, blobs, where)):
+        named = read_descriptor(told, where=where)
+        yield named, name == "manifests" or named.media_type in _KNOWN
 
 
-def _told(manifest: Mapping[str, Any]) -> Iterator[Any]:
+def _told(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("config", "layers", "manifests", "blobs"):
         value = manifest.get(name)
-        yield from value if isinstance(value, list) else [] if value is None else [value]
+        for one in value if isinstance(value, list) else [] if value is None else [value]:
+            yield name, one
 
 
-def _sound(found: Descriptor, blobs: BlobFolder) -> bytes | None:
-    """The manifest, None when it isn't there: others copy only what fits their machine."""
-    status = blobs.status(found.digest)
-    if status is None:
-        return None
-    data = b"" if status.st_size > MOST_MANIFEST else blobs.read(found.digest, 0, status.st_size)
+def _manifest(found: Descriptor, blobs: BlobFolder, where: str) -> Mapping[str, Any]:
+    """The manifest; nothing when it isn't there (others copy only what fits their machine), or is of no type that we know and no JSON.
+
+    What others call a manifest names blobs too, whatever type they give it.
+    """
+    known, status = found.media_type in _KNOWN, blobs.status(found.digest)
+    if status is None or (not known and status.st_size > MOST_MANIFEST):
+        return {}
+    data = _sound(found, status.st_size, blobs)
+    if known:
+        return load_manifest(data, where=where)
+    try:
+        told = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _sound(found: Descriptor, size: int, blobs: BlobFolder) -> bytes:
+    data = b"" if size > MOST_MANIFEST else blobs.read(found.digest, 0, size)
     if digest_of(data) != found.digest:
         raise TransferError(
             f"The manifest {found.digest} is damaged, so what it needs is not known and nothing is removed; remove or publish "
@@ -84,7 +104,7 @@ def is_listed_child(digest: str, indexes: Iterable[Descriptor], blobs: BlobFolde
     """Whether one of `indexes` names the manifest."""
     for index in indexes:
         try:
-            if any(named.digest == digest for named in _named_by(index, blobs, 0)):
+            if any(named.digest == digest for named, _is_manifest in _named_by(index, blobs, 0)):
                 return True
         except (NotFound, TransferError):
             continue

@@ -338,6 +338,33 @@ def test_what_is_listed_without_a_tag_is_no_garbage(store: LayoutStore) -> None:
     assert store.manifest(ONE.digest)[1] == ONE.manifest.as_bytes()
 
 
+@pytest.mark.parametrize("kind", ["application/vnd.oci.artifact.manifest.v1+json", "application/octet-stream"])
+def test_what_a_manifest_of_another_type_names_is_no_garbage(store: LayoutStore, kind: str) -> None:
+    """Other tools list what we don't know, and would lose what it needs."""
+    ONE.publish(store, "12")
+    blob = b"of others"
+    told = {"artifactType": "a/b", "blobs": [Descriptor("a/c", digest_of(blob), len(blob)).as_dict()]}
+    listed = json.dumps(told).encode()
+    for data in (blob, listed):
+        store.write_blob(data, digest_of(data))
+    index = Path(str(store.where).removeprefix("dir:")) / "index.json"
+    found = json.loads(index.read_text())
+    found["manifests"].append(Descriptor(kind, digest_of(listed), len(listed)).as_dict())
+    index.write_text(json.dumps(found))
+    old(store)
+    assert store.collect_garbage(grace=0) == 0
+    assert store.blob_size(digest_of(blob)) == len(blob)
+
+
+def test_a_manifest_that_is_a_layer_too_is_still_read(store: LayoutStore) -> None:
+    ONE.publish(store, "12")
+    layer = Descriptor("a/b", ONE.digest, len(ONE.manifest.as_bytes()))
+    store.write_blob(EMPTY_CONTENT, digest_of(EMPTY_CONTENT))
+    store.write_manifest(Artifact("a/c", layer).as_bytes(), MANIFEST, tag="other")
+    old(store)
+    assert store.collect_garbage(grace=0) == 0
+
+
 def test_a_blob_that_is_published_again_counts_as_new(store: LayoutStore) -> None:
     ONE.publish(store)
     store.remove_manifest(ONE.digest)
