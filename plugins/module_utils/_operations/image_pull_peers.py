@@ -34,6 +34,8 @@ _WAIT_HEADER = "X-Imageops-Wait"
 _WAIT_SECONDS, _SILENT_SECONDS = 5, 8.0
 # How long one that answers may take to have a part that it is to fetch before the others.
 _PATIENCE = 30.0
+# Hosts begin one after the other: so long after this one has begun, one that can't be reached may be about to begin.
+_GRACE, _PAUSE = 5.0, 0.25
 _PARTIAL, _NOT_YET = 206, 404
 # Neighbouring parts come from the same host.
 _UNIT = 4 << 20
@@ -121,6 +123,8 @@ class SharedSource:
         self._own = own
         self._living = frozenset({*peers, own})
         self._sent: dict[tuple[str, int], str] = {}
+        self._answered: set[str] = set()
+        self._began = time.monotonic()
         self._connections = KeptConnections(Access(idle_timeout=_SILENT_SECONDS))
         self._headers = {_WAIT_HEADER: str(_WAIT_SECONDS), **({"Authorization": f"Bearer {token}"} if token else {})}
 
@@ -177,8 +181,11 @@ class SharedSource:
         while time.monotonic() < end and host in self._living:
             try:
                 with self._connections.exchange("GET", url, headers=headers) as response:
+                    self._answered.add(host)
                     if response.status != _NOT_YET:
                         return response.read(length + 1) if response.status == _PARTIAL else b""
             except (ImageOpsError, OSError, http.client.HTTPException):
-                return b""
+                if host in self._answered or time.monotonic() - self._began > _GRACE:
+                    return b""
+                time.sleep(_PAUSE)
         return b""

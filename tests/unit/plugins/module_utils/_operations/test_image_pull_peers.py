@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
@@ -89,9 +90,31 @@ def test_one_image_leaves_the_catalog(hosts: list[Host], store: LayoutStore) -> 
     assert max(counted) < len(DATA)
 
 
-def test_a_host_that_does_not_live_is_left_out(hosts: list[Host], store: LayoutStore) -> None:
+def test_a_host_that_does_not_live_is_left_out(
+    hosts: list[Host], store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_pull_peers, "_GRACE", 0.0)
     peers = [*(host.url for host in hosts), "http://127.0.0.1:1"]
     sources = all_pull(hosts, store, peers)
+    assert sum(source.counted[store.where] for source in sources) == len(DATA)
+
+
+def test_a_host_that_begins_later_is_waited_for(
+    hosts: list[Host], store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[float] = []
+    connect = image_pull_peers.KeptConnections.exchange
+
+    def exchange(*arguments: Any, **given: Any) -> Any:
+        if len(refused) < 3:
+            refused.append(0.0)
+            raise ConnectionRefusedError
+        return connect(*arguments, **given)
+
+    monkeypatch.setattr(image_pull_peers.KeptConnections, "exchange", exchange)
+    monkeypatch.setattr(image_pull_peers, "_PAUSE", 0.01)
+    sources = all_pull(hosts, store, [host.url for host in hosts])
+    assert len(refused) == 3
     assert sum(source.counted[store.where] for source in sources) == len(DATA)
 
 
