@@ -66,6 +66,15 @@ def forget_held(path: str) -> None:
         remove(note)
 
 
+def tidy_held() -> None:
+    """Forget files that are gone."""
+    folder = state_dir(_FOLDER)
+    for name in _names(folder):
+        held = _read(os.path.join(folder, name))
+        if held is not None and not os.path.exists(held.path):
+            remove(os.path.join(folder, name))
+
+
 def is_noted(path: str) -> bool:
     """Whether there is a note of the file."""
     return os.path.exists(os.path.join(state_top(), _FOLDER, _name(path)))
@@ -84,14 +93,17 @@ def pulled_record(path: str) -> Record | None:
 
 def _noted() -> Iterator[HeldImage]:
     folder = os.path.join(state_top(), _FOLDER)
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return
-    for name in names:
-        held = _read(os.path.join(folder, name)) if name.endswith(".json") and not name.startswith(".") else None
+    for name in _names(folder):
+        held = _read(os.path.join(folder, name))
         if held is not None and os.path.exists(held.path):
             yield held
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
+    except FileNotFoundError:
+        return []
 
 
 def _read(note: str) -> HeldImage | None:

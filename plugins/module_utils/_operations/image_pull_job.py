@@ -23,7 +23,7 @@ from .._records import publish_with_record
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
 from .._registry.open import open_store
-from .held_images import held_images, note_held, segments_here
+from .held_images import held_images, note_held, segments_here, tidy_held
 from .image_pull_compare import first_difference
 from .image_pull_counter import Counter
 from .image_pull_disk import chosen_disk
@@ -183,6 +183,7 @@ class _Pull:
         fault_point("pull-image:after-publish")
         note_held(request.dest, record, self._disk)
         self._file.discard()
+        tidy_held()
         tidy_segments(segments_here(), time.time())
 
 

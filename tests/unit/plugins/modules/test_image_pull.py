@@ -224,6 +224,16 @@ def test_a_lost_note_is_written_again(catalog: HandMade, folder: Path) -> None:
     assert [held.path for held in held_images()] == [str(dest)]
 
 
+def test_files_that_are_gone_are_forgotten(catalog: HandMade, folder: Path, state_dir: Path) -> None:
+    catalog.publish({"vda": disk()}, tag="1")
+    for name in ("one", "two"):
+        pulled(catalog, folder / name)
+    (folder / "one").unlink()
+    pulled(catalog, folder / "three")
+    assert [held.path for held in held_images()] == [str(folder / "three"), str(folder / "two")]
+    assert len(list((state_dir / "held").iterdir())) == 2
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
