@@ -106,6 +106,6 @@ def _turn(value: Mapping[str, object]) -> Turn:
     digest, texts = value["digest"], {name: value.get(name, "") for name in _TEXTS}
     if not isinstance(digest, str) or not is_digest(digest):
         raise ValueError
-    if not all(isinstance(text, str) and len(text) <= 255 for text in texts.values()):
+    if not all(isinstance(text, str) and len(text) <= 255 and text.isprintable() for text in texts.values()):
         raise ValueError
     return Turn(digest, **{name: str(text) for name, text in texts.items()})

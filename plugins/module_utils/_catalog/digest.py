@@ -62,7 +62,7 @@ def read_descriptor(value: object, *, where: str) -> Descriptor:
         raise TransferError(f"{where}: a descriptor is no object.")
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
     annotations = value.get("annotations") or {}
-    if not isinstance(media_type, str) or len(media_type) > 255 or not is_digest(digest):
+    if not _is_media_type(media_type) or not is_digest(digest):
         raise TransferError(f"{where}: a descriptor has no media type, or no sha256 digest.")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MOST_SIZE:
         raise TransferError(f"{where}: the size {str(size)[:40]} in a descriptor is no number of bytes.")
@@ -71,4 +71,9 @@ def read_descriptor(value: object, *, where: str) -> Descriptor:
     ):
         raise TransferError(f"{where}: a descriptor's annotations are not texts.")
     artifact = value.get("artifactType")
-    return Descriptor(media_type, str(digest), size, annotations, artifact if isinstance(artifact, str) else "")
+    return Descriptor(str(media_type), str(digest), size, annotations, artifact if isinstance(artifact, str) else "")
+
+
+def _is_media_type(value: object) -> bool:
+    """Servers send it as a header."""
+    return isinstance(value, str) and len(value) <= 255 and value.isascii() and value.isprintable()

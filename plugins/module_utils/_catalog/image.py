@@ -26,6 +26,9 @@ MOST_CONFIG = 64 << 20
 MOST_PACKS = 96
 MOST_DISKS = 64
 _MOST_SIZE = 1 << 46
+# What a publisher tells freely: so long a text, so deep.
+_MOST_TEXT = 255
+_MOST_DEPTH = 32
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def read_config(data: bytes, *, where: str) -> ImageConfig:
     found = _loaded(data, most=MOST_CONFIG, where=where)
     if found.get("schema") != SCHEMA or found.get("block_size") != BLOCK_SIZE:
         raise Unsupported(
-            f"{where}: the image has the schema {found.get('schema')} and blocks of {found.get('block_size')} bytes; this version reads "
+            f"{where}: the image has the schema {_short(found, 'schema')} and blocks of {_short(found, 'block_size')} bytes; this version reads "
             f"{SCHEMA} and {BLOCK_SIZE}. Use a newer imageops.fleet."
         )
     disks = found.get("disks")
@@ -166,8 +169,8 @@ def read_config(data: bytes, *, where: str) -> ImageConfig:
         raise TransferError(f"{where}: two disks of the image have the same name.")
     return ImageConfig(
         entries,
-        created=str(found.get("created", "")),
-        tool=str(found.get("tool", "")),
+        created=_short(found, "created"),
+        tool=_short(found, "tool"),
         vm=_map(found, "vm", where),
         os=_map(found, "os", where),
         provenance=_map(found, "provenance", where),
@@ -179,7 +182,7 @@ def _disk(value: object, where: str) -> DiskEntry:
     if not isinstance(value, dict):
         raise TransferError(f"{where}: a disk of the image is no object.")
     name, size, content = value.get("name"), value.get("size"), value.get("content")
-    if not isinstance(name, str) or not 0 < len(name) <= 255 or "/" in name or "\0" in name:
+    if not isinstance(name, str) or not 0 < len(name) <= 255 or "/" in name or not name.isprintable():
         raise TransferError(f"{where}: a disk of the image has no name, or one that is no name.")
     if not _is_number(size, most=_MOST_SIZE) or not is_digest(content):
         raise TransferError(f"{where}: the disk {name} has no sensible size, or no digest of its content.")
@@ -188,9 +191,13 @@ def _disk(value: object, where: str) -> DiskEntry:
         raise TransferError(f"{where}: the disk {name} has no list of segments.")
     entries = tuple(_segment(segment, where) for segment in segments)
     _require_sound(name, int(str(size)), entries, where)
-    format, options = value.get("format", "qcow2"), value.get("options", {})
     return DiskEntry(
-        name, int(str(size)), str(content), entries, str(format), options if isinstance(options, dict) else {}
+        name,
+        int(str(size)),
+        str(content),
+        entries,
+        _short({"format": "qcow2", **value}, "format"),
+        _map(value, "options", where),
     )
 
 
@@ -222,14 +229,37 @@ def _map(found: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     value = found.get(name, {})
     if not isinstance(value, dict):
         raise TransferError(f"{where}: '{name}' in the image's configuration is no object.")
+    if not _is_flat(value):
+        raise TransferError(f"{where}: '{name}' in the image's configuration is nested too deeply.")
     return value
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether those who get it can look into all of it without getting lost."""
+    level = [value]
+    for _depth in range(_MOST_DEPTH):
+        level = [
+            one
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return not level
+
+
+def _short(found: Mapping[str, Any], name: str) -> str:
+    return str(found.get(name, ""))[:_MOST_TEXT]
 
 
 def _loaded(data: bytes, *, most: int, where: str) -> dict[str, Any]:
     if len(data) > most:
         raise TransferError(f"{where}: it has {len(data)} bytes, and at most {most} are read.")
     try:
-        found = json.loads(data)
+        text = data.decode()
+        found = json.loads(text)
+        if "\\u" in text:
+            # Half a character could be told to nobody.
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise TransferError(f"{where}: this is not JSON.") from None
     if not isinstance(found, dict):

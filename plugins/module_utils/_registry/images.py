@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .._catalog.digest import Descriptor, digest_of
@@ -78,7 +78,14 @@ def load_segments(
             kept[entry.digest] = data
             if cache is not None:
                 cache.put(entry.digest, data)
-    return [_segment(kept[entry.digest], entry, disk, image.manifest, where) for entry in disk.segments]
+    read: dict[str, Segment] = {}
+    sizes = {pack.digest: pack.size for pack in image.manifest.packs}
+    for entry in disk.segments:
+        # A small index can name one segment for every GiB of a huge disk.
+        if entry.digest not in read:
+            read[entry.digest] = read_segment(kept[entry.digest], number=entry.number, where=where)
+            _require_in_packs(read[entry.digest], disk, sizes, where)
+    return [_placed(read[entry.digest], entry, disk, where) for entry in disk.segments]
 
 
 def _whole(store: Store, blob: Descriptor, *, most: int, where: str) -> bytes:
@@ -139,18 +146,22 @@ def _fetched(
         yield entry, _require_digest(piece, entry.digest, where)
 
 
-def _segment(data: bytes, entry: SegmentEntry, disk: DiskEntry, manifest: ImageManifest, where: str) -> Segment:
-    """The segment in `data`; raises TransferError when it contradicts the image."""
-    segment = read_segment(data, number=entry.number, where=where)
+def _placed(segment: Segment, entry: SegmentEntry, disk: DiskEntry, where: str) -> Segment:
+    """The segment at its place in the disk; raises TransferError when it has other blocks."""
     blocks = -(-disk.size // BLOCK_SIZE)
     if len(segment) != entry.blocks or (len(segment) and entry.number * SEGMENT_BLOCKS + segment.numbers[-1] >= blocks):
         raise TransferError(f"{where}: the block index of the disk {disk.name} has other blocks than the disk.")
-    sizes = [pack.size if (pack := manifest.pack(digest)) else 0 for digest in segment.packs]
+    return replace(segment, number=entry.number)
+
+
+def _require_in_packs(segment: Segment, disk: DiskEntry, sizes: Mapping[str, int], where: str) -> None:
+    """Raise TransferError for blocks that leave their pack."""
+    lengths = [sizes.get(digest, 0) for digest in segment.packs]
     ends = (
-        offset + length > sizes[pack] for pack, offset, length in zip(segment.pack_of, segment.offsets, segment.lengths)
+        offset + length > lengths[pack]
+        for pack, offset, length in zip(segment.pack_of, segment.offsets, segment.lengths)
     )
     if any(ends):
         raise TransferError(
             f"{where}: the block index of the disk {disk.name} names blocks that are in no pack of the image."
         )
-    return segment

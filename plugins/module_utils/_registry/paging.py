@@ -15,15 +15,17 @@ from .server import Asked, Server
 
 MOST_PAGE = 4 << 20
 _MOST_PAGES = 1000
+_MOST_BYTES = 64 << 20
 _NEXT = re.compile(r'<([^>]{1,4096})>\s*;[^,]*\brel="?next"?')
 
 
 def pages(server: Server, first: Asked) -> Iterator[tuple[Mapping[str, Any], Mapping[str, str]]]:
     """Content and headers of each page; raises TransferError for what is no list, and for a list without an end."""
-    asked, seen = first, set[str]()
+    asked, seen, left = first, set[str](), _MOST_BYTES
     for _page in range(_MOST_PAGES):
         seen.add(asked.url)
         answer = server.ask(asked)
+        left -= len(answer.body)
         try:
             found = json.loads(answer.body)
         except (ValueError, RecursionError):
@@ -35,7 +37,7 @@ def pages(server: Server, first: Asked) -> Iterator[tuple[Mapping[str, Any], Map
         if not following:
             return
         url = server.own_page(answer.url, following[1])
-        if url in seen:
+        if url in seen or left < 0:
             break
         asked = Asked(asked.method, url, asked.purpose, asked.headers, most=asked.most)
     raise TransferError(f"{server.base.shown}: the registry's list has no end.")

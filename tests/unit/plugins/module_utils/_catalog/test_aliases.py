@@ -100,6 +100,7 @@ def test_round_trip() -> None:
         {"schema": 1, "aliases": {"a": [{"digest": "sha256:0"}]}},
         {"schema": 1, "aliases": {"a": [{"digest": A, "when": 7}]}},
         {"schema": 1, "aliases": {"a": [{"digest": A, "when": "x" * 256}]}},
+        {"schema": 1, "aliases": {"a": [{"digest": A, "version": "half a character: \ud800"}]}},
     ],
 )
 def test_what_is_no_list_of_aliases(value: Any) -> None:

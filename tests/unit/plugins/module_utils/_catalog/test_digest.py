@@ -36,6 +36,8 @@ def test_a_descriptor_is_read_as_it_was_written() -> None:
         None,
         {},
         {"mediaType": 1, "digest": D, "size": 1},
+        {"mediaType": "a/b\r\nX-Other: b", "digest": D, "size": 1},
+        {"mediaType": "ä/b", "digest": D, "size": 1},
         {"mediaType": "a/b", "digest": "sha256:1", "size": 1},
         {"mediaType": "a/b", "digest": D, "size": "1"},
         {"mediaType": "a/b", "digest": D, "size": 1 << 60},

@@ -102,6 +102,11 @@ def test_other_peoples_manifests() -> None:
             ]
         },
         {"vm": []},
+        {"disks": [{"name": "a\nb", "size": 1, "content": D, "segments": []}]},
+        {"disks": [{"name": "a", "size": 1, "content": D, "segments": [], "options": []}]},
+        {"os": {"name": "half a character: \ud800"}},
+        {"vm": json.loads("[" * 40 + "]" * 40)},
+        {"vm": {"deep": json.loads("[" * 40 + "]" * 40)}},
     ],
 )
 def test_configurations_that_are_none(change: dict[str, Any]) -> None:
@@ -113,3 +118,19 @@ def test_configurations_that_are_none(change: dict[str, Any]) -> None:
 def test_a_newer_schema_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Unsupported, match="newer"):
         read_config(changed(CONFIG.as_bytes(), change), where="x")
+
+
+def test_long_texts_of_publishers_are_cut() -> None:
+    config = read_config(changed(CONFIG.as_bytes(), {"tool": "t" * 1000, "created": "c" * 1000}), where="x")
+    assert (len(config.tool), len(config.created)) == (255, 255)
+    with pytest.raises(Unsupported) as caught:
+        read_config(changed(CONFIG.as_bytes(), {"schema": "s" * 100_000}), where="x")
+    assert len(str(caught.value)) < 600
+
+
+def test_other_scripts_are_told_as_they_are() -> None:
+    for data in (
+        changed(CONFIG.as_bytes(), {"labels": {"team": "Ωмега 🐧"}}),
+        CONFIG.as_bytes().replace(b"web", "Ωмега 🐧".encode()),
+    ):
+        assert read_config(data, where="x").labels == {"team": "Ωмега 🐧"}

@@ -297,6 +297,18 @@ def test_a_list_without_an_end_is_given_up(registry: Registry, monkeypatch: pyte
         store_of(registry).tags()
 
 
+def test_a_list_of_endless_pages_is_given_up(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.imageops.fleet.plugins.module_utils._registry import paging
+
+    monkeypatch.setattr(paging, "_MOST_BYTES", 60)
+    for number in range(9):
+        holding(registry, ONE, f"v{number}")
+    registry.tag_page = 1
+    with pytest.raises(TransferError, match="list has no end"):
+        store_of(registry).tags()
+    assert registry.methods.count("GET") < 5
+
+
 @pytest.mark.parametrize("api", [True, False])
 def test_referrers(registry: Registry, api: bool) -> None:
     registry.api = api

@@ -102,6 +102,17 @@ def test_blocks_behind_the_end_of_the_disk_are_refused(tmp_path: Path, size: int
         load_segments(store, loaded, replace(loaded.config.disks[0], size=size))
 
 
+def test_a_segment_that_a_huge_disk_names_again_and_again_is_kept_once(tmp_path: Path) -> None:
+    """Else an index of a megabyte could stand for so many blocks that no host has the memory."""
+    store, _image, loaded = stored(tmp_path)
+    disk = loaded.config.disks[0]
+    first = disk.segments[0]
+    huge = replace(disk, size=1000 * SEGMENT_SIZE, segments=tuple(replace(first, number=gib) for gib in range(1000)))
+    segments = load_segments(store, loaded, huge)
+    assert [segment.number for segment in segments] == list(range(1000))
+    assert len({id(segment.digests) for segment in segments}) == 1
+
+
 def test_blocks_in_no_pack_are_refused(tmp_path: Path) -> None:
     store, _image, loaded = stored(tmp_path)
     for packs in ((), (replace(loaded.manifest.packs[0], size=loaded.manifest.packs[0].size - 1),)):
