@@ -11,6 +11,7 @@ import http.client
 import select
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from .url import RemoteUrl
 # A socket's time limit counts for what is given to it at once.
 _PIECE = 256 << 10
 _MOST_DRAINED = 64 << 10
+_DRAIN_SECONDS = 1.0
 _OWN = {"Accept-Encoding": "identity", "User-Agent": "imageops.fleet"}
 # What a server that has ended an idle connection makes of the next request on it.
 _STALE = (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -157,9 +159,11 @@ def _asked(
 
 
 def _drain(response: http.client.HTTPResponse) -> None:
-    """Read a short rest, so that another request may follow."""
-    if not response.isclosed() and response.length is not None and response.length <= _MOST_DRAINED:
-        response.read()
+    """Read a short rest, so that another request may follow; a server that lets us wait for it isn't worth that."""
+    end = time.monotonic() + _DRAIN_SECONDS
+    while not response.isclosed() and response.length is not None and response.length <= _MOST_DRAINED:
+        if not response.read1() or time.monotonic() > end:
+            return
 
 
 def _is_over(response: http.client.HTTPResponse) -> bool:

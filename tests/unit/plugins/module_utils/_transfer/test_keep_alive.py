@@ -65,6 +65,27 @@ def ask(client: KeptConnections, url: RemoteUrl, method: str = "GET", *, read: b
         return response.status, response.read() if read else b""
 
 
+def test_a_rest_that_comes_byte_by_byte_is_not_waited_for(client: KeptConnections) -> None:
+    """Nobody wants it, and it could come for days."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _address = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 60000\r\n\r\n")
+            for _byte in range(200):
+                connection.sendall(b".")
+                time.sleep(0.1)
+
+    Thread(target=drip, daemon=True).start()
+    began = time.monotonic()
+    url = parse_url(f"http://127.0.0.1:{server.getsockname()[1]}/", option="x", schemes=HTTP)
+    assert ask(client, url, read=False) == (404, b"")
+    assert time.monotonic() - began < 5
+    server.close()
+
+
 def test_one_connection_serves_many_requests(client: KeptConnections) -> None:
     script = Script(OK, OK, OK)
     assert [ask(client, script.url) for _number in range(3)] == [(200, b"ok")] * 3
