@@ -126,6 +126,7 @@ class MovedTag(Publish):
 
     name = "publish: moved tag"
     variant = True
+    sampled = False
     points = ("publish:before-manifest", "publish:after-manifest", "catalog:before-index")
     tag = "1"
     more: ClassVar[dict[str, Any]] = {"move_tag": True}
@@ -148,6 +149,7 @@ class SeveralPacks(Publish):
 
     name = "publish: several packs"
     variant = True
+    sampled = False
     points = ("publish:pack-noted", "publish:pack-stored")
     more: ClassVar[dict[str, Any]] = {"tags": ["2.0"], "aliases": ["candidate"], "bandwidth": "60M"}
     full_sizes = ()
@@ -163,6 +165,7 @@ class Container(Publish):
 
     name = "publish: containerDisk"
     variant = True
+    sampled = False
     points = ("publish:pack-noted", "publish:pack-stored", "publish:described", "publish:before-manifest")
     more: ClassVar[dict[str, Any]] = {"layout": "containerdisk"}
     full_sizes = (0, 3, 10)

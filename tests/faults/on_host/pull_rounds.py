@@ -99,6 +99,7 @@ class PullRaw(Pull):
 
     name = "pull: raw"
     variant = True
+    sampled = False
     points = ("pull-image:while-fetching", "pull-image:before-header", "pull-image:before-publish")
     format = "raw"
     more: ClassVar[dict[str, Any]] = {"seeds": [], "bandwidth": "12M", "connections": 2}
@@ -139,6 +140,7 @@ class Reflink(Delta):
     """Blocks that both have are shared, on XFS."""
 
     name = "pull: delta by reflinks"
+    sampled = False
     points = ("pull-image:while-reusing",)
     full_sizes = ()
     file_system = ("mkfs.xfs", "-q", "-m", "reflink=1")
@@ -150,6 +152,7 @@ class FromWeb(Pull):
 
     name = "pull: HTTP"
     variant = True
+    sampled = False
     points = ("pull-image:while-fetching", "pull-image:before-publish")
     full_sizes = ()
 
@@ -171,4 +174,29 @@ class FromWeb(Pull):
             self._web.shutdown()
 
 
-SCENARIOS = (Pull, PullRaw, Delta, Reflink, FromWeb)
+class PullContainer(Pull):
+    """The disk of a container's image, by way of qemu-img."""
+
+    name = "pull: containerDisk"
+    variant = True
+    points = ("pull-image:container-fetched", "pull-image:before-publish")
+    engines = True
+    full_sizes = (0, 6)
+    more: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def image(self) -> str:
+        return f"dir:{self.catalog.path}:3"
+
+    @property
+    def source(self) -> str:  # type: ignore[override]
+        (layer,) = self.catalog.manifest(self.catalog.tags()["3"])["layers"]
+        return f"{self.catalog.path}/blobs/sha256/{layer['digest'].partition(':')[2]}"
+
+    def prepare(self) -> None:
+        super().prepare()
+        disks = [{"path": f"{self.room.master}/source.raw", "format": "raw"}]
+        self.call("image_publish", {"image": self.image, "disks": disks, "layout": "containerdisk"})
+
+
+SCENARIOS = (Pull, PullRaw, Delta, Reflink, FromWeb, PullContainer)

@@ -38,6 +38,8 @@ class Scenario:
     variant = False
     # Whether a run takes tens of seconds, so that only the named points are tried, and none in a sample.
     slow = False
+    # Whether a sample has it too: it meets points of its own, or stands for others.
+    sampled = True
     # Programs without which the scenario can't be played on a host.
     needs: tuple[str, ...] = ()
     # What the name shows when all is done; a scenario that only reads shows the old one.
