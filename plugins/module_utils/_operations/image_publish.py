@@ -14,6 +14,7 @@ from .._files import require_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._registry.interface import Store
+from .._registry.whole import is_whole
 from .image_publish_journal import PublishJournal
 from .image_publish_note import PublishNote, read_note, tells
 from .image_publish_request import (
@@ -47,7 +48,7 @@ def plan_publish(params: dict[str, Any], tools: Tools) -> Plan:
         library()
     tags = dict(store.tags())
     current, note = tags.get(request.reference.tag, ""), read_note(request)
-    if note is not None and tells(note, request, current):
+    if note is not None and tells(note, request, current) and _is_whole(request, store, current):
         return _published(request, store, tags, note, params)
     require_free_names(request, store, tags)
     return _publication(request, current, params, tools)
@@ -73,6 +74,11 @@ def _claim(request: PublishRequest, tools: Tools) -> None:
     if name in tools.forecast:
         raise InvalidOption(f"image: {request.shown} is given for two items of this task; give each its own tag.")
     tools.forecast[name] = {}
+
+
+def _is_whole(request: PublishRequest, store: Store, digest: str) -> bool:
+    """Whether the image is there with all that it needs; asking a registry for each blob would take long, and it minds them itself."""
+    return request.reference.home != DIRECTORY or is_whole(store, digest)
 
 
 def _facts(request: PublishRequest, digest: str) -> dict[str, Any]:

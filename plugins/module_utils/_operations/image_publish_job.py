@@ -26,6 +26,7 @@ from .._jobs.worker import run_job
 from .._registry.images import LoadedImage, load_image
 from .._registry.interface import Store
 from .._registry.open import open_store
+from .._registry.whole import is_whole
 from .image_publish_compare import differing_disk, same_description
 from .image_publish_container import ContainerDisk
 from .image_publish_journal import PublishJournal, spool_folder, tidy_journals
@@ -74,6 +75,7 @@ class _Publish:
         self._tags = dict(store.tags())
         require_free_names(request, store, self._tags)
         self._current = self._tags.get(request.reference.tag, "")
+        self._whole = bool(self._current) and is_whole(store, self._current)
 
     def run(self, lock: int) -> dict[str, Any]:
         began = time.monotonic()
@@ -95,10 +97,12 @@ class _Publish:
             same = old is not None and self._is_same(old, found)
             if old is None or not same:
                 raise moved(store, request, self._current)
-            return lambda: self._unchanged(old.digest, facts_of_image(old))
+            if self._whole:
+                return lambda: self._unchanged(old.digest, facts_of_image(old))
+        # Else what the repository has lost is sent again.
         writer = self._read(found, old)
         config = self._config(found, writer.entries())
-        if old is not None and same_description(old.config, config):
+        if old is not None and same_description(old.config, config) and (self._whole or is_whole(store, old.digest)):
             return lambda: self._unchanged(old.digest, facts_of_image(old))
         return lambda: self._publish_image(writer, config)
 
@@ -169,9 +173,9 @@ class _Publish:
             "digest": digest,
             "disks": [{"name": disk.name, "size": disk.content.size, "format": "qcow2", "layer": made.layer.digest}],
         }
-        if digest == self._current:
+        if digest == self._current and self._whole:
             return lambda: self._unchanged(digest, facts)
-        if self._current and not self._request.move_tag:
+        if self._current not in ("", digest) and not self._request.move_tag:
             raise moved(self._store, self._request, self._current)
         return lambda: self._publish_container(made, manifest, facts)
 
@@ -198,7 +202,7 @@ class _Publish:
         if missing:
             _descriptor, manifest = self._store.manifest(digest)
             give_names(self._request, self._store, manifest, digest, missing)
-        return self._done(digest, facts, changed=bool(missing))
+        return self._done(digest, facts, changed=bool(missing) or not self._whole)
 
     def _done(self, digest: str, facts: Mapping[str, Any], *, changed: bool = True) -> dict[str, Any]:
         write_note(self._request, digest, dict(facts))

@@ -101,7 +101,8 @@ class Fetcher:
             at, length = blocks.offsets[bad.index], blocks.lengths[bad.index]
             raise TransferError(
                 f"{self._shown}: the pack {pack} is damaged: of the block at byte {blocks.numbers[bad.index] * BLOCK_SIZE} of the "
-                f"disk, which is {length} bytes at {at} there, {bad.why}; publish the image again, or restore the pack."
+                f"disk, which is {length} bytes at {at} there, {bad.why}; restore the pack, or remove it there "
+                f"and publish the image again."
             ) from None
 
     def _count(self, part: Part) -> None:

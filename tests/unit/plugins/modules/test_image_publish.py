@@ -125,3 +125,13 @@ def test_two_items_have_two_tags(publisher: Publisher) -> None:
     assert set(publisher.tags) == {"1", "2"}
     images[1]["image"] = images[0]["image"]
     assert "two items" in run_module("image_publish", {"images": images})["msg"]
+
+
+def test_a_version_that_lost_a_pack_is_published_again(publisher: Publisher) -> None:
+    first = publisher()
+    pack = max((publisher.catalog / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    pack.unlink()
+    mended = publisher()
+    assert mended["changed"] and mended["images"][0]["digest"] == first["images"][0]["digest"]
+    assert bytes_of_image(publisher.catalog) == publisher.disk.read_bytes()
+    assert not publisher()["changed"]

@@ -91,6 +91,31 @@ def test_a_pack_that_was_lost_is_sent_again(catalog: Path, tmp_path: Path) -> No
     assert bytes_of_image(catalog, tag="2") == (tmp_path / "disk").read_bytes()
 
 
+@pytest.mark.parametrize("lost", ["all", "half"])
+def test_a_version_that_lost_a_pack_is_mended_under_its_own_name(catalog: Path, tmp_path: Path, lost: str) -> None:
+    """It is what the error of a pull says: nothing else brings the version back."""
+    first = publish(catalog, write(tmp_path / "disk"))
+    pack = catalog / "blobs" / "sha256" / packs_of(catalog)[0].partition(":")[2]
+    if lost == "all":
+        pack.unlink()
+    else:
+        os.truncate(pack, 1000)
+    told = publish(catalog, tmp_path / "disk")
+    assert told["changed"] and told["repacked_blocks"] == BLOCKS - 10
+    assert bytes_of_image(catalog) == (tmp_path / "disk").read_bytes()
+    assert publish(catalog, tmp_path / "disk")["changed"] is False
+    assert LayoutStore(str(catalog)).tags() == {"1": told["digest"]} and told["digest"] == first["digest"]
+
+
+def test_a_container_disk_that_lost_its_layer_is_mended(catalog: Path, tmp_path: Path) -> None:
+    first = publish(catalog, write(tmp_path / "disk"), layout="containerdisk")
+    layer = max((catalog / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
+    layer.unlink()
+    told = publish(catalog, tmp_path / "disk", layout="containerdisk")
+    assert told["changed"] and told["digest"] == first["digest"] and layer.exists()
+    assert publish(catalog, tmp_path / "disk", layout="containerdisk")["changed"] is False
+
+
 def test_the_same_content_is_no_change(catalog: Path, tmp_path: Path) -> None:
     first = publish(catalog, write(tmp_path / "disk"))
     for move in (False, True):
