@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -122,9 +124,7 @@ def killed_while_pulling(host: Host) -> None:
     _good(_publish(host, "killed"))
     pull = host.start("image_pull", **_pulling(host, "killed", bandwidth="8M"))
     _bytes_of_partial(host, 4 << 20)
-    registry.kill(host)
-    time.sleep(3)
-    registry.restart(host)
+    _kill_twice(host, pull)
     said = answer(pull)
     tasks = 1
     if said.get("failed"):
@@ -135,14 +135,20 @@ def killed_while_pulling(host: Host) -> None:
     expect(told["fetched_bytes"] + told["resumed_bytes"] <= (64 << 20) + 16 * _RANGE, f"too much came again: {told}")
 
 
+def _kill_twice(host: Host, task: subprocess.Popen[str]) -> None:
+    """Kill the registry, which is back after a second, and restart it, both while the task goes on."""
+    registry.kill(host)
+    time.sleep(3)
+    expect(task.poll() is None, "the task had ended before the registry was restarted")
+    registry.restart(host)
+
+
 def killed_while_publishing(host: Host) -> None:
     """The registry dies twice in the middle of a publish; what was sent isn't sent again."""
     _disk(host, 96)
     publish = host.start("image_publish", **_publication(host, "sent", bandwidth="12M"))
     _bytes_of(host, f"{FOLDER}/registry", 8 << 20)
-    registry.kill(host)
-    time.sleep(4)
-    registry.restart(host)
+    _kill_twice(host, publish)
     said = answer(publish)
     tasks = 1
     if said.get("failed"):
@@ -373,6 +379,16 @@ def _whole(host: Host, newest: str) -> None:
     expect(not problems and same == "True", f"after {newest}: {problems or 'the newest is another disk'}")
 
 
+def _kill_helpers(host: Host) -> None:
+    """SIGKILL for the pull and the server of these tests, and for nobody else's."""
+    unit = f"imageops-job-pull-{hashlib.sha256(_PULLED.encode()).hexdigest()[:16]}.service"
+    killed = host.shell(
+        f"pull=$(systemctl show -p MainPID --value {unit}); serve=$(ss -Hltnp 'sport = :{registry.PEER_PORT}' | grep -o 'pid=[0-9]*' | cut -d= -f2)\n"
+        "test $pull -gt 1; test $serve -gt 1; kill -9 $pull $serve; echo killed"
+    )
+    expect("killed" in killed, f"nothing was killed on {host.name}")
+
+
 def dead_peer(host: Host) -> None:
     """Two hosts hand on to each other, and one of them dies in the middle: the other ends alone."""
     others = [each for each in hosts() if each.name != host.name]
@@ -402,10 +418,7 @@ def dead_peer(host: Host) -> None:
         }
         _bytes_of_partial(other, 8 << 20)
         _bytes_of_partial(host, 8 << 20)
-        other.shell(
-            "for unit in $(systemctl list-units --plain --no-legend 'imageops-job-serve*' 'imageops-job-pull*' | cut -d' ' -f1); do "
-            "systemctl kill -s KILL $unit; done"
-        )
+        _kill_helpers(other)
         said, lost = answer(pulls[host]), answer(pulls[other])
         item = _good(said)
         _same(host)
