@@ -100,10 +100,22 @@ class LayoutIndex:
         self._path = path
         self._where = os.path.join(path, NAME)
         self._lock = LayoutLock(path, INDEX_LOCK, clock)
+        self._read: tuple[tuple[int, ...], list[Entry]] = ((), [])
 
     def entries(self) -> list[Entry]:
-        """What is listed; nothing when the layout isn't there yet."""
-        return entries_in(self._load(), self._where)
+        """What is listed; nothing when the layout isn't there yet. The file is read when it is another one than before."""
+        state, read = self._state(), self._read
+        if not state or state != read[0]:
+            read = self._read = (state, entries_in(self._load(), self._where))
+        return list(read[1])
+
+    def _state(self) -> tuple[int, ...]:
+        """What tells one version of the file from the next."""
+        try:
+            found = os.lstat(self._where)
+        except FileNotFoundError:
+            return ()
+        return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     def _load(self) -> dict[str, Any]:
         try:

@@ -330,6 +330,19 @@ def test_garbage_is_collected_after_its_time(store: LayoutStore) -> None:
     } | {"notes.txt"}
 
 
+def test_a_long_list_is_read_once_for_many_questions(store: LayoutStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.imageops.fleet.plugins.module_utils._registry import layout_index
+
+    ONE.publish(store, "12")
+    other, read = LayoutStore(store.where.removeprefix("dir:")), layout_index.entries_in
+    reads: list[str] = []
+    monkeypatch.setattr(layout_index, "entries_in", lambda *given: reads.append(given[1]) or read(*given))
+    assert [other.resolve("12").digest for _question in range(9)] == [ONE.digest] * 9
+    assert len(reads) == 1
+    TWO.publish(store, "12")
+    assert other.resolve("12").digest == TWO.digest
+
+
 def test_what_is_listed_without_a_tag_is_no_garbage(store: LayoutStore) -> None:
     ONE.publish(store, "12")
     TWO.publish(store, "12")
