@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, Callable, Protocol
+from urllib.parse import quote
 
 from .._catalog.digest import is_digest
 from .._catalog.image import MOST_MANIFEST
@@ -118,7 +119,7 @@ class LayoutContent:
         asked = query.get("n", "")
         count = min(int(asked), _MOST_TAGS) if asked.isdecimal() and len(asked) < 9 else _MOST_TAGS
         page = names[:count]
-        more = {"Link": f'<?n={count}&last={page[-1]}>; rel="next"'} if page and len(names) > count else {}
+        more = {"Link": _next_page(count, page[-1])} if page and len(names) > count else {}
         return _text(json.dumps({"name": "images", "tags": page}).encode(), _JSON, more)
 
     def _referrers(self, digest: str, query: Mapping[str, str]) -> Found:
@@ -154,6 +155,11 @@ class CacheContent:
         if not asked or asked[1] != "blobs" or not is_digest(asked[2]):
             raise NotFound("Only parts of packs are here.")
         return asked[2]
+
+
+def _next_page(count: int, last: str) -> str:
+    """Others may have given tags that would be more than text in a header."""
+    return f'<?n={count}&last={quote(last, safe="")}>; rel="next"'
 
 
 def _text(data: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Found:

@@ -19,6 +19,8 @@ from .auth import PUSH
 from .server import Answer, Asked, Server
 
 PIECE = 8 << 20
+# A piece is held in memory.
+_MOST_PIECE = 64 << 20
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,20})", re.ASCII)
 _SESSION_LOST = (404, 416)
 
@@ -55,6 +57,11 @@ class Upload:
         self._went_on(answer)
         least = answer.headers.get("OCI-Chunk-Min-Length", "")
         self._least = int(least) if re.fullmatch(r"\d{1,10}", least, re.ASCII) else 0
+        if self._least > _MOST_PIECE:
+            raise Unsupported(
+                f"{self._server.base.shown}: the registry wants pieces of at least {self._least} bytes (OCI-Chunk-Min-Length), and at most "
+                f"{_MOST_PIECE} are sent at once; let its operator allow smaller ones."
+            )
         return 0
 
     def _send(self, done: int, attempts: Attempts) -> int:

@@ -67,6 +67,23 @@ def test_the_api(layout: Path) -> None:
         assert json.loads(ask(server, f"/v2/x/referrers/{ONE.digest}")[2])["manifests"] == []
 
 
+def test_tags_of_others_are_no_headers(layout: Path) -> None:
+    """What was copied here may have been made to hurt."""
+    index = json.loads((layout / "index.json").read_text())
+    entry = index["manifests"][0]
+    names = ["a\r\nX-Evil: yes", "b→", "c"]
+    index["manifests"] = [{**entry, "annotations": {"org.opencontainers.image.ref.name": name}} for name in names]
+    (layout / "index.json").write_text(json.dumps(index))
+    with shown(LayoutContent(str(layout))) as server:
+        last, found = "", []
+        for _page in names:
+            _status, headers, body = ask(server, f"/v2/x/tags/list?n=1&last={last}")
+            found += json.loads(body)["tags"]
+            assert "X-Evil" not in headers
+            last = headers.get("Link", "last=>").partition("last=")[2].partition(">")[0]
+    assert found == names
+
+
 def test_the_files_of_the_layout(layout: Path) -> None:
     with shown(LayoutContent(str(layout))) as server:
         for name in ("index.json", "oci-layout", f"blobs/sha256/{PACK.digest.removeprefix('sha256:')}"):

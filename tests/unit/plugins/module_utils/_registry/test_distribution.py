@@ -278,6 +278,15 @@ def test_an_upload_to_another_server_is_refused(registry: Registry) -> None:
         store_of(registry).write_blob(BLOB, DIGEST)
 
 
+def test_pieces_larger_than_memory_likes_are_not_sent(registry: Registry) -> None:
+    registry.statuses = [
+        404,
+        (202, {"Location": "/v2/team/debian/blobs/uploads/u", "OCI-Chunk-Min-Length": "9999999999"}),
+    ]
+    with pytest.raises(Unsupported, match="wants pieces of at least 9999999999 bytes"):
+        store_of(registry).write_blob(BLOB, DIGEST)
+
+
 def test_tags_come_in_pages(registry: Registry) -> None:
     for number in range(5):
         holding(registry, ONE, f"v{number}")
