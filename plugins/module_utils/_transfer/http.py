@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -28,6 +29,7 @@ HTTP_REDIRECTS = (301, 302, 303, 307, 308)
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 # What OpenSSL says, by its version, of an answer that isn't TLS.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 # An alert of TLS, which a server sends to who doesn't speak it (RFC 8446, 5.1), where http.client wants a status line.
 _TLS_ALERT = "\x15\x03"
 
@@ -191,7 +193,7 @@ def tls_context(access: Access) -> ssl.SSLContext:
 
 def _refused(url: RemoteUrl, error: urllib.error.HTTPError) -> TransferError | NotFound:
     """What a status means for us."""
-    said = f"{error.code} {error.reason}".strip()[:200]
+    said = f"{error.code} {_words(error.reason)}".strip()
     if error.code in (404, 410):
         return NotFound(f"{url.shown} does not exist: the server said {said}.", status=error.code)
     if error.code in (401, 403, 407):
@@ -219,7 +221,12 @@ def failures(url: RemoteUrl, idle_timeout: float) -> Iterator[None]:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         raise _broken(url, cause, idle_timeout) from None
     except (ValueError, UnicodeError) as error:
-        raise TransferError(f"{url.shown}: the server's answer can't be understood: {error}.") from None
+        raise TransferError(f"{url.shown}: the server's answer can't be understood: {_words(error)}.") from None
+
+
+def _words(said: object) -> str:
+    """What a server said, or what holds its bytes, as part of one sentence."""
+    return " ".join(_UNPRINTABLE.sub(" ", str(said)).split())[:200]
 
 
 def _broken(url: RemoteUrl, cause: object, idle_timeout: float) -> TransferError:
@@ -235,5 +242,5 @@ def _broken(url: RemoteUrl, cause: object, idle_timeout: float) -> TransferError
         return Broken(f"{url.shown}: nothing came for {idle_timeout:g} seconds (idle_timeout).")
     if isinstance(cause, http.client.IncompleteRead):
         return Broken(f"{url.shown}: the server ended the connection in the middle.")
-    said = str(cause) or type(cause).__name__
+    said = _words(cause) or type(cause).__name__
     return Broken(f"{url.shown}: the connection failed: {said}.")

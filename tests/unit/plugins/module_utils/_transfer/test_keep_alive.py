@@ -86,6 +86,13 @@ def test_a_rest_that_comes_byte_by_byte_is_not_waited_for(client: KeptConnection
     server.close()
 
 
+def test_what_is_no_http_is_told_in_one_line(client: KeptConnections) -> None:
+    script = Script(b"\0\x1b[31m bytes \xff of others\r\n\r\n")
+    with pytest.raises(Broken) as caught:
+        ask(client, script.url)
+    assert str(caught.value).isprintable() and "bytes of others" in str(caught.value)
+
+
 def test_one_connection_serves_many_requests(client: KeptConnections) -> None:
     script = Script(OK, OK, OK)
     assert [ask(client, script.url) for _number in range(3)] == [(200, b"ok")] * 3
