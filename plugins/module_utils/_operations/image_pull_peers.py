@@ -36,6 +36,9 @@ _WAIT_SECONDS, _SILENT_SECONDS = 5, 8.0
 _PATIENCE = 30.0
 # Hosts begin one after the other: so long after this one has begun, one that can't be reached may be about to begin.
 _GRACE, _PAUSE = 5.0, 0.25
+# One that has begun to send a part, which is 1 MiB, has so long for it.
+_SENDING_SECONDS = 120.0
+_PIECE = 256 << 10
 _PARTIAL, _NOT_YET = 206, 404
 # Neighbouring parts come from the same host.
 _UNIT = 4 << 20
@@ -183,9 +186,20 @@ class SharedSource:
                 with self._connections.exchange("GET", url, headers=headers) as response:
                     self._answered.add(host)
                     if response.status != _NOT_YET:
-                        return response.read(length + 1) if response.status == _PARTIAL else b""
+                        return _received(response, length) if response.status == _PARTIAL else b""
+                # It may be another server, which doesn't wait.
+                time.sleep(_PAUSE)
             except (ImageOpsError, OSError, http.client.HTTPException):
                 if host in self._answered or time.monotonic() - self._began > _GRACE:
                     return b""
                 time.sleep(_PAUSE)
         return b""
+
+
+def _received(response: http.client.HTTPResponse, length: int) -> bytes:
+    """What comes; less than `length` bytes from a host that ends, or sends too slowly, and more from one that sends another part."""
+    pieces, left, end = [], length + 1, time.monotonic() + _SENDING_SECONDS
+    while left and time.monotonic() < end and (piece := response.read1(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)

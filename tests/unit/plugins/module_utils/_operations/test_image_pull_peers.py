@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
@@ -163,3 +165,55 @@ def test_urls_of_hosts() -> None:
     assert peer_url("http://10.0.0.1:7070/", option="peers") == "http://10.0.0.1:7070"
     with pytest.raises(InvalidOption, match="has a path"):
         peer_url("http://10.0.0.1:7070/v2", option="peers")
+
+
+def hostile(answer: Callable[[socket.socket], None]) -> tuple[str, list[bytes]]:
+    """A host that answers as it likes: its URL, and what it was asked."""
+    server, asked = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    asked.append(connection.recv(65536))
+                    answer(connection)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{server.getsockname()[1]}", asked
+
+
+def first_of(host: str, own: str) -> int:
+    """Where a part begins that `host` is to fetch."""
+    return next(at for at in range(0, len(DATA), 4 << 20) if ranked([host, own], PACK, at)[0] == host)
+
+
+def test_a_host_that_sends_byte_by_byte_is_left_out(
+    hosts: list[Host], store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 100000\r\n\r\n")
+        for _byte in range(100):
+            connection.sendall(b".")
+            time.sleep(0.1)
+
+    monkeypatch.setattr(image_pull_peers, "_SENDING_SECONDS", 0.3)
+    slow, asked = hostile(drip)
+    source = SharedSource(StoreSource(store), hosts[0].cache, [slow], hosts[0].url, "secret")
+    at, began = first_of(slow, hosts[0].url), time.monotonic()
+    assert source.read(PACK, at, 100_000) == DATA[at : at + 100_000]
+    assert time.monotonic() - began < 5 and len(asked) == 1
+
+
+def test_a_server_that_knows_nothing_of_waiting_is_not_asked_without_a_pause(
+    hosts: list[Host], store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    monkeypatch.setattr(image_pull_peers, "_PATIENCE", 0.6)
+    other, asked = hostile(refuse)
+    source = SharedSource(StoreSource(store), hosts[0].cache, [other], hosts[0].url, "secret")
+    at = first_of(other, hosts[0].url)
+    assert source.read(PACK, at, 100) == DATA[at : at + 100]
+    assert 1 <= len(asked) <= 4
