@@ -30,7 +30,10 @@ class PackSource(Protocol):
         """Just these bytes; raises what a store raises."""
 
     def read_again(self, pack: str, start: int, length: int) -> bytes:
-        """The same from whoever is believed most, since what came was damaged."""
+        """The same from somebody else where there is one, since what came was damaged."""
+
+    def doubt(self, pack: str) -> bool:
+        """What was read again is damaged too: whether there is still somebody else to ask."""
 
 
 class Pace:
@@ -92,18 +95,23 @@ class Fetcher:
             self._sink.take_part(part, data)
 
     def _take_again(self, part: Part, pack: str) -> None:
-        data = self._source.read_again(pack, part.start, part.size)
-        self._count(part)
-        try:
-            self._take(part, data)
-        except BadBlock as bad:
-            blocks = self._sink.blocks
-            at, length = blocks.offsets[bad.index], blocks.lengths[bad.index]
-            raise TransferError(
-                f"{self._shown}: the pack {pack} is damaged: of the block at byte {blocks.numbers[bad.index] * BLOCK_SIZE} of the "
-                f"disk, which is {length} bytes at {at} there, {bad.why}; restore the pack, or remove it there "
-                f"and publish the image again."
-            ) from None
+        while True:
+            data = self._source.read_again(pack, part.start, part.size)
+            self._count(part)
+            try:
+                return self._take(part, data)
+            except BadBlock as bad:
+                if not self._source.doubt(pack):
+                    raise self._damaged(pack, bad) from None
+
+    def _damaged(self, pack: str, bad: BadBlock) -> TransferError:
+        blocks = self._sink.blocks
+        at, length = blocks.offsets[bad.index], blocks.lengths[bad.index]
+        return TransferError(
+            f"{self._shown}: the pack {pack} is damaged: of the block at byte {blocks.numbers[bad.index] * BLOCK_SIZE} of the "
+            f"disk, which is {length} bytes at {at} there, {bad.why}; restore the pack, or remove it there "
+            f"and publish the image again."
+        )
 
     def _count(self, part: Part) -> None:
         with self._lock:

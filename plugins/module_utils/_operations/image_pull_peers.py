@@ -104,6 +104,9 @@ class StoreSource:
         self._store.doubt(pack)
         return self.read(pack, start, length)
 
+    def doubt(self, pack: str) -> bool:
+        return self._store.doubt(pack)
+
     def lists(self, parts: Sequence[Part], packs: Sequence[str]) -> list[Sequence[Part]]:
         """What is fetched beside each other."""
         return [parts]
@@ -151,6 +154,9 @@ class SharedSource:
         """The part from the catalog, since what came was damaged; a host that sent it isn't asked any more."""
         self._leave(self._sent.pop((pack, start), ""))
         return self._kept(pack, start, self._origin.read_again(pack, start, length))
+
+    def doubt(self, pack: str) -> bool:
+        return self._origin.doubt(pack)
 
     def close(self) -> None:
         """End the connections to other hosts."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,21 @@ def test_a_damaged_pack_is_named(catalog: HandMade, tmp_path: Path) -> None:
     with pytest.raises(TransferError, match=f"the pack {pack} is damaged: of the block at byte"):
         pull(request(catalog, dest, digest))
     assert not dest.exists()
+
+
+def test_the_catalog_is_asked_when_every_mirror_lies(catalog: HandMade, tmp_path: Path) -> None:
+    dest = tmp_path / "image"
+    digest = catalog.publish({"vda": disk()}, tag="1")
+    mirrors = [tmp_path / f"mirror{number}" for number in range(3)]
+    for mirror in mirrors:
+        shutil.copytree(catalog.path, mirror)
+        for pack in catalog.packs:
+            blob = mirror / "blobs" / "sha256" / pack.partition(":")[2]
+            blob.chmod(0o644)
+            blob.write_bytes(bytes(blob.stat().st_size))
+    access = StoreAccess(mirrors=tuple(f"dir:{mirror}" for mirror in mirrors))
+    pull(request(catalog, dest, digest, format="raw", access=access, connections=1))
+    assert content(dest, "raw") == bytes_of(disk())
 
 
 def test_a_shortened_pack_is_refused(catalog: HandMade, tmp_path: Path) -> None:
