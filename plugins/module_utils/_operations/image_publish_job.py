@@ -35,7 +35,7 @@ from .image_publish_note import write_note
 from .image_publish_packer import Packer
 from .image_publish_request import CONTAINERDISK, PublishRequest, request_of_job
 from .image_publish_sources import Opened, opened
-from .image_publish_tags import give_names, missing_names, moved, require_free_names
+from .image_publish_tags import give_names, missing_names, moved, require_free_names, unmoved_aliases
 from .image_publish_work import ImageWriter
 from .operation import Tools
 from .pull_source import pull_folder
@@ -191,6 +191,7 @@ class _Publish:
         request, store = self._request, self._store
         if store.tags().get(request.reference.tag, "") != self._current:
             raise Conflict(f"image: somebody else published {request.shown} meanwhile; run the task again.")
+        PublishJournal(request.shown).naming(digest_of(manifest))
         fault_point("publish:before-manifest")
         store.write_manifest(manifest, MANIFEST, tag=request.reference.tag)
         fault_point("publish:after-manifest")
@@ -198,11 +199,18 @@ class _Publish:
 
     def _unchanged(self, digest: str, facts: dict[str, Any]) -> dict[str, Any]:
         """The tag names that image already; other names may be missing."""
-        missing = missing_names(self._request, self._tags, digest)
+        missing = self._names_left(digest)
         if missing:
             _descriptor, manifest = self._store.manifest(digest)
             give_names(self._request, self._store, manifest, digest, missing)
         return self._done(digest, facts, changed=bool(missing) or not self._whole)
+
+    def _names_left(self, digest: str) -> list[str]:
+        missing = missing_names(self._request, self._tags, digest)
+        if PublishJournal(self._request.shown).named != digest:
+            return missing
+        unmoved = unmoved_aliases(self._request, self._store, self._tags, digest)
+        return list(dict.fromkeys([*missing, *unmoved]))
 
     def _done(self, digest: str, facts: Mapping[str, Any], *, changed: bool = True) -> dict[str, Any]:
         write_note(self._request, digest, dict(facts))

@@ -8,6 +8,7 @@ A pack is noted before it is sent. So the next run of the task takes those that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ from .._catalog.digest import digest_bytes, digest_text, is_digest
 from .._files import is_partial, remove, state_dir, state_top, write_bytes
 
 _FOLDER = "publishes"
+_NAMING = "naming"
 _SIZE = struct.Struct("<Q")
 _BLOCK = struct.Struct("<32sII")
 # Nobody goes on with what lies here longer.
@@ -69,6 +71,19 @@ class PublishJournal:
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         data = _SIZE.pack(pack.size) + b"".join(_BLOCK.pack(*block) for block in pack.blocks)
         write_bytes(os.path.join(self._folder, digest_bytes(pack.digest).hex()), data, durable=False)
+
+    def naming(self, digest: str) -> None:
+        """The image is about to get its names."""
+        state_dir(_FOLDER)
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        write_bytes(os.path.join(self._folder, _NAMING), digest.encode(), durable=False)
+
+    @property
+    def named(self) -> str:
+        """Digest of the image that an interrupted run was giving its names; nothing when there was none."""
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(self._folder, _NAMING), "rb") as stream:
+            return stream.read().decode("ascii", "replace")
+        return ""
 
     def load(self) -> Iterator[SentPack]:
         """The packs that were noted; what a power cut left of a note is none."""

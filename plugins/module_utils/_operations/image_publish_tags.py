@@ -59,6 +59,19 @@ def missing_names(request: PublishRequest, tags: Mapping[str, str], digest: str)
     ]
 
 
+def unmoved_aliases(request: PublishRequest, store: Store, tags: Mapping[str, str], digest: str) -> list[str]:
+    """The aliases that a run which was killed was to move to the image; what was moved or rolled back since stays so."""
+    aliases = read_aliases(store)
+    return [alias for alias in request.aliases if tags.get(alias) != digest and not _was_moved(aliases, alias, digest)]
+
+
+def _was_moved(aliases: Aliases, alias: str, digest: str) -> bool:
+    """Whether the alias pointed at the image and does no more; when its last move is that, only its tag may be missing."""
+    past = aliases.past(alias)
+    known = any(turn.digest == digest for turn in aliases.turns.get(alias, ()))
+    return known and not (past and past[-1].digest == digest)
+
+
 def give_names(request: PublishRequest, store: Store, manifest: bytes, digest: str, names: Iterable[str]) -> None:
     """Let the tags and aliases in `names` point at the image."""
     turn = Turn(digest, request.reference.tag, format_time(time.time()))

@@ -17,7 +17,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
     image_publish_packer,
     image_publish_sources,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_alias_state import read_aliases
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_alias_state import (
+    change_aliases,
+    read_aliases,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_publish_journal import PublishJournal
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.images import load_image
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
@@ -225,3 +228,34 @@ def test_blocks_are_named_by_their_bytes(catalog: Path, tmp_path: Path) -> None:
         piece = disk.read_bytes()[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE]
         state.update(number.to_bytes(8, "little") + hashlib.sha256(piece).digest())
     assert image.config.disks[0].content == f"sha256:{state.hexdigest()}"
+
+
+@pytest.mark.parametrize("point", ["publish:after-manifest", "publish:before-name"])
+def test_an_alias_that_a_run_could_not_move_any_more_is_moved_by_the_next(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    publish(catalog, write(tmp_path / "disk"), aliases=["stable"])
+    disk = write(tmp_path / "disk", seed=1, changed=(3,))
+    monkeypatch.setenv("IMAGEOPS_FAULT", f"{point}:broken")
+    with pytest.raises(OSError, match="fault point"):
+        publish(catalog, disk, tag="2", aliases=["stable"])
+    monkeypatch.delenv("IMAGEOPS_FAULT")
+    told = publish(catalog, disk, tag="2", aliases=["stable"])
+    store = LayoutStore(str(catalog))
+    assert told["changed"] and store.tags()["stable"] == store.tags()["2"] == told["digest"]
+    assert [turn.version for turn in read_aliases(store).past("stable")] == ["1", "2"]
+    assert not PublishJournal(f"dir:{catalog}:2").there
+
+
+def test_an_alias_that_was_rolled_back_after_a_killed_publish_stays_so(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish(catalog, write(tmp_path / "disk"), aliases=["stable"])
+    disk, store = write(tmp_path / "disk", seed=1, changed=(3,)), LayoutStore(str(catalog))
+    monkeypatch.setenv("IMAGEOPS_FAULT", "publish:before-name:broken")
+    with pytest.raises(OSError, match="fault point"):
+        publish(catalog, disk, tag="2", aliases=["stable"])
+    monkeypatch.delenv("IMAGEOPS_FAULT")
+    change_aliases(store, lambda aliases: aliases.seen("stable", first["digest"], when="2026-11-28T18:00:00Z"))
+    assert not publish(catalog, disk, tag="2", aliases=["stable"])["changed"]
+    assert store.tags()["stable"] == first["digest"]
