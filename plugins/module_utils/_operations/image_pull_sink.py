@@ -21,7 +21,6 @@ from .._formats.qcow2_plain import CLUSTER
 from .._transfer.zstd import DamagedFrame, FrameDecompressor
 from .image_pull_layout import Layout
 
-
 # So much is written at once: more would not stay in a processor's cache until then.
 _TOGETHER = 1 << 20
 
