@@ -109,7 +109,7 @@ STAGES = (
     Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", needs=ON_FLEET),
     Stage(
         "faults, sample",
-        "tests/faults/run --quick --host first chain check compact convert disk snapshot",
+        "tests/faults/run --quick --host first alias chain check compact convert disk prune publish pull sign snapshot",
         needs=ON_FLEET,
     ),
     Stage("molecule", "molecule test --all", needs=ON_FLEET),
