@@ -22,6 +22,7 @@ _LAYOUT = f"{FOLDER}/layout"
 # What a request asks for, and what is counted besides: TLS, headers, and pieces of frames.
 _RANGE, _EXTRA = 1 << 20, 256 << 10
 _RACES = 20
+_TOKENS = "imageops-faults-tokens"
 
 
 def prepare(host: Host) -> None:
@@ -338,6 +339,28 @@ def credentials(host: Host) -> None:
     expect(told["resumed_bytes"] > 0, f"nothing was taken up: {told}")
 
 
+def tokens(host: Host) -> None:
+    """Tokens end in the middle of a pull, earlier than was said: others are got, and nothing comes twice."""
+    _disk(host, 48)
+    host.shell(f"mkdir -p {_LAYOUT}")
+    digest = _good(_publish(host, "tokens", image=f"dir:{_LAYOUT}/tokens:tokens"))["digest"]
+    host.send(Path(__file__).parent / "on_host" / "token_registry.py", f"{FOLDER}/token_registry.py")
+    host.shell(
+        f"systemd-run -q --unit={_TOKENS} --collect python3 {FOLDER}/token_registry.py {registry.TOKEN_PORT} {_LAYOUT}/tokens 1\n"
+        f"for turn in $(seq 100); do ss -ltn | grep -q ':{registry.TOKEN_PORT} ' && break; sleep 0.1; done"
+    )
+    try:
+        given = _pulling(host, "tokens", port=registry.TOKEN_PORT, plain_http=True, bandwidth="8M")
+        item = _good(host.run("image_pull", **given))
+        _same(host)
+        count = int(host.shell(f"cat {_LAYOUT}/tokens.tokens"))
+        _count(host, f"{count} tokens of a second each", 1, item["job"], 48 << 20)
+        expect(item["digest"] == digest and count > 3, f"{count} tokens were given for {item['digest']}")
+        expect(item["job"]["refetched_bytes"] == 0, f"something came twice: {item['job']}")
+    finally:
+        host.shell(f"systemctl stop {_TOKENS}.service", check=False)
+
+
 def racing(host: Host) -> None:
     """Versions are published while old ones are pruned without any grace: what is listed is always whole."""
     host.shell(f"mkdir -p {FOLDER}/race; head -c 4M /dev/urandom > {FOLDER}/race/disk.raw")
@@ -446,6 +469,7 @@ CASES: dict[str, Callable[[Host], None]] = {
     "a truncated pack": truncated_blob,
     "manifest and index with other digests": wrong_manifest,
     "wrong and expired password": credentials,
+    "tokens that end while pulling": tokens,
     f"publish racing prune, {_RACES} rounds": racing,
     "a peer killed while handing on": dead_peer,
 }

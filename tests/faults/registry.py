@@ -13,7 +13,7 @@ from typing import Any
 from host import Host, expect, wait_for
 
 FOLDER = "/var/tmp/imageops-faults-images"
-PORT, LINK_PORT, PEER_PORT = 5095, 5096, 5097
+PORT, LINK_PORT, PEER_PORT, TOKEN_PORT = 5095, 5096, 5097, 5098
 USER, PASSWORD = "faults", "only for the tests"
 _UNIT, _LINK_UNIT = "imageops-faults-registry", "imageops-faults-link"
 _BLOBS = f"{FOLDER}/registry/docker/registry/v2/blobs/sha256"
