@@ -4,7 +4,9 @@
 """An image in a catalog: its manifest (OCI image specification 1.1, manifest.md) and its configuration.
 
 The manifest's layers are the block index, which is all segments of all disks one behind the other, and then the packs. The
-configuration says where in the block index each segment is, so that a reader fetches just those that it doesn't have.
+configuration says where in the block index each segment is, so that a reader fetches just those that it doesn't have. It stands in
+an image configuration of OCI (config.md, which leaves further fields to implementations), since that is what tools such as
+`skopeo inspect` read; the manifest's artifactType tells what the image is.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ _MOST_SIZE = 1 << 46
 # What a publisher tells freely: so long a text, so deep.
 _MOST_TEXT = 255
 _MOST_DEPTH = 32
+# The field of OCI's configuration that is ours, and what stands in it of what a disk doesn't have.
+_OURS = "imageops"
+_FOR_TOOLS = {"architecture": "unknown", "os": "unknown", "rootfs": {"type": "layers", "diff_ids": []}}
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,11 @@ class ImageConfig:
 
     def as_bytes(self) -> bytes:
         """The configuration's blob; equal configurations give equal bytes."""
-        return _json({"schema": SCHEMA, "block_size": BLOCK_SIZE, **asdict(self)})
+        told = {"created": self.created} if self.created else {}
+        return _json({**_FOR_TOOLS, **told, "config": {"Labels": dict(self.labels)}, _OURS: self._described()})
+
+    def _described(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "block_size": BLOCK_SIZE, **asdict(self)}
 
     def disk(self, name: str) -> DiskEntry | None:
         """The disk of that name."""
@@ -129,8 +138,7 @@ def load_manifest(data: bytes, *, where: str) -> dict[str, Any]:
 
 def is_image(manifest: Mapping[str, Any]) -> bool:
     """Whether a manifest is of an image of ours."""
-    config = manifest.get("config")
-    return isinstance(config, dict) and config.get("mediaType") == CONFIG
+    return manifest.get("artifactType") == IMAGE
 
 
 def read_manifest(data: bytes, *, where: str) -> ImageManifest:
@@ -155,7 +163,7 @@ def read_manifest(data: bytes, *, where: str) -> ImageManifest:
 
 def read_config(data: bytes, *, where: str) -> ImageConfig:
     """The configuration in `data`; raises TransferError, or Unsupported for one of a newer schema."""
-    found = _loaded(data, most=MOST_CONFIG, where=where)
+    found = _map(_loaded(data, most=MOST_CONFIG, where=where), _OURS, where)
     if found.get("schema") != SCHEMA or found.get("block_size") != BLOCK_SIZE:
         raise Unsupported(
             f"{where}: the image has the schema {_short(found, 'schema')} and blocks of {_short(found, 'block_size')} bytes; this version reads "

@@ -15,9 +15,11 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
 INDEXES = (INDEX, DOCKER_INDEX)
 
+# The configuration of an image; ours has a field of its own in it.
+CONFIG = "application/vnd.oci.image.config.v1+json"
+
 # artifactType of an image of ours, and what its manifest names.
 IMAGE = "application/vnd.imageops.image.v1"
-CONFIG = "application/vnd.imageops.image.config.v1+json"
 BLOCK_INDEX = "application/vnd.imageops.block-index.v1"
 PACK = "application/vnd.imageops.pack.v1+zstd"
 SIGNATURE = "application/vnd.imageops.signature.v1"
@@ -26,5 +28,4 @@ ALIASES = "application/vnd.imageops.aliases.v1"
 ALIASES_CONTENT = "application/vnd.imageops.aliases.v1+json"
 
 # Of containers' images, which containerDisks are.
-CONTAINER_CONFIG = "application/vnd.oci.image.config.v1+json"
 CONTAINER_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

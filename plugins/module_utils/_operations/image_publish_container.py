@@ -10,7 +10,7 @@ import platform
 
 from .._catalog.container_image import container_config, container_manifest
 from .._catalog.digest import Descriptor, digest_of
-from .._catalog.media_types import CONTAINER_CONFIG, CONTAINER_LAYER
+from .._catalog.media_types import CONFIG, CONTAINER_LAYER
 from .._faults import fault_point
 from .._formats.encoder import Encoder
 from .._formats.qcow2_writer import write_qcow2
@@ -45,7 +45,7 @@ class ContainerDisk:
         os.unlink(self._image)
         config = self._config()
         return container_manifest(
-            Descriptor(CONTAINER_CONFIG, digest_of(config), len(config)),
+            Descriptor(CONFIG, digest_of(config), len(config)),
             Descriptor(CONTAINER_LAYER, self._layer.digest, self._layer.size),
         )
 

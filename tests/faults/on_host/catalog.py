@@ -94,7 +94,8 @@ class Catalog:
         import zstandard
 
         manifest = self.manifest(self.tags()[tag])
-        config, index = json.loads(self.blob(manifest["config"]["digest"])), self.blob(manifest["layers"][0]["digest"])
+        config = json.loads(self.blob(manifest["config"]["digest"]))["imageops"]
+        index = self.blob(manifest["layers"][0]["digest"])
         (disk,) = config["disks"]
         packs = {layer["digest"]: self.blob(layer["digest"]) for layer in manifest["layers"][1:]}
         content = bytearray(-(-disk["size"] // _BLOCK) * _BLOCK)

@@ -31,7 +31,7 @@ def main(layout: str, tag: str, name: str) -> None:
     listed = json.loads((Path(layout) / "index.json").read_bytes())["manifests"]
     named = [one for one in listed if one.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag]
     manifest = json.loads(blob(named[0]["digest"]))
-    config = json.loads(blob(manifest["config"]["digest"]))
+    config = json.loads(blob(manifest["config"]["digest"]))["imageops"]
     index = blob(manifest["layers"][0]["digest"])
     packs = {layer["digest"]: blob(layer["digest"]) for layer in manifest["layers"][1:]}
     disk = next(one for one in config["disks"] if one["name"] == name)

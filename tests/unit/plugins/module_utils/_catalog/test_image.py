@@ -47,8 +47,25 @@ def test_what_is_written_is_read() -> None:
     assert MANIFEST.pack(D) is MANIFEST.packs[0] and MANIFEST.pack(digest_of(b"y")) is None
 
 
+def test_other_tools_find_an_image_configuration() -> None:
+    told = json.loads(CONFIG.as_bytes())
+    assert told["rootfs"] == {"type": "layers", "diff_ids": []}
+    assert (told["architecture"], told["os"]) == ("unknown", "unknown")
+    assert (told["created"], told["config"]) == (CONFIG.created, {"Labels": {"team": "web"}})
+    assert "created" not in json.loads(ImageConfig(CONFIG.disks).as_bytes())
+    for other in (b"{}", changed(CONFIG.as_bytes(), {"imageops": []})):
+        with pytest.raises((TransferError, Unsupported), match="^x: "):
+            read_config(other, where="x")
+
+
 def changed(data: bytes, change: dict[str, Any]) -> bytes:
     return json.dumps({**json.loads(data), **change}).encode()
+
+
+def described(change: dict[str, Any]) -> bytes:
+    """The configuration with another description of ours in it."""
+    data = CONFIG.as_bytes()
+    return changed(data, {"imageops": {**json.loads(data)["imageops"], **change}})
 
 
 @pytest.mark.parametrize(
@@ -72,7 +89,7 @@ def test_manifests_that_are_none(data: bytes) -> None:
 
 
 def test_other_peoples_manifests() -> None:
-    other = changed(MANIFEST.as_bytes(), {"config": {"mediaType": "application/vnd.oci.image.config.v1+json"}})
+    other = changed(MANIFEST.as_bytes(), {"artifactType": "application/x"})
     with pytest.raises(Unsupported, match="no image that imageops.fleet published"):
         read_manifest(other, where="x")
     foreign = changed(MANIFEST.as_bytes(), {"layers": [{"mediaType": "application/x", "digest": D, "size": 1}]})
@@ -111,26 +128,26 @@ def test_other_peoples_manifests() -> None:
 )
 def test_configurations_that_are_none(change: dict[str, Any]) -> None:
     with pytest.raises(TransferError, match="^x: "):
-        read_config(changed(CONFIG.as_bytes(), change), where="x")
+        read_config(described(change), where="x")
 
 
 @pytest.mark.parametrize("change", [{"schema": 2}, {"block_size": 4096}])
 def test_a_newer_schema_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Unsupported, match="newer"):
-        read_config(changed(CONFIG.as_bytes(), change), where="x")
+        read_config(described(change), where="x")
 
 
 def test_long_texts_of_publishers_are_cut() -> None:
-    config = read_config(changed(CONFIG.as_bytes(), {"tool": "t" * 1000, "created": "c" * 1000}), where="x")
+    config = read_config(described({"tool": "t" * 1000, "created": "c" * 1000}), where="x")
     assert (len(config.tool), len(config.created)) == (255, 255)
     with pytest.raises(Unsupported) as caught:
-        read_config(changed(CONFIG.as_bytes(), {"schema": "s" * 100_000}), where="x")
+        read_config(described({"schema": "s" * 100_000}), where="x")
     assert len(str(caught.value)) < 600
 
 
 def test_other_scripts_are_told_as_they_are() -> None:
     for data in (
-        changed(CONFIG.as_bytes(), {"labels": {"team": "Ωмега 🐧"}}),
+        described({"labels": {"team": "Ωмега 🐧"}}),
         CONFIG.as_bytes().replace(b"web", "Ωмега 🐧".encode()),
     ):
         assert read_config(data, where="x").labels == {"team": "Ωмега 🐧"}
