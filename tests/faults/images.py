@@ -451,6 +451,8 @@ def dead_peer(host: Host) -> None:
             other.run("image_pull", **_pulling(host, "peers", image=f"{host.address}:{registry.PORT}/team/disk:peers"))
         )
         _count(other, "killed host pulls again", 2, again["job"], 96 << 20)
+        cache = other.shell(f"ls /var/lib/imageops/packs/{registry.PEER_PORT}", check=False)
+        expect(not cache.strip(), "the cache of a killed server is left")
         wanted = host.shell(f"sha256sum {_RAW}").split()[0]
         expect(other.shell(f"sha256sum {_PULLED}").split()[0] == wanted, "the killed host holds another disk")
     finally:

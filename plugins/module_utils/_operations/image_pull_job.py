@@ -16,6 +16,7 @@ from .._catalog.image import DiskEntry
 from .._catalog.segment import BLOCK_SIZE
 from .._errors import Conflict
 from .._faults import fault_point
+from .._jobs.clock import Clock
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image_locks import kept_from_engines
@@ -23,6 +24,7 @@ from .._records import publish_with_record
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
 from .._registry.open import open_store
+from .dead_caches import remove_dead_caches
 from .held_images import held_images, note_held, segments_here, tidy_held
 from .image_pull_compare import first_difference
 from .image_pull_counter import Counter
@@ -185,6 +187,7 @@ class _Pull:
         self._file.discard()
         tidy_held()
         tidy_segments(segments_here(), time.time())
+        remove_dead_caches(Clock())
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from .._jobs.launch import Job, running, start
 from .._jobs.state import JobState, digest, read_state
 from .operation import Tools
 
-_KIND = "serve"
+KIND = "serve"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _INTERVAL = 0.05
@@ -40,6 +40,11 @@ class ServeRequest:
     bandwidth: int = 0
 
 
+def server_target(port: object) -> str:
+    """What the job of a port's server is said to work on."""
+    return f"the server on port {port}"
+
+
 def server_job(request: ServeRequest, tools: Tools) -> Job:
     """The job of that server; equal requests give equal jobs."""
     params = {
@@ -58,7 +63,7 @@ def server_job(request: ServeRequest, tools: Tools) -> Job:
         "token": _proof(request),
     }
     secrets = {"token": request.token} if request.token else {}
-    return Job(_KIND, f"the server on port {request.port}", params, _entry, secrets=secrets)
+    return Job(KIND, server_target(request.port), params, _entry, secrets=secrets)
 
 
 def _entry() -> str:
