@@ -5,16 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.request
-from dataclasses import asdict
 from typing import Any
 
 from .._errors import InvalidOption
 from .._registry.interface import StoreAccess
-
-_PASSWORD, _PROXIES = "url_password", "proxies"
 
 
 def access_of(params: dict[str, Any]) -> StoreAccess:
@@ -36,26 +31,6 @@ def access_of(params: dict[str, Any]) -> StoreAccess:
         idle_timeout=float(params["idle_timeout"]),
         mirrors=tuple(_mirror(mirror) for mirror in params["mirrors"] or ()),
     )
-
-
-def access_params(access: StoreAccess) -> dict[str, Any]:
-    """What the params of a job say of it."""
-    told = {name: value for name, value in asdict(access).items() if name != "password"}
-    return {**told, "mirrors": list(access.mirrors)}
-
-
-def access_secrets(access: StoreAccess) -> dict[str, str]:
-    """What a job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
-    proxies = urllib.request.getproxies_environment()
-    found = {_PASSWORD: access.password, _PROXIES: json.dumps(proxies) if proxies else ""}
-    return {name: text for name, text in found.items() if text}
-
-
-def access_in_job(params: dict[str, Any], secrets: dict[str, Any]) -> StoreAccess:
-    """The access that `access_params` and `access_secrets` told, and from now on the task's proxies, in the process of a job."""
-    proxies = json.loads(secrets.get(_PROXIES) or "{}")
-    os.environ.update({f"{name}_proxy": where for name, where in proxies.items()})
-    return StoreAccess(**{**params, "mirrors": tuple(params["mirrors"])}, password=secrets.get(_PASSWORD) or "")
 
 
 def _ca_path(path: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 from .._registry.interface import StoreAccess
 
+_PASSWORD, _PROXIES = "url_password", "proxies"
+
 
 def access_params(access: StoreAccess) -> dict[str, Any]:
     """What a job's params hold of it."""
@@ -24,14 +26,14 @@ def access_params(access: StoreAccess) -> dict[str, Any]:
 def access_secrets(access: StoreAccess) -> dict[str, str]:
     """What a job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
     proxies = urllib.request.getproxies_environment()
-    found = {"password": access.password, "proxies": json.dumps(proxies) if proxies else ""}
+    found = {_PASSWORD: access.password, _PROXIES: json.dumps(proxies) if proxies else ""}
     return {name: text for name, text in found.items() if text}
 
 
 def job_access(params: Mapping[str, Any]) -> StoreAccess:
-    """What a job's params say; from now on this process uses the task's proxies."""
+    """What a job's params say under "access", and its secrets; from now on this process uses the task's proxies."""
     secrets = params.get("secrets", {})
-    proxies = json.loads(secrets.get("proxies", "{}"))
+    proxies = json.loads(secrets.get(_PROXIES) or "{}")
     os.environ.update({f"{name}_proxy": where for name, where in proxies.items()})
     plain = {**params["access"], "mirrors": tuple(params["access"]["mirrors"])}
-    return StoreAccess(**plain, password=secrets.get("password", ""))
+    return StoreAccess(**plain, password=secrets.get(_PASSWORD) or "")

@@ -15,7 +15,8 @@ from .._errors import InvalidOption
 from .._files import fingerprint, partial_path, real_path, require_folder
 from .._jobs.launch import Job
 from .._registry.interface import StoreAccess
-from .catalog_access import access_in_job, access_of, access_params, access_secrets
+from .catalog_access import access_of
+from .catalog_jobs import access_params, access_secrets, job_access
 from .image_pull_signed import signature_mark
 from .long_work import bandwidth_of, check_timeout
 
@@ -97,14 +98,13 @@ def _entry() -> str:
 
 def request_of_job(params: Mapping[str, Any]) -> PullRequest:
     """The request that a job's params describe."""
-    secrets = params.get("secrets", {})
     names = PullRequest.__dataclass_fields__
     plain = {name: params[name] for name in names if name in params and name not in ("reference", "access")}
     return PullRequest(
         **plain,
         reference=parse_reference(params["reference"], option="image"),
-        access=access_in_job(params["access"], secrets),
-        token=secrets.get(_TOKEN, ""),
+        access=job_access(params),
+        token=params.get("secrets", {}).get(_TOKEN, ""),
     )
 
 

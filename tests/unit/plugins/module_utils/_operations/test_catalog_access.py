@@ -3,8 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._ansible.catalog_op
     CATALOG_OPTIONS,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.catalog_access import (
-    access_in_job,
-    access_of,
-    access_params,
-    access_secrets,
-)
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.catalog_access import access_of
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.interface import StoreAccess
 
 
@@ -64,14 +57,3 @@ def test_all_options(tmp_path: Path) -> None:
 def test_refusals(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption, match=message):
         access_of(given(**changed))
-
-
-def test_access_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://u:secret@proxy.example:3128")
-    access = StoreAccess("u", "p", "/ca.pem", True, True, 5.0, ("dir:/srv",))
-    params, secrets = json.loads(json.dumps(access_params(access))), access_secrets(access)
-    assert "secret" not in str(params) and "'p'" not in str(params)
-    monkeypatch.delenv("https_proxy")
-    assert access_in_job(params, secrets) == access
-    assert os.environ["https_proxy"] == "http://u:secret@proxy.example:3128"
-    assert access_in_job(access_params(StoreAccess()), {}) == StoreAccess()
