@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import shutil
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,6 +114,34 @@ def test_the_upper_layer_counts(container: Container, folder: Path) -> None:
     assert (folder / "image").read_bytes() == DATA
 
 
+@pytest.mark.parametrize(
+    "upper",
+    [
+        {"disk/.wh.a": b"", "disk/b": DATA},
+        {"disk/b": DATA, "disk/.wh.a": b""},
+        {"disk/.wh..wh..opq": b"", "disk/b": DATA},
+        {".wh.disk": b"", "disk/b": DATA},
+        {".wh..wh..opq": b"", "disk/b": DATA},
+    ],
+)
+def test_what_an_upper_layer_removed_is_no_disk(container: Container, folder: Path, upper: dict[str, bytes]) -> None:
+    container.publish(tar({"disk/a": bytes(512)}), tar(upper), tar({"etc/motd": b"hello"}))
+    assert container.pull(folder / "image", format="raw")["images"][0]["disk"] == "b"
+    assert (folder / "image").read_bytes() == DATA
+
+
+def test_a_removed_disk_is_gone(container: Container, folder: Path) -> None:
+    container.publish(tar({"disk/a": DATA}), tar({"disk/.wh.a": b""}))
+    assert "holds no disk in its folder /disk" in container.pull(folder / "image")["msg"]
+    container.publish(tar({"disk/a": DATA}), tar({"disk": "elsewhere"}))
+    assert "holds no disk in its folder /disk" in container.pull(folder / "image")["msg"]
+
+
+def test_too_many_disks_are_refused(container: Container, folder: Path) -> None:
+    container.publish(tar({f"disk/.wh.{number}": b"" for number in range(5000)}))
+    assert "more than 4096 files" in container.pull(folder / "image")["msg"]
+
+
 def test_one_of_several_disks_is_named(container: Container, folder: Path) -> None:
     container.publish(tar({"disk/a": bytes(512), "disk/b": DATA}))
     assert "holds several disks (a, b, ...)" in container.pull(folder / "image")["msg"]
@@ -174,3 +203,21 @@ def test_a_damaged_layer_is_refused(container: Container, folder: Path) -> None:
     blob.write_bytes(b"no tar".ljust(len(layer)))
     assert "no sound tar" in container.pull(folder / "image")["msg"]
     assert not os.listdir(folder)
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("damage", ["a bit", "all of it"])
+def test_a_layer_that_a_mirror_damaged_comes_from_elsewhere(
+    container: Container, folder: Path, tmp_path: Path, packer: str, damage: str
+) -> None:
+    layer = PACKERS[packer](tar({"disk/a": DATA}))
+    container.publish(layer)
+    mirror = tmp_path / "mirror"
+    shutil.copytree(container.path, mirror)
+    blob = mirror / "blobs" / "sha256" / digest_of(layer).partition(":")[2]
+    blob.chmod(0o644)
+    middle = len(layer) // 2
+    bad = layer[:middle] + bytes([layer[middle] ^ 1]) + layer[middle + 1 :]
+    blob.write_bytes(bad if damage == "a bit" else b"no tar".ljust(len(layer)))
+    assert container.pull(folder / "image", format="raw", mirrors=[f"dir:{mirror}"]).get("changed")
+    assert (folder / "image").read_bytes() == DATA
