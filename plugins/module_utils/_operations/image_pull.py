@@ -28,6 +28,7 @@ from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
 
 if TYPE_CHECKING:
+    from .._registry.interface import Store
     from .image_pull_look import Look
 
 
@@ -45,7 +46,7 @@ def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
 
     with trusted_store(request, tools) as store:
         if is_container(request, store):
-            return _container(request, found, params, tools)
+            return _container(request, found, store, params, tools)
         look = Look(request, store)
         if held and request.verify == DEEP:
             return _check(request, found, params, tools)
@@ -54,7 +55,7 @@ def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
         return _pull(request, found, look, params, tools)
 
 
-def _container(request: PullRequest, found: Found, params: dict[str, Any], tools: Tools) -> Plan:
+def _container(request: PullRequest, found: Found, store: Store, params: dict[str, Any], tools: Tools) -> Plan:
     """The plan that takes the disk out of a container's image; what it is like is known when it is here."""
     if request.verify == DEEP:
         raise Unsupported(
@@ -66,10 +67,13 @@ def _container(request: PullRequest, found: Found, params: dict[str, Any], tools
         raise Unsupported(
             f"share: {request.shown} is an image of a container, which is not handed on; leave 'share' and 'peers' out."
         )
+    from .image_pull_container import container_layers, require_layer_room
+
     require_replaceable(request, found)
     require_writable_folder(request.dest, option="dest")
     if found.there:
         _require_unused(request, tools)
+    require_layer_room(container_layers(store, request.digest), request.dest, what=request.shown)
     after = {**_after(request, request.disk or KNOWN_AFTER, KNOWN_AFTER)}
     info: dict[str, Any] = {}
     job = request.job(tools.version, entry=_container_entry)

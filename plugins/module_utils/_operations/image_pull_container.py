@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._catalog.container import is_index, layers_of, manifest_for
 from .._catalog.digest import Descriptor
 from .._catalog.image import load_manifest
 from .._errors import Conflict, NotFound, TransferError, UnsafeImage
+from .._files import require_space
 from .._formats.reader import MAX_VIRTUAL_SIZE
 from .._registry.interface import Store
 from .._transfer.sparse import SparseWriter
@@ -20,6 +22,7 @@ from .image_pull_layer import LayerStream, Report
 from .image_pull_members import Hidden, disk_name
 
 _PIECE = 1 << 20
+_QCOW2 = b"QFI\xfb"
 _MOST_MEMBERS = 100_000
 
 
@@ -88,15 +91,23 @@ def _taken(sought: _Sought, stream: LayerStream, names: list[str], above: Hidden
             )
         # Of two members of one name in a layer the last one counts.
         names = [name]
-        _write(archive, sought.path, name)
+        _write(archive, member.size, sought.path, name)
     return names, hides
 
 
-def _write(content: TarStream, path: str, name: str) -> None:
+def require_layer_room(layers: Sequence[Descriptor], path: str, *, what: str) -> None:
+    """Raise NoSpace where not even the packed disk would fit; how large it is in its file is known when its layer comes."""
+    require_space(path, max(layer.size for layer in layers), what=what)
+
+
+def _write(content: TarStream, size: int, path: str, name: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         writer = SparseWriter(handle)
         while piece := content.read(_PIECE):
+            # Of a raw disk the zeros take no room, and how many there are nobody knows.
+            if not writer.position and piece.startswith(_QCOW2):
+                require_space(path, size, what=f"The disk {name}")
             writer.write(piece)
             if writer.position > MAX_VIRTUAL_SIZE:
                 raise UnsafeImage(f"The disk {name} is longer than any disk.")

@@ -15,7 +15,7 @@ from .._catalog.image import DiskEntry
 from .._commands import Commands
 from .._errors import EngineError, ImageOpsError
 from .._faults import fault_point
-from .._files import partial_path, remove
+from .._files import partial_path, remove, require_space
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image import Image, QemuImg, convert_arguments
@@ -24,7 +24,7 @@ from .._qemu.percent import run_with_percent
 from .._records import publish_with_record
 from .._registry.open import open_store
 from .held_images import note_held
-from .image_pull_container import container_layers, extract_disk
+from .image_pull_container import container_layers, extract_disk, require_layer_room
 from .image_pull_counter import Counter
 from .image_pull_file import require_same_destination
 from .image_pull_record import record_of
@@ -43,6 +43,7 @@ def pull_container(params: dict[str, Any], progress: Progress, lock: int) -> dic
         counter = Counter(progress)
         with contextlib.closing(open_store(request.reference, request.access)) as store:
             layers = container_layers(store, request.digest)
+            require_layer_room(layers, staging, what=request.shown)
             counter.phase("fetch", sum(layer.size for layer in layers))
             name = extract_disk(store, layers, request.disk, staging, report=counter.add)
         fault_point("pull-image:container-fetched")
@@ -75,6 +76,7 @@ def _make(request: PullRequest, image: Inspected, progress: Progress, lock: int)
         os.replace(image.path, request.partial)
         return
     source, target = Image(image.path, image.format), Image(request.partial, request.format)
+    require_space(request.partial, os.stat(image.path).st_blocks * 512, what=request.shown)
     # Nobody reads it before it has its mode.
     os.close(os.open(request.partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     progress.phase("convert", total=image.virtual_size)

@@ -16,10 +16,16 @@ from typing import Any
 
 import pytest
 import zstandard
+from ansible_collections.imageops.fleet.plugins.module_utils import _files
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import (
     INDEX,
     MANIFEST,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import NoSpace
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_container import (
+    container_layers,
+    extract_disk,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
@@ -221,3 +227,29 @@ def test_a_layer_that_a_mirror_damaged_comes_from_elsewhere(
     blob.write_bytes(bad if damage == "a bit" else b"no tar".ljust(len(layer)))
     assert container.pull(folder / "image", format="raw", mirrors=[f"dir:{mirror}"]).get("changed")
     assert (folder / "image").read_bytes() == DATA
+
+
+def room(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let file systems tell that they have so many bytes free."""
+    told = os.statvfs("/")
+    fake = os.statvfs_result((1, 1, size, size, size, *tuple(told)[5:]))
+    monkeypatch.setattr(_files.os, "statvfs", lambda path: fake)
+
+
+def test_room_for_the_layer_is_looked_for(container: Container, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    container.publish(tar({"disk/a": DATA}))
+    room(monkeypatch, 2 * MIB)
+    result = container.pull(folder / "image")
+    assert result["failed"] and "needs about 4" in result["msg"] and not os.listdir(folder)
+
+
+def test_room_for_the_disk_is_looked_for_before_it_is_written(
+    container: Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packed it would fit."""
+    digest = container.publish(gzip.compress(tar({"disk/a": b"QFI\xfb" + bytes(8 * MIB)})))
+    room(monkeypatch, 2 * MIB)
+    layers = container_layers(container.store, digest)
+    with pytest.raises(NoSpace, match="The disk a needs about 8"):
+        extract_disk(container.store, layers, "", str(tmp_path / "out"), report=lambda count: None)
+    assert (tmp_path / "out").stat().st_size == 0
