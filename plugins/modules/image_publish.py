@@ -278,6 +278,7 @@ images:
           were sent again since their pack held little else of use. C(packs) is how many packs the image has.
         - C(uploaded_bytes) were sent as packs. Of an interrupted run C(resumed_bytes) needn't be sent again, and C(resent_bytes) were.
         - C(frozen_seconds) is how long O(quiesce) held the guest.
+        - C(warnings) name versions that lost their block index, so that no block of theirs could be used again.
       type: dict
       returned: when the disks were read in this run
     steps:

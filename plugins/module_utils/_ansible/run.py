@@ -246,5 +246,7 @@ class _Run:
 
     def _warn(self) -> None:
         for item in self._items:
-            for warning in item.plan.warnings if item.plan and not item.left else ():
-                self._module.warn(warning)
+            if item.plan and not item.left:
+                # A job tells what it found while it worked.
+                for warning in (*item.plan.warnings, *item.plan.info.get("job", {}).get("warnings", ())):
+                    self._module.warn(warning)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .._catalog.blocks import DiskBlocks, checked_blocks
 from .._catalog.image import DiskEntry, ImageConfig
+from .._catalog.index_blob import Content
 from .._catalog.segment import BLOCK_SIZE
 from .._formats.compress_pool import Block, packed
 from .._registry.images import LoadedImage, load_segments
@@ -34,19 +35,28 @@ def _told(config: ImageConfig) -> Any:
 
 
 def differing_disk(
-    store: Store, image: LoadedImage, disks: Sequence[DiskSource], *, report: Report
+    store: Store, image: LoadedImage, disks: Sequence[DiskSource], *, whole: bool, report: Report
 ) -> DiskSource | None:
-    """The first disk with another content than the image has under its name; nothing is compressed or sent."""
+    """The first disk with another content than the image has under its name; nothing is compressed or sent.
+
+    Of an image that isn't `whole` no block index is asked for, which may be what was lost.
+    """
     for disk in disks:
         entry = image.config.disk(disk.name)
-        if entry is None or entry.size != disk.content.size or not _is_same(store, image, entry, disk, report):
+        if entry is None or entry.size != disk.content.size:
+            return disk
+        if whole:
+            segments = load_segments(store, image, entry, SegmentCache())
+            same = _is_same(checked_blocks(entry, segments, where=store.where), disk, report)
+        else:
+            same = _is_content(entry, disk, report)
+        if not same:
             return disk
     return None
 
 
-def _is_same(store: Store, image: LoadedImage, entry: DiskEntry, disk: DiskSource, report: Report) -> bool:
-    segments = load_segments(store, image, entry, SegmentCache())
-    blocks, at = checked_blocks(entry, segments, where=store.where), 0
+def _is_same(blocks: DiskBlocks, disk: DiskSource, report: Report) -> bool:
+    at = 0
     for batch in packed(disk.content, block_size=BLOCK_SIZE, pack=_digested):
         for block in batch.blocks:
             if not _is_at(blocks, at, block):
@@ -54,6 +64,15 @@ def _is_same(store: Store, image: LoadedImage, entry: DiskEntry, disk: DiskSourc
             at += 1
         report(batch.end)
     return at == len(blocks)
+
+
+def _is_content(entry: DiskEntry, disk: DiskSource, report: Report) -> bool:
+    found = Content(disk.content.size)
+    for batch in packed(disk.content, block_size=BLOCK_SIZE, pack=_digested):
+        for block in batch.blocks:
+            found.add(block.number, block.data)
+        report(batch.end)
+    return found.digest() == entry.content
 
 
 def _digested(number: int, piece: bytes) -> Block:

@@ -19,7 +19,7 @@ from .._catalog.digest import digest_of
 from .._catalog.image import DiskEntry, ImageConfig
 from .._catalog.media_types import MANIFEST
 from .._catalog.times import format_time
-from .._errors import Conflict
+from .._errors import Conflict, ImageOpsError
 from .._faults import fault_point
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
@@ -71,6 +71,7 @@ class _Publish:
         self._tools = tools
         self._progress = progress
         self._told: dict[str, Any] = {}
+        self._warnings: list[str] = []
         progress.phase("look")
         self._tags = dict(store.tags())
         require_free_names(request, store, self._tags)
@@ -104,7 +105,7 @@ class _Publish:
         config = self._config(found, writer.entries())
         if old is not None and same_description(old.config, config) and (self._whole or is_whole(store, old.digest)):
             return lambda: self._unchanged(old.digest, facts_of_image(old))
-        return lambda: self._publish_image(writer, config)
+        return lambda: self._publish_image(writer, config, old)
 
     def _is_same(self, old: LoadedImage, found: Opened) -> bool:
         wanted = self._config(found, old.config.disks)
@@ -113,13 +114,14 @@ class _Publish:
         if not same_description(old.config, wanted) or named != disks:
             return False
         self._progress.phase("compare", total=max(disk.content.size for disk in found.disks))
-        return differing_disk(self._store, old, found.disks, report=self._progress.update) is None
+        disks, report = found.disks, self._progress.update
+        return differing_disk(self._store, old, disks, whole=self._whole, report=report) is None
 
     def _read(self, found: Opened, old: LoadedImage | None) -> ImageWriter:
         request, store = self._request, self._store
         first = [*([old.digest] if old else []), *request.base]
         journal = PublishJournal(request.shown)
-        known = known_blocks(store, self._tags, first=first)
+        known = known_blocks(store, self._tags, first=first, warn=self._warn)
         packer = Packer(store, journal, folder=spool_folder(request.shown), limit=request.bandwidth)
         with contextlib.closing(packer):
             writer = ImageWriter(store, known, packer, journal, level=request.level)
@@ -131,6 +133,15 @@ class _Publish:
             writer.finish()
         self._told.update(asdict(writer.tally))
         return writer
+
+    def _warn(self, image: LoadedImage, error: ImageOpsError) -> None:
+        """The version that is published itself needs no warning: it is made whole again."""
+        if image.digest == self._current:
+            return
+        names = ", ".join(sorted(tag for tag, digest in self._tags.items() if digest == image.digest)) or image.digest
+        self._warnings.append(
+            f"image: blocks of {names} can't be used again, and it can't be pulled; publish that version again: {error}"
+        )
 
     def _config(self, found: Opened, disks: Sequence[DiskEntry]) -> ImageConfig:
         request = self._request
@@ -156,11 +167,14 @@ class _Publish:
             labels=request.labels,
         )
 
-    def _publish_image(self, writer: ImageWriter, config: ImageConfig) -> dict[str, Any]:
+    def _publish_image(self, writer: ImageWriter, config: ImageConfig, old: LoadedImage | None) -> dict[str, Any]:
         self._progress.phase("publish")
         annotations = {_CREATED: config.created, _VERSION: self._request.reference.tag}
         manifest = writer.write(config, annotations)
         self._told["packs"] = writer.tally.packs
+        if old is not None and same_description(old.config, config) and is_whole(self._store, old.digest):
+            # All that was lost came again, so the image is what it was, with its signatures.
+            return self._unchanged(old.digest, facts_of_image(old))
         self._name(manifest)
         facts = facts_of_image(load_image(self._store, digest_of(manifest)))
         return self._done(digest_of(manifest), facts)
@@ -216,7 +230,8 @@ class _Publish:
         write_note(self._request, digest, dict(facts))
         fault_point("publish:noted")
         PublishJournal(self._request.shown).forget()
-        return {"digest": digest, "changed": changed}
+        warnings = {"warnings": self._warnings} if self._warnings else {}
+        return {"digest": digest, "changed": changed, **warnings}
 
 
 def facts_of_image(image: LoadedImage) -> dict[str, Any]:

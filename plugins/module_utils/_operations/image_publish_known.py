@@ -7,28 +7,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Callable
 
 from .._catalog.packs import KnownBlocks
 from .._catalog.tags import version_tags
-from .._errors import NotFound, TransferError, Unsupported
+from .._errors import ImageOpsError, NotFound, TransferError, Unsupported
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
+from .._transfer.stream import Broken
 from .segment_cache import SegmentCache
 
 # Of more images the index costs more than the blocks that only they have would.
 _MOST_IMAGES = 8
 _MOST_LOOKED_AT = 32
+Warn = Callable[[LoadedImage, ImageOpsError], None]
 
 
-def known_blocks(store: Store, tags: Mapping[str, str], *, first: Sequence[str] = ()) -> KnownBlocks:
-    """The blocks of the images `first` (tags or digests), and of the newest ones that `tags` name."""
+def known_blocks(store: Store, tags: Mapping[str, str], *, first: Sequence[str] = (), warn: Warn) -> KnownBlocks:
+    """The blocks of the images `first` (tags or digests), and of the newest ones that `tags` name.
+
+    An image whose block index was lost or damaged only shares nothing, which `warn` is told.
+    """
     known, cache = KnownBlocks(), SegmentCache()
     loaded = {image.digest: image for image in (load_image(store, version) for version in first)}
     for image in [*loaded.values(), *_newest(store, tags, besides=loaded)]:
-        sizes = {pack.digest: pack.size for pack in image.manifest.packs}
-        for disk in image.config.disks:
-            known.add_segments(load_segments(store, image, disk, cache), sizes)
+        try:
+            _add(known, store, image, cache)
+        except Broken:
+            raise
+        except (NotFound, TransferError) as error:
+            warn(image, error)
     return known
+
+
+def _add(known: KnownBlocks, store: Store, image: LoadedImage, cache: SegmentCache) -> None:
+    """The blocks of all disks of an image, or none."""
+    found = [load_segments(store, image, disk, cache) for disk in image.config.disks]
+    sizes = {pack.digest: pack.size for pack in image.manifest.packs}
+    for segments in found:
+        known.add_segments(segments, sizes)
 
 
 def _newest(store: Store, tags: Mapping[str, str], *, besides: Iterable[str]) -> list[LoadedImage]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -253,3 +253,11 @@ def test_nested_secrets_stay_out_of_the_log(secret: str, monkeypatch: pytest.Mon
     told = repr(logged)
     assert len(logged) >= 2
     assert not any(part in told for part in secret.split("\n"))
+
+
+def test_what_a_job_warns_of_is_told() -> None:
+    world = World()
+    plan = replace(world.plan({"name": "a", "do": ""}, Tools()), info={"job": {"warnings": ["the job saw it"]}})
+    operation = replace(world.operation(), plan=lambda item, tools: plan)
+    result = result_of(lambda: run_module(SPEC, operation), {"things": [{"name": "a"}]})
+    assert result["warnings"][-1] == "the job saw it"

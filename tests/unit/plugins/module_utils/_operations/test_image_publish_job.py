@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.packs import PACK_SIZE
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import BLOCK_SIZE
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, ImageOpsError
+from ansible_collections.imageops.fleet.plugins.module_utils._files import state_dir
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
     image_publish_packer,
     image_publish_sources,
@@ -108,6 +110,42 @@ def test_a_version_that_lost_a_pack_is_mended_under_its_own_name(catalog: Path, 
     assert bytes_of_image(catalog) == (tmp_path / "disk").read_bytes()
     assert publish(catalog, tmp_path / "disk")["changed"] is False
     assert LayoutStore(str(catalog)).tags() == {"1": told["digest"]} and told["digest"] == first["digest"]
+
+
+def lose_index(catalog: Path, tag: str = "1") -> None:
+    index = load_image(LayoutStore(str(catalog)), tag).manifest.index
+    (catalog / "blobs" / "sha256" / index.digest.partition(":")[2]).unlink()
+    shutil.rmtree(state_dir("segments"))
+
+
+def test_a_version_that_lost_its_index_lends_no_blocks(catalog: Path, tmp_path: Path) -> None:
+    publish(catalog, write(tmp_path / "disk"))
+    publish(catalog, write(tmp_path / "disk", seed=1, changed=(3,)), tag="2")
+    lose_index(catalog)
+    told = publish(catalog, write(tmp_path / "disk", seed=2, changed=(3,)), tag="3")
+    assert told["changed"] and (told["new_blocks"], told["reused_blocks"]) == (1, BLOCKS - 11)
+    assert len(told["warnings"]) == 1 and "blocks of 1 can't be used again" in told["warnings"][0]
+    assert bytes_of_image(catalog, tag="3") == (tmp_path / "disk").read_bytes()
+
+
+def test_a_version_that_lost_its_index_is_mended_under_its_own_name(catalog: Path, tmp_path: Path) -> None:
+    first = publish(catalog, write(tmp_path / "disk"))
+    lose_index(catalog)
+    told = publish(catalog, tmp_path / "disk")
+    assert told["changed"] and told["digest"] == first["digest"] and "warnings" not in told
+    assert bytes_of_image(catalog) == (tmp_path / "disk").read_bytes()
+    assert publish(catalog, tmp_path / "disk")["changed"] is False
+
+
+def test_a_version_that_lost_its_index_stays_what_it_is(catalog: Path, tmp_path: Path) -> None:
+    publish(catalog, write(tmp_path / "disk"))
+    lose_index(catalog)
+    blobs = sorted((catalog / "blobs" / "sha256").iterdir())
+    with pytest.raises(Conflict, match="move_tag: true"):
+        publish(catalog, write(tmp_path / "disk", seed=1, changed=(50,)))
+    assert sorted((catalog / "blobs" / "sha256").iterdir()) == blobs
+    assert publish(catalog, tmp_path / "disk", move_tag=True)["changed"]
+    assert bytes_of_image(catalog) == (tmp_path / "disk").read_bytes()
 
 
 def test_a_container_disk_that_lost_its_layer_is_mended(catalog: Path, tmp_path: Path) -> None:
