@@ -114,8 +114,8 @@ class _Publish:
         if not same_description(old.config, wanted) or named != disks:
             return False
         self._progress.phase("compare", total=max(disk.content.size for disk in found.disks))
-        disks, report = found.disks, self._progress.update
-        return differing_disk(self._store, old, disks, whole=self._whole, report=report) is None
+        report = self._progress.update
+        return differing_disk(self._store, old, found.disks, whole=self._whole, report=report) is None
 
     def _read(self, found: Opened, old: LoadedImage | None) -> ImageWriter:
         request, store = self._request, self._store
