@@ -53,8 +53,7 @@ class ContainerDisk:
         content = self._disk.content
         progress.phase(f"read {self._disk.name}", total=content.size)
         report = paced(progress, None, fault="publish:while-reading")
-        opener = lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)
-        with open(self._image, "w+b", opener=opener) as stream:
+        with open(self._image, "w+b", opener=_privately) as stream:
             write_qcow2(
                 content, stream.fileno(), cluster_size=_CLUSTER, version=_VERSION, encoder=_PLAIN, report=report
             )
@@ -76,3 +75,7 @@ class ContainerDisk:
         config = self._config()
         store.write_blob(config, digest_of(config))
         fault_point("publish:described")
+
+
+def _privately(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, 0o600)

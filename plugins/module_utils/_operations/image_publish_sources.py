@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
-from .._errors import Conflict, InUse
+from .._errors import Conflict
 from .._formats.compress_pool import workers
 from .._formats.guest_content import GuestContent, RawContent
 from .._jobs.progress import Progress
-from .._locks import try_lock
 from .._qemu.nbd_export import exported
 from .convert_images import source_image, told_clearly
 from .image_publish_request import PublishRequest, SourceDisk, SourceVm
@@ -39,11 +38,10 @@ class Opened:
 @contextlib.contextmanager
 def opened(request: PublishRequest, tools: Tools, progress: Progress, lock: int) -> Iterator[Opened]:
     """The disks of the request for the time of the block."""
-    if request.vm is not None and request.vm.running:
-        with _pulled(request.vm, request.disks, tools, progress) as found:
-            yield found
-        return
     with contextlib.ExitStack() as stack:
+        if request.vm is not None and request.vm.running:
+            yield _pulled(request.vm, request.disks, tools, progress, stack)
+            return
         files = [_File(disk, stack) for disk in request.disks]
         disks = [stack.enter_context(file.content(lock)) for file in files]
 
@@ -54,26 +52,17 @@ def opened(request: PublishRequest, tools: Tools, progress: Progress, lock: int)
         yield Opened([_source(disk, content) for disk, content in zip(request.disks, disks)], require_same)
 
 
-@contextlib.contextmanager
-def _pulled(vm: SourceVm, disks: Sequence[SourceDisk], tools: Tools, progress: Progress) -> Iterator[Opened]:
+def _pulled(
+    vm: SourceVm, disks: Sequence[SourceDisk], tools: Tools, progress: Progress, stack: contextlib.ExitStack
+) -> Opened:
+    """The disks of a running VM, read until `stack` ends."""
     progress.phase("begin the backup")
     source = Source(vm.name, vm.uri)
     still = Still(source, vm.hold, tools)
-    with _alone(vm), pull_backup(source, [disk.name for disk in disks], tools=tools, around=still.held()) as contents:
-        held = {} if still.seconds is None else {"frozen_seconds": round(still.seconds, 3)}
-        yield Opened([_source(disk, contents[disk.name]) for disk in disks], lambda: None, held)
-
-
-@contextlib.contextmanager
-def _alone(vm: SourceVm) -> Iterator[None]:
-    """A VM has one backup at once; raises InUse when another job of ours reads it."""
-    handle = try_lock(f"pull:{vm.uuid}")
-    if handle is None:
-        raise InUse(f"vm: another job reads the disks of {vm.name}; run the task again when it has ended.")
-    try:
-        yield
-    finally:
-        os.close(handle)
+    stack.enter_context(_alone(vm))
+    contents = stack.enter_context(pull_backup(source, [disk.name for disk in disks], tools=tools, around=still.held()))
+    held = {} if still.seconds is None else {"frozen_seconds": round(still.seconds, 3)}
+    return Opened([_source(disk, contents[disk.name]) for disk in disks], lambda: None, held)
 
 
 def _source(disk: SourceDisk, content: GuestContent) -> DiskSource:

@@ -9,9 +9,7 @@ from typing import Protocol
 
 from .._catalog.blocks import DiskBlocks
 from .._catalog.segment import BLOCK_SIZE
-from .._formats.qcow2_plain import CLUSTER, PlainQcow2
-
-assert CLUSTER == BLOCK_SIZE
+from .._formats.qcow2_plain import PlainQcow2
 
 
 class Layout(Protocol):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from .image import PROGRAM, Image
 # Exit codes of qemu-img-check(1): consistent, internal error, corrupted, leaks only, no check for this format.
 _CLEAN, _FAILED, _CORRUPT, _LEAKS, _NO_CHECK = 0, 1, 2, 3, 63
 _MOST_LINES = 10
+# What QEMU says when a lock of a whole byte is in its way: ours, while a job gives a new image its name.
+_LOCKED = "Failed to lock byte"
+_LOCK_SECONDS, _PAUSE = 10.0, 0.1
 _COUNTS = {
     "errors": "check-errors",
     "corruptions": "corruptions",
@@ -64,8 +68,12 @@ class Report:
 
 def check_image(image: Image) -> Report:
     """What QEMU finds wrong with the tables of `image`; nothing is written."""
-    said = run_bounded([PROGRAM, "check", "--output=json", "-f", image.driver, image.path])
-    return _report(said)
+    end = time.monotonic() + _LOCK_SECONDS
+    while True:
+        said = run_bounded([PROGRAM, "check", "--output=json", "-f", image.driver, image.path])
+        if said.rc != _FAILED or _LOCKED not in said.stderr or time.monotonic() > end:
+            return _report(said)
+        time.sleep(_PAUSE)
 
 
 def repair_image(image: Image, how: str, *, pass_fds: Sequence[int] = ()) -> Report:

@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import Engi
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.bounded import run_bounded
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import Image
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image_check import check_image
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image_locks import kept_from_engines
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image_snapshots import CREATE, snapshot_arguments
 
 
@@ -21,6 +24,17 @@ def test_formats(tmp_path: Path, format: str, checkable: bool) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", image.driver, image.path, "1M"], check=True)
     report = check_image(image)
     assert report.checkable == checkable and report.sound
+
+
+def test_a_job_that_gives_an_image_its_name_is_waited_for(tmp_path: Path) -> None:
+    image = Image(str(tmp_path / "image"), "qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image.path, "1M"], check=True)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(kept_from_engines(image.path))
+        with pytest.raises(subprocess.CalledProcessError):
+            subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", image.path], check=True, capture_output=True)
+        threading.Timer(0.3, stack.pop_all().close).start()
+    assert check_image(image).sound
 
 
 def test_what_is_no_image(tmp_path: Path) -> None:

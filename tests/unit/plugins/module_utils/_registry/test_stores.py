@@ -93,8 +93,8 @@ def test_a_web_server_takes_nothing(place: str) -> None:
         lambda: store.write_manifest(b"{}", MANIFEST),
         lambda: store.remove_tag("12"),
         lambda: store.remove_manifest(ONE.digest),
-        lambda: store.publishing(),
-        lambda: store.pruning(),
+        store.publishing,
+        store.pruning,
         lambda: store.collect_garbage(grace=0),
     ):
         with pytest.raises(Unsupported, match="read only"):
