@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 
 from .._files import is_partial, remove, state_top, sync_folder
+from .._locks import try_lock
 
 
 def is_ours(path: str) -> bool:
@@ -27,12 +28,23 @@ def require_ours(path: str) -> None:
 
 
 def remove_leaves(paths: Iterable[str]) -> list[str]:
-    """Remove those of `paths` that are there and ours, durably; which ones."""
-    gone = [path for path in paths if is_ours(path) and os.path.lexists(path)]
-    for path in gone:
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-            sync_folder(path)
-        else:
-            remove(path)
-    return gone
+    """Remove those of `paths` that are there and ours, durably; which ones.
+
+    A folder that somebody holds the lock of is his by now: several jobs may use one name, one after the other.
+    """
+    return [path for path in paths if is_ours(path) and os.path.lexists(path) and _removed(path)]
+
+
+def _removed(path: str) -> bool:
+    if not os.path.isdir(path) or os.path.islink(path):
+        remove(path)
+        return True
+    lock = try_lock(path)
+    if lock is None:
+        return False
+    try:
+        shutil.rmtree(path)
+        sync_folder(path)
+    finally:
+        os.close(lock)
+    return True

@@ -59,7 +59,6 @@ def _pulled(
     progress.phase("begin the backup")
     source = Source(vm.name, vm.uri)
     still = Still(source, vm.hold, tools)
-    stack.enter_context(_alone(vm))
     contents = stack.enter_context(pull_backup(source, [disk.name for disk in disks], tools=tools, around=still.held()))
     held = {} if still.seconds is None else {"frozen_seconds": round(still.seconds, 3)}
     return Opened([_source(disk, contents[disk.name]) for disk in disks], lambda: None, held)

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._commands import Commands
-from .._errors import EngineError, NoSpace, TransferError
+from .._errors import EngineError, InUse, NoSpace, TransferError
 from .._faults import fault_point
 from .._files import require_space
 from .._formats.compress_pool import workers
+from .._locks import holder, wait_for_lock
 from .._qemu.image import Image, QemuImg
 from .._qemu.nbd_export import ExportedContent
 from .._sizes import format_size
@@ -35,6 +36,8 @@ _SOCKET = "socket"
 # else refuse the guest's own writes.
 LEAST_ROOM = 256 << 20
 _ANSWER_SECONDS = 600.0
+# For a backup that is just ending; others may take hours.
+ALONE_SECONDS = 60.0
 
 
 class PulledDisk(ExportedContent):
@@ -66,12 +69,13 @@ def pull_backup(
 ) -> Iterator[Mapping[str, PulledDisk]]:
     """The disks `targets` of the running VM, all as they were when it began; `around` holds the guest still for that moment.
 
-    Raises InUse when somebody else's backup is under way, EngineError when the backup broke off before the block ended.
+    Raises InUse when another backup is under way, EngineError when the backup broke off before the block ended.
     """
     pull: Pull = ProcessPull(source, tools) if source.socket else DomainPull(source, tools)
-    pull.end_stale()
-    shutil.rmtree(pull.folder, ignore_errors=True)
     with contextlib.ExitStack() as stack:
+        stack.callback(os.close, _alone(pull.folder, source, tools))
+        pull.end_stale()
+        shutil.rmtree(pull.folder, ignore_errors=True)
         stack.callback(shutil.rmtree, pull.folder, ignore_errors=True)
         scratch = _scratch(pull, targets)
         stack.callback(pull.end)
@@ -87,6 +91,17 @@ def pull_backup(
         fault_point("pull:read")
         if not pull.is_whole():
             raise EngineError(f"source: the backup of {source.name} ended before all was read; run the task again.")
+
+
+def _alone(folder: str, source: Source, tools: Tools) -> int:
+    """The lock of the one backup that a VM has: what nobody holds it for was left by a run that was killed; raises InUse."""
+    handle = wait_for_lock(folder, timeout=ALONE_SECONDS, wait=tools.clock.wait_until)
+    if handle is None:
+        raise InUse(
+            f"source: another job reads the disks of {source.name} (process {holder(folder) or 'unknown'}), and did not end within "
+            f"{ALONE_SECONDS:g} seconds; run the task again when it has."
+        )
+    return handle
 
 
 def _scratch(pull: Pull, targets: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._files import parti
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.leaves import is_ours, remove_leaves, require_ours
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, read_state
+from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
 from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 
 
@@ -32,6 +33,16 @@ from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 )
 def test_only_what_can_be_nobody_elses_is_ours(path: str, ours: bool, state_dir: Path) -> None:
     assert is_ours(path.replace("STATE", str(state_dir))) is ours
+
+
+def test_a_folder_that_another_job_uses_stays(state_dir: Path) -> None:
+    folder = state_dir / "run" / "pull-1"
+    folder.mkdir(parents=True)
+    lock = try_lock(str(folder))
+    assert lock is not None
+    assert remove_leaves([str(folder)]) == [] and folder.is_dir()
+    os.close(lock)
+    assert remove_leaves([str(folder)]) == [str(folder)] and not folder.exists()
 
 
 def test_leaves_are_removed_and_others_kept(tmp_path: Path, state_dir: Path) -> None:

@@ -106,6 +106,18 @@ def test_what_a_killed_run_left_is_ended_first(world: World) -> None:
     assert world.ended == 2
 
 
+def test_a_backup_that_another_job_of_ours_reads_is_no_stale_one(world: World) -> None:
+    with pull_backup(SOURCE, ["vda"], tools=world.tools) as disks:
+        with (
+            pytest.raises(InUse, match="another job reads the disks of web"),
+            pull_backup(SOURCE, ["vda"], tools=world.tools),
+        ):
+            pass
+        assert world.ended == 0 and disks["vda"].read(0, 3) == b"xxx"
+    with pull_backup(SOURCE, ["vda"], tools=world.tools):
+        assert world.ended == 1
+
+
 @pytest.mark.parametrize("socket", ["", "/run/of-others/socket"])
 def test_a_backup_of_others_is_left_alone(world: World, socket: str) -> None:
     world.socket = socket
