@@ -24,7 +24,8 @@ from .segment import BLOCK_SIZE, MOST_SEGMENT, SEGMENT_SIZE
 SCHEMA = 1
 # Registries limit manifests to 4 MiB; some limit layers to about 127.
 MOST_MANIFEST = 4 << 20
-MOST_CONFIG = 64 << 20
+# A reader's objects may take twenty times as much; an image of 64 TiB needs 9 MiB.
+MOST_CONFIG = 16 << 20
 MOST_PACKS = 96
 MOST_DISKS = 64
 _MOST_SIZE = 1 << 46

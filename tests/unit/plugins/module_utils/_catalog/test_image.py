@@ -151,3 +151,9 @@ def test_other_scripts_are_told_as_they_are() -> None:
         CONFIG.as_bytes().replace(b"web", "Ωмега 🐧".encode()),
     ):
         assert read_config(data, where="x").labels == {"team": "Ωмега 🐧"}
+
+
+def test_a_configuration_that_would_take_the_memory_of_a_host_is_refused() -> None:
+    with pytest.raises(TransferError):
+        read_config(CONFIG.as_bytes().ljust((16 << 20) + 1), where="x")
+    assert read_config(CONFIG.as_bytes().ljust(16 << 20), where="x") == CONFIG
