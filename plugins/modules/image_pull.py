@@ -104,6 +104,7 @@ options:
         description:
           - Take blocks from images that were pulled before without reading them, where their size and time say that nobody wrote to them.
           - That saves reading and hashing, and lets damage of a disk drive, or of somebody who sets times back, spread to the new file.
+          - It can't be combined with O(require_signature), which is for what was compared with the signed digests.
         type: bool
       connections: &connections
         description: How many requests are under way at once, 1 to 32.

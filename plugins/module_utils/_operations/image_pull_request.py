@@ -115,6 +115,10 @@ def read_request(params: dict[str, Any]) -> PullRequest:
         raise InvalidOption(
             f"connections: {params['connections']} is not between 1 and {MOST_CONNECTIONS}; give such a number."
         )
+    if params["trust_seeds"] and params["require_signature"]:
+        raise InvalidOption(
+            "trust_seeds: with require_signature all that the new file holds must be compared with what was signed; leave trust_seeds out."
+        )
     dest = real_path(params["dest"])
     require_folder(dest, option="dest")
     if os.path.exists(dest) and not os.path.isfile(dest):

@@ -116,6 +116,13 @@ def test_a_base_in_use_stays(catalog: HandMade, folder: Path) -> None:
     assert dest.read_bytes() == before
 
 
+def test_what_must_be_signed_is_not_taken_unread(catalog: HandMade, folder: Path) -> None:
+    catalog.publish({"vda": disk()}, tag="1")
+    signers = {"allowed_signers": "/etc/imageops/signers"}
+    told = refusal(catalog, folder / "image", trust_seeds=True, require_signature=signers)
+    assert told.startswith("trust_seeds: with require_signature")
+
+
 def test_a_stranger_stays_unless_it_holds_the_same(catalog: HandMade, folder: Path) -> None:
     dest = folder / "image.raw"
     catalog.publish({"vda": disk()}, tag="1")
