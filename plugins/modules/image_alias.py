@@ -48,7 +48,9 @@ options:
           - With O(state=present) either this or O(rollback) is required.
         type: str
       rollback: &rollback
-        description: Let the alias point where it pointed before. Rolled back again, it goes on to older versions.
+        description:
+          - Let the alias point where it pointed before. Rolled back again, it goes on to older versions, and the task fails when nothing
+            is further back. Give O(rollback_from) where the task may be run again.
         type: bool
       rollback_from: &rollback_from
         description:
