@@ -5,30 +5,22 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hmac
-import json
-import os
 import socket
 import ssl
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, BinaryIO
-from urllib.parse import parse_qsl, unquote, urlsplit
+from http.server import ThreadingHTTPServer
+from typing import Any
 
-from .._errors import ImageOpsError, InvalidOption, NotFound
-from .http_range import NotSatisfiable, asked_range
-from .served import Content, Found
+from .._errors import InvalidOption
+from .blob_handler import Handler
+from .served import Content
 
-WAIT_HEADER = "X-Imageops-Wait"
 _MOST_CONNECTIONS = 256
-_MOST_PATH = 2048
-_SILENT_SECONDS = 60.0
-_PIECE = 1 << 20
-_TLS_PIECE = 256 << 10
+# Who hasn't shown by then that he may ask takes somebody else's place.
+_STRANGER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +69,7 @@ class BlobServer(ThreadingHTTPServer):
         self._context = _context(options)
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._strangers: dict[Any, float] = {}
         self._active = 0
         self._last = time.monotonic()
         if ":" in options.address:
@@ -120,13 +113,32 @@ class BlobServer(ThreadingHTTPServer):
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        with self._lock:
+            self._strangers[request] = time.monotonic()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.welcome(request)
             self._room.release()
+
+    def welcome(self, connection: Any) -> None:
+        """Somebody who may ask has asked by this connection, or it is over."""
+        with self._lock:
+            self._strangers.pop(connection, None)
+
+    def service_actions(self) -> None:
+        """Now and then: end connections by which nobody who may ask has asked, also those that send a byte at a time."""
+        oldest = time.monotonic() - _STRANGER_SECONDS
+        with self._lock:
+            late = [connection for connection, began in self._strangers.items() if began < oldest]
+            for connection in late:
+                del self._strangers[connection]
+                # Past TLS, which another thread may be busy with.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Broken connections are no news."""
@@ -143,138 +155,3 @@ def _context(options: ServerOptions) -> ssl.SSLContext | None:
             f"certificate: {options.certificate} and its key can't be read as certificate and key (PEM): {error}."
         ) from None
     return context
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
-    server: BlobServer
-    protocol_version = "HTTP/1.1"
-    server_version = "imageops.fleet"
-    sys_version = ""
-    timeout = _SILENT_SECONDS
-    disable_nagle_algorithm = True
-
-    def setup(self) -> None:
-        super().setup()
-        if isinstance(self.connection, ssl.SSLSocket):
-            self.connection.do_handshake()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """A log of requests would grow without an end."""
-
-    def do_GET(self) -> None:
-        with self.server.request():
-            self._answer()
-
-    do_HEAD = do_GET
-
-    def _refuse_method(self) -> None:
-        self.close_connection = True
-        self._say(405, "UNSUPPORTED", {"Allow": "GET, HEAD"})
-
-    do_PUT = do_POST = do_PATCH = do_DELETE = _refuse_method
-
-    def _answer(self) -> None:
-        if self.headers.get("Content-Length", "0") != "0" or self.headers.get("Transfer-Encoding"):
-            # What would follow is not read.
-            self.close_connection = True
-        if not self._knows_token():
-            return self._say(401, "UNAUTHORIZED", {"WWW-Authenticate": 'Basic realm="imageops.fleet"'})
-        parts = urlsplit(self.path)
-        if len(self.path) > _MOST_PATH or parts.netloc:
-            return self._say(404, "NOT_FOUND")
-        try:
-            found = self.server.content.find(unquote(parts.path), dict(parse_qsl(parts.query, max_num_fields=8)))
-        except NotFound:
-            return self._say(404, "NOT_FOUND")
-        except (ImageOpsError, OSError, ValueError):
-            return self._say(500, "UNKNOWN")
-        self._send(found)
-
-    def _knows_token(self) -> bool:
-        """Whether the asker knows our token: as a bearer, or as the password of any user."""
-        token = self.server.options.token
-        if not token:
-            return True
-        scheme, _space, given = self.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            with contextlib.suppress(ValueError):
-                given = base64.b64decode(given, validate=True).decode("utf-8", "replace").partition(":")[2]
-        elif scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(given.strip().encode(), token.encode())
-
-    def _send(self, found: Found) -> None:
-        try:
-            wanted = asked_range(self.headers.get("Range", ""), found.size)
-        except NotSatisfiable:
-            found.open().close()
-            return self._say(416, "RANGE_INVALID", {"Content-Range": f"bytes */{found.size}"})
-        if wanted is None and found.size is None:
-            return self._say(404, "BLOB_UNKNOWN")
-        offset, length = wanted or (0, found.size or 0)
-        if not found.ready(offset, length, self._patience()):
-            return self._say(404, "BLOB_UNKNOWN")
-        with found.open() as stream:
-            self._head(found, offset, length, part=wanted is not None)
-            if self.command != "HEAD":
-                self._body(stream, offset, length)
-
-    def _patience(self) -> float:
-        text = self.headers.get(WAIT_HEADER, "")
-        return float(text) if text.isdecimal() and len(text) < 6 else 0.0
-
-    def _head(self, found: Found, offset: int, length: int, *, part: bool) -> None:
-        self.send_response(206 if part else 200)
-        headers = {**found.headers, "Content-Length": str(length), "Docker-Distribution-Api-Version": "registry/2.0"}
-        if part:
-            total = "*" if found.size is None else str(found.size)
-            headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{total}"
-        for name, value in {"Accept-Ranges": "bytes", **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def _body(self, stream: BinaryIO, offset: int, length: int) -> None:
-        plain = not isinstance(self.connection, ssl.SSLSocket) and hasattr(stream, "fileno") and _has_number(stream)
-        send = self._by_kernel if plain else self._by_copy
-        end = offset + length
-        while offset < end:
-            count = send(stream, offset, min(end - offset, _PIECE))
-            if not count:
-                # The file became shorter: what was promised can't be kept.
-                self.close_connection = True
-                return
-            offset += count
-            self.server.passed(count)
-
-    def _by_kernel(self, stream: BinaryIO, offset: int, count: int) -> int:
-        sent: int = self.connection.sendfile(stream, offset, count)
-        return sent
-
-    def _by_copy(self, stream: BinaryIO, offset: int, count: int) -> int:
-        stream.seek(offset)
-        data = stream.read(min(count, _TLS_PIECE))
-        self.wfile.write(data)
-        return len(data)
-
-    def _say(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
-        body = json.dumps({"errors": [{"code": code, "message": code.replace("_", " ").lower()}]}).encode()
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-
-def _has_number(stream: BinaryIO) -> bool:
-    """Whether the kernel knows the file."""
-    try:
-        return os.fstat(stream.fileno()).st_size >= 0
-    except (OSError, ValueError):
-        return False

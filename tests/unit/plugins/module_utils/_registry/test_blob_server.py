@@ -227,6 +227,36 @@ def test_more_connections_than_are_taken_are_ended(layout: Path, monkeypatch: py
         assert ask(server, "/v2/")[0] == 200
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /v2/ HTTP/1.1\r\n\r\n"])
+def test_who_shows_no_token_soon_makes_room(layout: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(blob_server, "_MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(blob_server, "_STRANGER_SECONDS", 0.5)
+    token = {"Authorization": "Bearer correct-horse-battery"}
+    with shown(LayoutContent(str(layout)), token="correct-horse-battery") as server:
+        strangers = [socket.create_connection(("127.0.0.1", server.server_address[1])) for _number in range(2)]
+        for stranger in strangers:
+            stranger.sendall(sent)
+        time.sleep(1)
+        assert ask(server, "/v2/", headers=token)[0] == 200
+        for stranger in strangers:
+            stranger.settimeout(5)
+            while stranger.recv(1 << 16):
+                pass
+            stranger.close()
+
+
+def test_who_has_shown_the_token_may_pause(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blob_server, "_STRANGER_SECONDS", 0.2)
+    token = {"Authorization": "Bearer correct-horse-battery"}
+    with shown(LayoutContent(str(layout)), token="correct-horse-battery") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+        for _turn in range(2):
+            connection.request("GET", "/v2/", headers=token)
+            assert connection.getresponse().read() is not None and connection.sock is not None
+            time.sleep(0.6)
+        connection.close()
+
+
 def test_a_limit_of_bandwidth_is_for_all_together() -> None:
     throttle, began = Throttle(1_000_000), time.monotonic()
     for _piece in range(3):
