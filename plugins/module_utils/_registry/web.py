@@ -18,6 +18,9 @@ from .parts import read_part
 from .read_only import ReadOnly
 from .server import Asked, Server
 
+# A store is opened for one task, which sees the catalog as it was; a job goes on for longer.
+_KEPT_SECONDS = 10.0
+
 
 class WebStore(ListedManifests, ReadOnly):
     """The layout below `url`."""
@@ -26,9 +29,18 @@ class WebStore(ListedManifests, ReadOnly):
         super().__init__(url)
         base = parse_url(f"{url}/", option="image", schemes=HTTP)
         self._path = base.path
-        self._server = Server(base, access, clock or Clock(), attempts=attempts)
+        self._clock = clock or Clock()
+        self._server = Server(base, access, self._clock, attempts=attempts)
+        self._kept: tuple[float, list[Entry]] | None = None
 
     def _entries(self) -> list[Entry]:
+        """The index, asked for once for many questions; with thousands of versions it has megabytes."""
+        kept, now = self._kept, self._clock.now()
+        if kept is None or now - kept[0] > _KEPT_SECONDS:
+            kept = self._kept = (now, self._listed())
+        return kept[1]
+
+    def _listed(self) -> list[Entry]:
         try:
             answer = self._server.ask(Asked("GET", f"{self._path}{NAME}", most=MOST_MANIFEST))
         except NotFound:

@@ -84,6 +84,20 @@ def test_a_layout_on_the_network_reads_as_in_its_folder(place: str, layout: Layo
     store.close()
 
 
+def test_the_index_of_a_web_server_is_asked_for_once(layout: LayoutStore) -> None:
+    clock = FakeClock()
+    with shown(LayoutContent(layout.where.removeprefix("dir:"))) as server:
+        store = WebStore(f"http://127.0.0.1:{server.server_address[1]}", StoreAccess(), clock=clock)
+        assert store.tags() == {"12": ONE.digest}
+        for _question in range(3):
+            assert store.resolve("12").digest == store.resolve(ONE.digest).digest == ONE.digest
+        assert server.requests == 1
+        TWO.publish(layout, "13")
+        clock.sleep(11)
+        assert store.resolve("13").digest == TWO.digest
+        store.close()
+
+
 def test_a_web_server_takes_nothing(place: str) -> None:
     store = WebStore(f"http://{place}", StoreAccess(), clock=FakeClock())
     assert not store.writable
