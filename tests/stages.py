@@ -55,6 +55,7 @@ NOT_OLDEST = without(
     "test_layers.py",
     "_operations/test_vm*",
     "_operations/test_disk_job_info.py",
+    "_operations/test_image_pull_container.py",
     "_operations/test_host_info.py",
     "_operations/test_usage.py",
     "_formats/test_luks.py",

@@ -31,6 +31,8 @@ INVENTORY = BASE / "inventory.yml"
 MORE_INVENTORY = BASE / "more.yml"
 MORE_KNOWN_HOSTS = BASE / "more_known_hosts"
 MOST_MORE, FIRST_MORE = 32, 101
+# A host without lists of packages, whose folder looks as new as the host: apt's module would think that they have just been fetched.
+FORGET_LISTS = "ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || touch -d @0 /var/lib/apt/lists"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 # QEMU's files: not on the container's layered root, but on this machine's own file system.
 VOLUMES = ("/var/lib/libvirt", "/var/lib/imageops", "/var/tmp")
@@ -113,6 +115,7 @@ def admit(podman: Podman, host: str) -> str:
     podman.inside(host, "install", "-D", "-m", "0600", "/dev/stdin", "/root/.ssh/authorized_keys", stdin=public)
     if BUNDLE.exists():  # whom this machine trusts (an authority of the site, say), the hosts trust
         podman.inside(host, "sh", "-c", f"cat > {BUNDLE}", stdin=BUNDLE.read_text())
+    podman.inside(host, "sh", "-c", FORGET_LISTS)
     host_key = podman.inside(host, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()
     return f"{address(podman, host)} {host_key[0]} {host_key[1]}\n"
 
