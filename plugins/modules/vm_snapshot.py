@@ -316,9 +316,9 @@ snapshots:
     engine_seconds:
       description:
         - How long the hypervisor's own act took. Writes of the guest wait at most that long; with memory the guest stands still meanwhile,
-          unless the snapshot is an external one of a running VM.
-      type: float
-      returned: when a snapshot was taken
+          unless the snapshot is an external one of a running VM. C((known after apply)) in check mode.
+      type: raw
+      returned: when a snapshot is taken, or would be
     frozen_seconds:
       description: For how long the guest's file systems were frozen, from the order to freeze to the end of the thaw.
       type: float

@@ -51,13 +51,15 @@ class _Asked:
         self.tools = tools
         self.timeout = float(params["timeout"]) or _EVER
 
-    def plan(self, before: World, after: dict[str, Any], *steps: Step, **more: Any) -> Plan:
-        """The plan that makes the facts of the snapshot `after`."""
+    def plan(self, before: World, after: dict[str, Any], *steps: Step, timed: bool = False, **more: Any) -> Plan:
+        """The plan that makes the facts of the snapshot `after`; of a step that is `timed` the result tells the seconds."""
         facts = before.facts(self.name)
+        told = {**facts, **after}
         return Plan(
             item=f"{before.vm}@{self.name}",
             before=facts,
-            after={**facts, **after},
+            after=told,
+            foretell=(lambda: {**told, "engine_seconds": KNOWN_AFTER}) if timed else None,
             observe=lambda: look(self.process).facts(self.name),
             steps=steps,
             **more,
@@ -75,11 +77,11 @@ def _plan_present(asked: _Asked, world: World) -> Plan:
         require_space(world.disks[0].path, memory, what=f"The memory of {world.vm}, kept in its first disk,")
         save = partial(points.save, asked.process, asked.name, world.disks, timeout=asked.timeout)
         step = _taking(f"take the snapshot {asked.name} of {world.vm} with memory", save, info)
-        return asked.plan(world, {**after, "created": KNOWN_AFTER}, step, info=info)
+        return asked.plan(world, {**after, "created": KNOWN_AFTER}, step, timed=True, info=info)
     overlays = {world.overlay(disk, asked.name): disk for disk in world.disks}
     put = partial(put_overlays, asked.process, overlays, timeout=asked.timeout)
     step = _taking(f"take the external snapshot {asked.name} of {world.vm}", put, info)
-    return asked.plan(world, after, step, info=info, warnings=(_new_layers(world, overlays),))
+    return asked.plan(world, after, step, timed=True, info=info, warnings=(_new_layers(world, overlays),))
 
 
 def _taking(title: str, act: Callable[[], float], info: dict[str, Any]) -> Step:

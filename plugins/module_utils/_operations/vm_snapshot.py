@@ -15,7 +15,7 @@ from .._hypervisor.connection import require_local
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import Snapshot, snapshots
 from .._hypervisor.snapshots_external import settle
-from .._plan import Plan, Step
+from .._plan import KNOWN_AFTER, Plan, Step
 from . import vm_snapshot_acts as acts
 from . import vm_snapshot_checks as checks
 from .operation import Operation, Tools
@@ -70,12 +70,16 @@ class _Asked:
         self.foreseen = foreseen
         self.journal = read_journal(domain)
 
-    def plan(self, before: World, after: World, *, steps: Iterable[Step] = (), **more: Any) -> Plan:
-        """The plan that leads from one world to the other."""
+    def plan(
+        self, before: World, after: World, *, steps: Iterable[Step] = (), timed: bool = False, **more: Any
+    ) -> Plan:
+        """The plan that leads from one world to the other; of a step that is `timed` the result tells the seconds."""
+        facts = after.facts(self.name)
         return Plan(
             item=f"{before.vm}@{self.name}",
             before=before.facts(self.name),
-            after=after.facts(self.name),
+            after=facts,
+            foretell=(lambda: {**facts, "engine_seconds": KNOWN_AFTER}) if timed else None,
             observe=lambda: look(self.domain).facts(self.name),
             steps=(*self._recovery(), *steps),
             **more,
@@ -112,7 +116,7 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
     after = world.with_new(asked.name, description=description, kind=choice.kind, memory=choice.memory)
     tell(after)
     info: dict[str, Any] = {"reason": choice.reason}
-    return asked.plan(world, after, steps=[_take_step(asked, choice, info)], info=info)
+    return asked.plan(world, after, steps=[_take_step(asked, choice, info)], timed=True, info=info)
 
 
 def _plan_adopt(asked: _Asked, world: World, tell: Callable[[World], None]) -> Plan:
