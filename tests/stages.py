@@ -54,6 +54,7 @@ NOT_OLDEST = without(
     "_hypervisor",
     "test_layers.py",
     "_operations/test_vm*",
+    "_operations/test_catalog_base.py",
     "_operations/test_disk_job_info.py",
     "_operations/test_image_pull_container.py",
     "_operations/test_host_info.py",
