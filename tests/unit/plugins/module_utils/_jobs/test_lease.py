@@ -87,5 +87,6 @@ def test_a_caller_that_reads_no_more_is_gone(monkeypatch: pytest.MonkeyPatch) ->
         os.close(saved)
         os.close(writer)
     caller = Caller()
-    monkeypatch.setattr(os, "getppid", lambda: 1)
+    other = os.getppid() + 1
+    monkeypatch.setattr(os, "getppid", lambda: other)
     assert not caller.lives()
