@@ -36,7 +36,7 @@ class PackSource(Protocol):
         """What was read again is damaged too: whether there is still somebody else to ask."""
 
 
-class Pace:
+class BandwidthLimit:
     """Keeps several threads together below some bytes a second."""
 
     def __init__(self, limit: int | None) -> None:
@@ -63,7 +63,7 @@ class Fetcher:
         self._sink = sink
         self._source = source
         self._log = log
-        self._pace = Pace(limit)
+        self._limit = BandwidthLimit(limit)
         self._shown = shown
         self._report = report
         # More threads than processors would only take turns.
@@ -78,7 +78,7 @@ class Fetcher:
         side_by_side(*parts, work=self._fetch, threads=threads, tick=tick)
 
     def _fetch(self, part: Part) -> None:
-        self._pace.wait(part.size)
+        self._limit.wait(part.size)
         self._log.begun(part)
         pack = self._sink.blocks.packs[part.pack]
         data = self._source.read(pack, part.start, part.size)

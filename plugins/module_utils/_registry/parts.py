@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from .._errors import TransferError, Unsupported
-from .._transfer.pace import Pace
+from .._transfer.silence_watch import SilenceWatch
 from .._transfer.stream import Broken
 from .._transfer.url import RemoteUrl
 from .server import Asked, Server
@@ -55,11 +55,11 @@ class _Part:
         asked = Asked("GET", self._path, headers={"Range": f"bytes={self._offset}-{end}"}, passes=(416,))
         with self._server.answered(asked) as (url, response):
             self._begin(response, url)
-            pace = Pace(self._server.clock, self._server.idle_timeout, url.shown)
+            watch = SilenceWatch(self._server.clock, self._server.idle_timeout, url.shown)
             at = 0
             while at < len(room) and (count := response.readinto(room[at : at + _PIECE])):
                 at += count
-                pace.passed(count)
+                watch.passed(count)
                 yield count
             if at < len(room):
                 self._require_broken(response, url, at)
@@ -82,7 +82,7 @@ class _Part:
             raise Unsupported(
                 f"{url.shown}: the server gives no parts of files (Range), which images need; use one that does, or a mirror that does."
             )
-        left, pace = self._offset, Pace(self._server.clock, self._server.idle_timeout, url.shown)
+        left, watch = self._offset, SilenceWatch(self._server.clock, self._server.idle_timeout, url.shown)
         while left:
             piece = response.read1(min(left, _PIECE))
             if not piece:
@@ -91,7 +91,7 @@ class _Part:
                     if not response.length
                     else Broken(f"{url.shown}: the server ended the connection.")
                 )
-            pace.passed(len(piece))
+            watch.passed(len(piece))
             left -= len(piece)
 
     def _require_broken(self, response: http.client.HTTPResponse, url: RemoteUrl, came: int) -> None:

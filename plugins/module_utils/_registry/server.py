@@ -15,7 +15,7 @@ from .._errors import InvalidOption, TransferError
 from .._jobs.clock import Clock
 from .._transfer.http import HTTP_REDIRECTS, MOST_REDIRECTS, Access, OtherProtocol
 from .._transfer.keep_alive import KeptConnections
-from .._transfer.pace import Pace
+from .._transfer.silence_watch import SilenceWatch
 from .._transfer.stream import Broken
 from .._transfer.url import HTTP, RemoteUrl, parse_url
 from .answers import MOST_ERROR, refusal
@@ -119,9 +119,9 @@ class Server:
 
     def body(self, response: http.client.HTTPResponse, most: int, url: RemoteUrl) -> bytes:
         """What comes, up to just more than `most` bytes; raises Broken when it comes too slowly or ends too early."""
-        pace, pieces, left = Pace(self.clock, self.idle_timeout, url.shown), [], most + 1
+        watch, pieces, left = SilenceWatch(self.clock, self.idle_timeout, url.shown), [], most + 1
         while left > 0 and (piece := response.read1(min(left, _PIECE))):
-            pace.passed(len(piece))
+            watch.passed(len(piece))
             pieces.append(piece)
             left -= len(piece)
         if left > 0 and response.length:

@@ -11,7 +11,7 @@ import re
 
 from .._errors import TransferError
 from .http import HttpClient, failures
-from .pace import Pace
+from .silence_watch import SilenceWatch
 from .stream import BLOCK, Broken, Clock, ContentChanged, Validators
 from .url import RemoteUrl
 
@@ -90,25 +90,25 @@ class HttpStream:
 
     def read(self, count: int) -> bytes:
         pieces, wanted = [], count
-        pace = self._pace()
+        watch = self._watch()
         while wanted > 0:
             try:
                 piece = self._piece(wanted)
-                pace.passed(len(piece))
+                watch.passed(len(piece))
             except Broken as error:
                 self._again(error)
-                pace = self._pace()
+                watch = self._watch()
                 continue
             if not piece:
                 break
             pieces.append(piece)
             wanted -= len(piece)
             self.position += len(piece)
-            self._failures = 0 if pace.lively else self._failures
+            self._failures = 0 if watch.lively else self._failures
         return b"".join(pieces)
 
-    def _pace(self) -> Pace:
-        return Pace(self._clock, self._client.access.idle_timeout, self._url.shown)
+    def _watch(self) -> SilenceWatch:
+        return SilenceWatch(self._clock, self._client.access.idle_timeout, self._url.shown)
 
     def _piece(self, wanted: int) -> bytes:
         """Some bytes, none at the end; raises Broken when the connection ended too early."""
@@ -191,11 +191,11 @@ class HttpStream:
             return
         if response.status != 200:
             raise ContentChanged(f"{self._url.shown}: the server does not give the rest from byte {self.position}.")
-        left, pace = self.position, self._pace()
+        left, watch = self.position, self._watch()
         while left:
             with failures(self._url, self._client.access.idle_timeout):
                 piece = response.read1(min(left, BLOCK))
             if not piece:
                 raise Broken(f"{self._url.shown}: the server ended the connection in the middle.")
-            pace.passed(len(piece))
+            watch.passed(len(piece))
             left -= len(piece)

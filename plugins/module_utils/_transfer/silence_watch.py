@@ -11,7 +11,7 @@ from .stream import Broken, Clock
 _LEAST_BYTES = 1024
 
 
-class Pace:
+class SilenceWatch:
     """Tells a slow server from one that holds us with a byte from time to time, which no socket's time limit sees."""
 
     def __init__(self, clock: Clock, seconds: float, shown: str) -> None:
