@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from .._errors import TransferError, Unsupported
+from .canonical_json import canonical_json
 from .digest import is_digest
 
 SCHEMA = 1
@@ -81,7 +82,7 @@ class Aliases:
     def as_bytes(self) -> bytes:
         """The artifact's content; equal aliases give equal bytes."""
         told = {alias: [_told(turn) for turn in turns] for alias, turns in self.turns.items()}
-        return json.dumps({"schema": SCHEMA, "aliases": told}, sort_keys=True, separators=(",", ":")).encode()
+        return canonical_json({"schema": SCHEMA, "aliases": told})
 
 
 def _told(turn: Turn) -> dict[str, str]:

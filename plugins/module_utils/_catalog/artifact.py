@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from .._errors import TransferError
+from .canonical_json import canonical_json
 from .digest import Descriptor, digest_of, read_descriptor
 from .image import load_manifest
 from .media_types import EMPTY, MANIFEST
@@ -40,7 +40,7 @@ class Artifact:
         if self.subject:
             plain = Descriptor(self.subject.media_type, self.subject.digest, self.subject.size)
             told["subject"] = plain.as_dict()
-        return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+        return canonical_json(told)
 
 
 def read_artifact(data: bytes, *, artifact_type: str, where: str) -> Artifact:

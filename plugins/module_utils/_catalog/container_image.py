@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
+from .canonical_json import canonical_json
 from .digest import Descriptor
 from .media_types import MANIFEST
 
@@ -20,7 +19,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "
 
 def container_config(*, machine: str, diff_id: str, labels: Mapping[str, str]) -> bytes:
     """The configuration of an image whose layer's unpacked tar has the digest `diff_id`."""
-    return _json(
+    return canonical_json(
         {
             "created": CREATED,
             "architecture": _ARCHITECTURES.get(machine, machine),
@@ -34,8 +33,6 @@ def container_config(*, machine: str, diff_id: str, labels: Mapping[str, str]) -
 
 def container_manifest(config: Descriptor, layer: Descriptor) -> bytes:
     """The manifest."""
-    return _json({"schemaVersion": 2, "mediaType": MANIFEST, "config": config.as_dict(), "layers": [layer.as_dict()]})
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return canonical_json(
+        {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.as_dict(), "layers": [layer.as_dict()]}
+    )

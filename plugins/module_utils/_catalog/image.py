@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._errors import TransferError, Unsupported
+from .canonical_json import canonical_json
 from .digest import Descriptor, digest_of, is_digest, read_descriptor
 from .media_types import BLOCK_INDEX, CONFIG, IMAGE, MANIFEST, MANIFESTS, PACK
 from .segment import BLOCK_SIZE, MOST_SEGMENT, SEGMENT_SIZE
@@ -87,7 +88,7 @@ class ImageConfig:
     def as_bytes(self) -> bytes:
         """The configuration's blob; equal configurations give equal bytes."""
         told = {"created": self.created} if self.created else {}
-        return _json({**_FOR_TOOLS, **told, "config": {"Labels": dict(self.labels)}, _OURS: self._described()})
+        return canonical_json({**_FOR_TOOLS, **told, "config": {"Labels": dict(self.labels)}, _OURS: self._described()})
 
     def _described(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "block_size": BLOCK_SIZE, **asdict(self)}
@@ -108,7 +109,7 @@ class ImageManifest:
 
     def as_bytes(self) -> bytes:
         """The manifest; its sha256 is the image's digest."""
-        return _json(
+        return canonical_json(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
@@ -274,7 +275,3 @@ def _loaded(data: bytes, *, most: int, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TransferError(f"{where}: this is no JSON object.")
     return found
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

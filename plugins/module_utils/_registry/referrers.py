@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .._catalog.canonical_json import canonical_json
 from .._catalog.digest import Descriptor, digest_of, is_digest, read_descriptor
 from .._catalog.image import load_manifest
 from .._catalog.media_types import INDEX
@@ -50,7 +50,7 @@ def listed_in(data: bytes, *, where: str) -> list[Descriptor]:
 def index_of(listed: Iterable[Descriptor]) -> bytes:
     """An index that names them."""
     told = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [one.as_dict() for one in listed]}
-    return json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+    return canonical_json(told)
 
 
 def of_type(found: Iterable[Descriptor], artifact_type: str) -> Sequence[Descriptor]:
