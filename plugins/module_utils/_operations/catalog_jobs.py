@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from .._registry.interface import StoreAccess
+from .job_proxies import proxies_secret, use_proxies
 
-_PASSWORD, _PROXIES = "url_password", "proxies"
+_PASSWORD = "url_password"
 
 
 def access_params(access: StoreAccess) -> dict[str, Any]:
@@ -24,16 +22,13 @@ def access_params(access: StoreAccess) -> dict[str, Any]:
 
 
 def access_secrets(access: StoreAccess) -> dict[str, str]:
-    """What a job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
-    proxies = urllib.request.getproxies_environment()
-    found = {_PASSWORD: access.password, _PROXIES: json.dumps(proxies) if proxies else ""}
-    return {name: text for name, text in found.items() if text}
+    """What a job must not find in a file."""
+    return {**({_PASSWORD: access.password} if access.password else {}), **proxies_secret()}
 
 
 def job_access(params: Mapping[str, Any]) -> StoreAccess:
     """What a job's params say under "access", and its secrets; from now on this process uses the task's proxies."""
     secrets = params.get("secrets", {})
-    proxies = json.loads(secrets.get(_PROXIES) or "{}")
-    os.environ.update({f"{name}_proxy": where for name, where in proxies.items()})
+    use_proxies(secrets)
     plain = {**params["access"], "mirrors": tuple(params["access"]["mirrors"])}
     return StoreAccess(**plain, password=secrets.get(_PASSWORD) or "")

@@ -31,6 +31,7 @@ from .convert_copy import suits
 from .convert_place import FilePlace
 from .convert_request import ConvertRequest, read_request
 from .fetch_source import access_of, open_source, resolve
+from .job_proxies import use_proxies
 from .operation import Tools
 
 
@@ -40,8 +41,7 @@ def fetch(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, An
     What a broken connection left is kept for the next run, and nothing else.
     """
     secrets = params.get("secrets", {})
-    # This process has the environment of its launcher, and not the task's.
-    os.environ.update({f"{name}_proxy": where for name, where in json.loads(secrets.get("proxies", "{}")).items()})
+    use_proxies(secrets)
     url = parse_url(params["url"], option="src")
     download = _download(params, url, secrets, progress)
     progress.phase("connect")

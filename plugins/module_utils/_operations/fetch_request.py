@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from .._transfer.http import Access
 from .._transfer.url import RemoteUrl, parse_url
 from .convert_request import OVERLAY, ConvertRequest, read_request
 from .fetch_source import access_of, resolve
+from .job_proxies import proxies_secret
 from .operation import Tools
 
 # Options of the task that say nothing of the image, or are secrets and travel as such.
@@ -94,12 +94,10 @@ class FetchRequest:
         return Job("convert", self.conversion.dest, params, _entry, secrets=self._secrets())
 
     def _secrets(self) -> dict[str, str]:
-        """What the job must not find in a file; its environment isn't the task's, and proxies may hold passwords."""
-        proxies = urllib.request.getproxies_environment()
+        """What the job must not find in a file."""
         found = {"headers": json.dumps(dict(self.access.headers)), "password": self.access.password}
-        if proxies:
-            found["proxies"] = json.dumps(proxies)
-        return {**self.conversion.secrets, **{name: text for name, text in found.items() if text not in ("", "{}")}}
+        given = {name: text for name, text in found.items() if text not in ("", "{}")}
+        return {**self.conversion.secrets, **given, **proxies_secret()}
 
 
 def _entry() -> str:
