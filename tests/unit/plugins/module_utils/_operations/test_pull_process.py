@@ -15,11 +15,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     EngineError,
     InUse,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import qmp_socket
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
-    pull_process,
-    pull_reader,
-)
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import pull_reader
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_reader import pull_backup
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_source import (
@@ -27,16 +23,13 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.pull_so
     process_key,
     pull_folder,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client
-from ansible_collections.imageops.fleet.tests.unit.qmp_pretender import LIBRARY, Export, Machine
+from ansible_collections.imageops.fleet.tests.unit.qmp_backups import machine_with_two_disks, pretend_backups
+from ansible_collections.imageops.fleet.tests.unit.qmp_pretender import Machine
 
 
 @pytest.fixture(autouse=True)
 def world(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "library", lambda: LIBRARY)
-    monkeypatch.setattr(qmp_socket, "library", lambda: LIBRARY)
-    monkeypatch.setattr(pull_process, "library", lambda: None)
-    monkeypatch.setattr(pull_reader, "NbdClient", lambda *_all, **_more: Export())
+    pretend_backups(monkeypatch)
 
 
 @pytest.fixture
@@ -48,14 +41,8 @@ def tools() -> Iterator[Tools]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    disks = {name: [tmp_path / f"{name}.qcow2"] for name in ("vda", "vdb")}
-    for (path,) in disks.values():
-        path.write_bytes(b"")
-    found = Machine(tmp_path / "s", disks)
-    yield found
-    if found.server:
-        found.server.close()
-    found.end()
+    with machine_with_two_disks(tmp_path) as found:
+        yield found
 
 
 def source(machine: Machine) -> Source:

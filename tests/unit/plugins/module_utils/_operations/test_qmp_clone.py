@@ -16,20 +16,17 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     NotFound,
     Unsupported,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import qmp_socket
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
-    pull_process,
-    pull_reader,
     vm_clone,
     vm_clone_group,
     vm_clone_job,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan
-from ansible_collections.imageops.fleet.plugins.module_utils._qmp import client
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
-from ansible_collections.imageops.fleet.tests.unit.qmp_pretender import LIBRARY, Export, Machine
+from ansible_collections.imageops.fleet.tests.unit.qmp_backups import machine_with_two_disks, pretend_backups
+from ansible_collections.imageops.fleet.tests.unit.qmp_pretender import Machine
 
 
 class Quiet(Progress):
@@ -50,10 +47,7 @@ class Quiet(Progress):
 
 @pytest.fixture(autouse=True)
 def world(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "library", lambda: LIBRARY)
-    monkeypatch.setattr(qmp_socket, "library", lambda: LIBRARY)
-    monkeypatch.setattr(pull_process, "library", lambda: None)
-    monkeypatch.setattr(pull_reader, "NbdClient", lambda *_all, **_more: Export())
+    pretend_backups(monkeypatch)
 
 
 @pytest.fixture
@@ -65,14 +59,8 @@ def tools() -> Iterator[Tools]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    disks = {name: [tmp_path / f"{name}.qcow2"] for name in ("vda", "vdb")}
-    for (path,) in disks.values():
-        path.write_bytes(b"")
-    found = Machine(tmp_path / "s", disks)
-    yield found
-    if found.server:
-        found.server.close()
-    found.end()
+    with machine_with_two_disks(tmp_path) as found:
+        yield found
 
 
 def asked(machine: Machine, **more: Any) -> dict[str, Any]:
