@@ -93,7 +93,9 @@ notes:
     C(guest_image), C(guest_version) and C(guest_image_path) (of the image that M(imageops.fleet.vm) made it from), C(guest_labels),
     C(guest_uuid), C(guest_uri), C(guest_memory) in bytes, C(guest_vcpus), C(guest_networks), C(guest_title), C(guest_description) and
     C(guest_autostart); C(guest_error) when it can't be read; and C(ansible_host) when it has an address.
-  - Values that come from guests and their descriptions are never taken for templates. A guest whose name looks like one is left out.
+  - Values that come from guests and their descriptions are never taken for templates. A guest whose name looks like one, or
+    begins like an option of C(ssh), is left out. Only IP addresses become C(guest_addresses) and C(ansible_host), and none that leads
+    elsewhere than to the guest (loopback, link-local).
 seealso:
   - module: imageops.fleet.vm_info
 """
@@ -146,7 +148,8 @@ _HANDED_ON = {
     "vault_password_files": "--vault-password-file",
     "vault_ids": "--vault-id",
 }
-_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
+# Names that ansible-core takes for templates, and those that ssh takes for options where no address is known.
+_NO_NAME = re.compile(r"\{\{|\{%|\{#|^-")
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -167,7 +170,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.load_cache_plugin()
         answers = self._answers(path, cache=cache)
         self._report(answers)
-        taken, full = set(inventory.hosts), self.get_option("names") == "full"
+        # ansible-core takes a host of one of these names for the controller itself.
+        taken, full = {*inventory.hosts, *C.LOCALHOST}, self.get_option("names") == "full"
         inventory.add_group(_safe(self.get_option("group")))
         for guest in guests_of(answers, taken=taken, full=full, pattern=self._pattern()):
             self._add(guest)
@@ -238,8 +242,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.display.warning(words)
 
     def _add(self, guest: Guest) -> None:
-        if _TEMPLATE.search(guest.name):
-            self.display.warning(f"A guest of {guest.host} is left out, since its name is a template.")
+        if _NO_NAME.search(guest.name):
+            self.display.warning(
+                f"A guest of {guest.host} is left out, since its name is a template or an option of ssh."
+            )
             return
         strict, name = self.get_option("strict"), guest.name
         groups = [self.get_option("group"), *groups_of(guest, self.get_option("group_by"))]

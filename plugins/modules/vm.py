@@ -346,7 +346,7 @@ options:
             default: false
           ip:
             description:
-              - Wait until an IP address of the VM is known, and by which way. Link-local addresses don't count.
+              - Wait until an IP address of the VM is known, and by which way. Loopback and link-local addresses don't count.
               - V(agent) asks the guest agent, V(lease) the DHCP server of libvirt's network, V(arp) the neighbours that the host knows.
               - V(any) takes the first of V(lease), V(agent) and V(arp) that tells an address.
             type: str

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.ip import usable
+
 PATTERN = r"(?P<image>.+?)(?:[-_]v?(?P<version>\d[\w.+-]*))?"
 _SUFFIXES = (".qcow2", ".raw", ".img", ".vmdk", ".vhd", ".vhdx", ".vdi", ".iso")
 _PLAIN = ("state", "uuid", "uri", "title", "description", "autostart", "memory", "vcpus", "networks")
@@ -67,9 +69,11 @@ def _variables(host: str, vm: Mapping[str, Any], pattern: re.Pattern[str]) -> di
 
 
 def _addresses(vm: Mapping[str, Any]) -> list[str]:
-    if "addresses" in vm:
-        return list(vm["addresses"])
-    return [address for network in vm.get("networks", []) for address in network.get("addresses", [])]
+    """Addresses and nothing else: the first one becomes an argument of ssh on the controller."""
+    told = vm.get("addresses")
+    if told is None:
+        told = [address for network in vm.get("networks", []) for address in network.get("addresses", [])]
+    return [address for address in map(usable, told) if address]
 
 
 def image_and_version(path: str, pattern: re.Pattern[str]) -> tuple[str, str]:

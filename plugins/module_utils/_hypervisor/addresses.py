@@ -11,6 +11,7 @@ from typing import Any
 from .._errors import EngineError, ImageOpsError
 from . import agent
 from .domain import Domain
+from .ip import usable
 from .library import calling
 from .xml import get
 
@@ -20,10 +21,12 @@ _LEASE, _ARP = 0, 2
 # The kernel's table of IPv4 neighbours (proc(5)): address, type, flags, MAC, mask, device; and the flag of one that answered.
 NEIGHBOURS = "/proc/net/arp"
 _COMPLETE = 0x2
+# A guest may claim any number of them.
+_MOST = 256
 
 
 def addresses(domain: Domain, by: str) -> list[str]:
-    """The addresses of the VM's own interfaces, IPv4 first, without link-local ones; `any` takes the first way that tells some."""
+    """The addresses of the VM's own interfaces that lead to it, IPv4 first; `any` takes the first way that tells some."""
     if by != ANY:
         ways = {AGENT: _by_agent, LEASE: _by_host, ARP: _by_neighbours}
         return _sorted(ways[by](domain))
@@ -66,5 +69,5 @@ def _by_host(domain: Domain, source: int = _LEASE) -> list[str]:
 
 
 def _sorted(found: list[str]) -> list[str]:
-    wide = [each for each in dict.fromkeys(found) if not each.lower().startswith("fe80:")]
-    return [each for each in wide if ":" not in each] + [each for each in wide if ":" in each]
+    known = [each for each in dict.fromkeys(usable(each) for each in found) if each]
+    return sorted(known[:_MOST], key=lambda each: ":" in each)

@@ -5,6 +5,8 @@
 
 Each command has a time limit of its own: libvirt's calls for the same wait for the agent as long as it takes. An agent that is
 still busy with a command of which we gave up doesn't answer the next one (libvirt synchronises for 5 seconds first).
+
+Whoever owns the guest decides what is answered, so each answer is looked at before it is used.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from .._errors import EngineError, ImageOpsError, TimedOut, Unsupported
 from .channel import CHANNEL, channel_in
 from .domain import Domain
+from .ip import usable
 from .library import agent_library, calling
 
 _ANSWER_SECONDS = 5
 _ATTEMPTS = 3
 _MOST_OF_FILE = 64 << 10
+
+_Kind = TypeVar("_Kind")
 
 
 def has_channel(domain: Domain) -> bool:
@@ -39,7 +45,10 @@ def require_channel(domain: Domain) -> None:
 
 
 def command(domain: Domain, name: str, arguments: dict[str, Any] | None = None, *, timeout: int) -> Any:
-    """What the agent returns; raises Unsupported without a channel, TimedOut when it doesn't answer, EngineError when it refuses."""
+    """What the agent returns; raises Unsupported without a channel, TimedOut when it doesn't answer, EngineError when it refuses.
+
+    The answer may have any shape: read it inside of `_reading`.
+    """
     text = json.dumps({"execute": name, **({"arguments": arguments} if arguments else {})})
     try:
         with calling(f"asking the guest agent of {domain.name} for {name}"):
@@ -50,7 +59,26 @@ def command(domain: Domain, name: str, arguments: dict[str, Any] | None = None, 
             f"The guest agent of {domain.name} did not answer {name} ({said}); see that the guest is up, and that qemu-guest-agent "
             f"is installed and runs in it."
         ) from None
-    return json.loads(answer)["return"]
+    with _reading(domain, name):
+        return _as(dict, json.loads(answer)).get("return")
+
+
+@contextlib.contextmanager
+def _reading(domain: Domain, name: str) -> Iterator[None]:
+    """Turn an answer that can't be understood into one sentence, without the guest's own words."""
+    try:
+        yield
+    except (ValueError, RecursionError):
+        raise EngineError(
+            f"The guest agent of {domain.name} answered nonsense to {name}; see what runs in the guest in the place of qemu-guest-agent."
+        ) from None
+
+
+def _as(kind: type[_Kind], told: Any) -> _Kind:
+    """What was told, when it is of that kind and no other; raises ValueError."""
+    if type(told) is not kind:
+        raise ValueError(f"not a {kind.__name__}")
+    return told
 
 
 def answers(domain: Domain, *, timeout: int = 2) -> bool:
@@ -71,7 +99,13 @@ def is_frozen(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> bool:
 
 
 def _status(domain: Domain, timeout: int) -> str:
-    return str(command(domain, "guest-fsfreeze-status", timeout=timeout))
+    return _answer(domain, "guest-fsfreeze-status", str, timeout)
+
+
+def _answer(domain: Domain, name: str, kind: type[_Kind], timeout: int) -> _Kind:
+    told = command(domain, name, timeout=timeout)
+    with _reading(domain, name):
+        return _as(kind, told)
 
 
 def freeze(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:
@@ -80,7 +114,7 @@ def freeze(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:
     After TimedOut the agent may still be at it: the caller thaws then, too.
     """
     require_channel(domain)
-    count = int(command(domain, "guest-fsfreeze-freeze", timeout=timeout))
+    count = _answer(domain, "guest-fsfreeze-freeze", int, timeout)
     if count < 1:
         raise EngineError(f"The guest agent of {domain.name} found no file system to freeze.")
     return count
@@ -88,18 +122,26 @@ def freeze(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:
 
 def thaw(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> int:
     """Thaw the guest's file systems; how many were frozen. It is no error when none was."""
-    return int(command(domain, "guest-fsfreeze-thaw", timeout=timeout))
+    return _answer(domain, "guest-fsfreeze-thaw", int, timeout)
 
 
 def interfaces(domain: Domain, *, timeout: int = _ANSWER_SECONDS) -> dict[str, list[str]]:
-    """Addresses by MAC as the guest itself knows them, without those of its loopback and its link-local ones."""
+    """Addresses by MAC as the guest itself knows them, without those that lead nowhere from outside."""
+    name = "guest-network-get-interfaces"
+    told = _answer(domain, name, list, timeout)
     found: dict[str, list[str]] = {}
-    for interface in command(domain, "guest-network-get-interfaces", timeout=timeout):
-        addresses = [str(entry["ip-address"]) for entry in interface.get("ip-addresses", [])]
-        mac = str(interface.get("hardware-address", "")).lower()
-        if mac and interface.get("name") != "lo":
-            found.setdefault(mac, []).extend(each for each in addresses if not each.lower().startswith("fe80:"))
+    with _reading(domain, name):
+        for interface in told:
+            mac, addresses = _interface(_as(dict, interface))
+            if addresses:
+                found.setdefault(mac, []).extend(addresses)
     return found
+
+
+def _interface(told: dict[str, Any]) -> tuple[str, list[str]]:
+    rows = _as(list, told.get("ip-addresses", []))
+    addresses = [usable(_as(str, _as(dict, row).get("ip-address"))) for row in rows]
+    return _as(str, told.get("hardware-address", "")).lower(), [each for each in addresses if each]
 
 
 def read_file(domain: Domain, path: str, *, timeout: int = _ANSWER_SECONDS) -> bytes | None:
@@ -108,8 +150,11 @@ def read_file(domain: Domain, path: str, *, timeout: int = _ANSWER_SECONDS) -> b
         handle = command(domain, "guest-file-open", {"path": path}, timeout=timeout)
     except EngineError:
         return None
+    with _reading(domain, "guest-file-open"):
+        handle = _as(int, handle)
     try:
-        answer = command(domain, "guest-file-read", {"handle": handle, "count": _MOST_OF_FILE}, timeout=timeout)
+        told = command(domain, "guest-file-read", {"handle": handle, "count": _MOST_OF_FILE}, timeout=timeout)
     finally:
         command(domain, "guest-file-close", {"handle": handle}, timeout=timeout)
-    return base64.b64decode(answer["buf-b64"])
+    with _reading(domain, "guest-file-read"):
+        return base64.b64decode(_as(str, _as(dict, told).get("buf-b64")))[:_MOST_OF_FILE]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from .._errors import EngineError, InvalidOption, NotFound, Unsupported
 from .domain import Domain
+from .ip import usable
 from .library import calling, library
 from .xml import Element, get, parse
 
@@ -133,7 +134,9 @@ class Connection:
         with calling("listing the leases"):
             for raw in self.raw.listAllNetworks(library().VIR_CONNECT_LIST_NETWORKS_ACTIVE):
                 for lease in raw.DHCPLeases():
-                    found.setdefault(str(lease["mac"]).lower(), []).append(str(lease["ipaddr"]))
+                    address = usable(lease["ipaddr"])
+                    if address:
+                        found.setdefault(str(lease["mac"]).lower(), []).append(address)
         return found
 
     def capabilities(self) -> Element:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import ImageOpsError, Unsupported
+from .._errors import ImageOpsError, Unsupported, system_error
 from .._files import real_path
 from .._hypervisor.addresses import ANY, addresses
 from .._hypervisor.connection import Connection
@@ -46,8 +46,9 @@ def plan_vm_info(params: dict[str, Any], tools: Tools) -> Plan:
         found = look(domain, connection, tools) if domain else {**absent(name, connection.uri), "exists": False}
         if domain and params.get("addresses"):
             found["addresses"] = addresses(domain, ANY) if domain.active else []
-    except ImageOpsError as error:
-        found = {"name": name, "uri": params["uri"], "exists": True, "state": "unknown", "error": str(error)}
+    except (ImageOpsError, OSError) as error:
+        told = system_error(error) if isinstance(error, OSError) else error
+        found = {"name": name, "uri": params["uri"], "exists": True, "state": "unknown", "error": str(told)}
     return Plan(item=name, before={}, after=found, observe=lambda: found)
 
 

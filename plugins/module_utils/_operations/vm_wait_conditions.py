@@ -129,15 +129,26 @@ class CloudInitFinished(Condition):
         self._errors: list[str] | None = None
 
     def look(self, domain: Domain) -> bool:
-        with contextlib.suppress(ImageOpsError, ValueError, KeyError):
+        with contextlib.suppress(ImageOpsError, ValueError):
             told = agent.read_file(domain, _RESULT, timeout=_ANSWER_SECONDS)
             if told is not None:
-                self._errors = [str(error) for error in json.loads(told)["v1"]["errors"]]
+                self._errors = errors_of(told)
                 return True
         return self._console.find(_FINISHED) is not None
 
     def facts(self) -> dict[str, Any]:
         return {} if self._errors is None else {"cloud_init_errors": self._errors}
+
+
+def errors_of(result: bytes) -> list[str]:
+    """The errors in cloud-init's result file; raises ValueError for a file that is none, whatever the guest wrote there."""
+    try:
+        told = json.loads(result)["v1"]["errors"]
+        if isinstance(told, list):
+            return [str(error).encode("utf-8", "replace").decode() for error in told]
+    except (KeyError, TypeError, RecursionError):
+        pass
+    raise ValueError("not cloud-init's")
 
 
 def greets(address: str, port: int) -> bool:

@@ -21,6 +21,8 @@ ANSWER: dict[str, dict[str, Any]] = {
             {"name": "web-1", "state": "running", "labels": {"role": "web"}, "addresses": ["192.0.2.7"]},
             {"name": "kvm2", "state": "stopped", "labels": {"note": "{{ lookup('pipe', 'touch /tmp/owned') }}"}},
             {"name": "{{ 7 * 7 }}", "state": "running"},
+            {"name": "-oProxyCommand=x", "state": "running"},
+            {"name": "localhost", "state": "running", "addresses": ["-oProxyCommand=touch /tmp/x", "192.0.2.8"]},
         ]
     },
     "kvm2": {"error": "it gave no answer"},
@@ -85,7 +87,8 @@ def test_guests(tmp_path: Path, asked: list[Question]) -> None:
     assert (asked[0].pattern, asked[0].sources) == ("hypervisors", [str(tmp_path / "hosts.yml")])
     assert asked[0].module_args == {"uri": "qemu:///system", "addresses": True}
     assert "--become" in asked[0].options
-    assert sorted(inventory.hosts) == ["kvm1", "kvm2", "kvm2.kvm1", "web-1"]
+    assert sorted(inventory.hosts) == ["kvm1", "kvm2", "kvm2.kvm1", "localhost.kvm1", "web-1"]
+    assert inventory.hosts["localhost.kvm1"].get_vars()["ansible_host"] == "192.0.2.8"
     assert inventory.hosts["web-1"].get_vars()["ansible_host"] == "192.0.2.7"
     names = {name for name, group in inventory.groups.items() if "web-1" in [host.name for host in group.get_hosts()]}
     assert names == {"guests", "state_running", "host_kvm1", "label_role_web"}
@@ -100,7 +103,7 @@ def test_constructed_options(tmp_path: Path, asked: list[Question]) -> None:
         "group_by: [state]\ngroup: vms\nnames: full\nbecome: false\n",
     )
     assert inventory.hosts["web-1.kvm1"].get_vars()["ansible_user"] == "root"
-    assert [host.name for host in inventory.groups["reachable"].get_hosts()] == ["web-1.kvm1"]
+    assert [host.name for host in inventory.groups["reachable"].get_hosts()] == ["web-1.kvm1", "localhost.kvm1"]
     assert {"is_web", "is_none", "vms"} <= set(inventory.groups)
     assert "label_role_web" not in inventory.groups
     assert "--become" not in asked[0].options
@@ -124,9 +127,20 @@ def test_sources_of_its_own(tmp_path: Path, asked: list[Question]) -> None:
 def test_values_are_no_templates(tmp_path: Path, asked: list[Question]) -> None:
     from ansible.template import Templar
 
-    known = read(tmp_path).hosts["kvm2.kvm1"].get_vars()
-    told = Templar(loader=DataLoader(), variables=known).template(known["guest_labels"])
-    assert told == ANSWER["kvm1"]["vms"][1]["labels"]
+    cache = f"cache: true\ncache_plugin: jsonfile\ncache_connection: {tmp_path}/cache\n"
+    constructed = (
+        "strict: true\ncompose: {note: guest_labels.note | default('')}\nkeyed_groups: [{key: guest_labels}]\n"
+    )
+    for _from_cache in (False, True):
+        plugin, inventory, loader, path = plugin_of(tmp_path, cache + constructed)
+        plugin.parse(inventory, loader, path, cache=True)
+        plugin.update_cache_if_changed()
+        known = inventory.hosts["kvm2.kvm1"].get_vars()
+        told = Templar(loader=DataLoader(), variables=known).template([known["guest_labels"], known["note"]])
+        labels = ANSWER["kvm1"]["vms"][1]["labels"]
+        assert told == [labels, labels["note"]]
+        assert all(name.replace("_", "").isalnum() for name in inventory.groups)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,17 @@ def test_a_guest_of_which_little_is_known() -> None:
 def test_leases_when_no_other_way_was_asked() -> None:
     leased = vm("a", networks=[{"addresses": ["192.0.2.9"]}, {"network": "default"}])
     assert guests_of({"x": {"vms": [leased]}}, taken=(), full=False)[0].variables["ansible_host"] == "192.0.2.9"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"addresses": ["-oProxyCommand=touch /tmp/x", "127.0.0.1", "{{ x }}", None, "fe80::1%eth0"]},
+        {"networks": [{"addresses": ["-oProxyCommand=touch /tmp/x"]}]},
+    ],
+)
+def test_what_is_no_address_is_none(more: dict[str, Any]) -> None:
+    known = guests_of({"x": {"vms": [vm("a", **more)]}}, taken=(), full=False)[0].variables
+    assert (known["guest_addresses"], known["guest_address"], "ansible_host" in known) == ([], "", False)
+    told = vm("a", addresses=["-oX", "2001:DB8::7"])
+    assert guests_of({"x": {"vms": [told]}}, taken=(), full=False)[0].variables["ansible_host"] == "2001:db8::7"

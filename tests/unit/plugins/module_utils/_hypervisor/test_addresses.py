@@ -45,6 +45,13 @@ class Guest:
         ("any", {2: ["192.0.2.2"]}, {MAC: ["192.0.2.3"]}, ["192.0.2.3"]),
         ("any", {0: ["fe80::1"], 2: ["192.0.2.2"]}, None, ["192.0.2.2"]),
         ("any", {}, None, []),
+        ("any", {0: ["text", "127.0.0.1"]}, {MAC: ["-oProxyCommand=x", "192.0.2.3"]}, ["192.0.2.3"]),
+        (
+            "agent",
+            {},
+            {MAC: [f"2001:db8::{each:x}" for each in range(1, 999)]},
+            [f"2001:db8::{each:x}" for each in range(1, 257)],
+        ),
     ],
 )
 def test_ways(

@@ -104,7 +104,7 @@ def test_addresses_by_mac() -> None:
         {"name": "eth1", "hardware-address": "52:54:00:aa:bb:02"},
     ]
     found = agent.interfaces(Guest(guest_network_get_interfaces=told))
-    assert found == {"52:54:00:aa:bb:01": ["192.0.2.7"], "52:54:00:aa:bb:02": []}
+    assert found == {"52:54:00:aa:bb:01": ["192.0.2.7"]}
 
 
 def test_a_file_is_read_and_closed() -> None:
@@ -120,3 +120,63 @@ def test_a_slow_guest_is_asked_again() -> None:
     with pytest.raises(TimedOut):
         agent.is_frozen(guest)
     assert len(guest.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "text", 7, None, {}, ["eth0"], [None], [{"hardware-address": 5}], [{"ip-addresses": None}], [{"ip-addresses": "text"}],
+        [{"ip-addresses": ["192.0.2.7"]}], [{"ip-addresses": [{}]}], [{"ip-addresses": [{"ip-address": 7}]}],
+        [{"ip-addresses": [{"ip-address": ["192.0.2.7"]}]}],
+    ],
+)  # fmt: skip
+def test_addresses_of_another_shape(told: Any) -> None:
+    with pytest.raises(EngineError, match="^The guest agent of web answered nonsense to guest-network-get-interfaces;"):
+        agent.interfaces(Guest(guest_network_get_interfaces=told))
+
+
+def test_text_that_is_no_address_is_none() -> None:
+    rows = [{"ip-address": each} for each in ("-oProxyCommand=touch /tmp/x", "fe80::1%eth0", "127.0.0.1", "192.0.2.7")]
+    told = [{"name": "eth0", "hardware-address": "52:54:00:aa:bb:01", "ip-addresses": rows}]
+    assert agent.interfaces(Guest(guest_network_get_interfaces=told)) == {"52:54:00:aa:bb:01": ["192.0.2.7"]}
+
+
+@pytest.mark.parametrize("told", ["text", "2", None, True, 1.5, float("inf"), [], {"count": 1}])
+def test_counts_and_states_of_another_shape(told: Any) -> None:
+    guest = Guest(guest_fsfreeze_freeze=told, guest_fsfreeze_thaw=told, guest_fsfreeze_status=[told])
+    for ask, name in ((agent.freeze, "freeze"), (agent.thaw, "thaw"), (agent.is_frozen, "status")):
+        with pytest.raises(EngineError, match=f"answered nonsense to guest-fsfreeze-{name};"):
+            ask(guest)
+
+
+@pytest.mark.parametrize("handle", ["5", None, [], True])
+def test_a_handle_of_another_shape(handle: Any) -> None:
+    guest = Guest(guest_file_open=handle)
+    with pytest.raises(EngineError, match="answered nonsense to guest-file-open;"):
+        agent.read_file(guest, "/etc/hostname")
+    assert len(guest.asked) == 1
+
+
+@pytest.mark.parametrize("told", [None, [], "text", {}, {"buf-b64": 7}, {"buf-b64": "x"}, {"buf-b64": "\u00e4\ud800"}])
+def test_content_of_another_shape_is_refused_and_the_file_closed(told: Any) -> None:
+    guest = Guest(guest_file_open=5, guest_file_read=told, guest_file_close="whatever")
+    with pytest.raises(EngineError, match="answered nonsense to guest-file-read;"):
+        agent.read_file(guest, "/etc/hostname")
+    assert guest.asked[-1][0] == "guest-file-close"
+
+
+def test_no_more_is_read_than_was_asked_for() -> None:
+    answer = {"buf-b64": base64.b64encode(b"x" * (1 << 20)).decode()}
+    assert agent.read_file(Guest(guest_file_open=5, guest_file_read=answer, guest_file_close={}), "/x") == b"x" * 65536
+
+
+@pytest.mark.parametrize("text", ["", "[]", '"text"', "[" * 100_000, '{"return": ' + "9" * 9999 + "}"])
+def test_an_answer_that_is_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    class Library:
+        @staticmethod
+        def qemuAgentCommand(*arguments: Any) -> str:
+            return text
+
+    monkeypatch.setattr(agent, "agent_library", lambda: Library)
+    with pytest.raises(EngineError, match="answered nonsense to guest-fsfreeze-thaw;"):
+        agent.thaw(Guest())

@@ -114,3 +114,15 @@ def test_files_are_on_the_own_host(uri: str, local: bool) -> None:
     else:
         with pytest.raises(Unsupported, match="names the remote host"):
             require_local(uri)
+
+
+def test_leases_hold_addresses_only() -> None:
+    class Leased:
+        def DHCPLeases(self) -> list[dict[str, str]]:
+            return [{"mac": "52:54:00:AA:BB:01", "ipaddr": told} for told in ("192.0.2.7", "-oX", "127.0.0.1")]
+
+    class Raw:
+        def listAllNetworks(self, flags: int) -> list[Leased]:
+            return [Leased()]
+
+    assert Connection(Raw(), URI).leases() == {"52:54:00:aa:bb:01": ["192.0.2.7"]}

@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import addresses, agent
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_info
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_info import (
@@ -72,6 +74,29 @@ def test_a_broken_vm_is_told_of(tools: Tools, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(vm_info, "describe", broken)
     facts = plan_vm_info({**ITEM, "name": "test"}, tools).observe()
     assert (facts["state"], facts["error"]) == ("unknown", "libvirt refused describing the domain test: it is gone.")
+
+
+@pytest.mark.parametrize("told", ["text", [{"ip-addresses": [{}]}], [{"ip-addresses": 5}]])
+def test_a_guest_that_tells_nonsense_has_no_addresses(tools: Tools, monkeypatch: pytest.MonkeyPatch, told: Any) -> None:
+    class Library:
+        @staticmethod
+        def qemuAgentCommand(*arguments: Any) -> str:
+            return json.dumps({"return": told})
+
+    monkeypatch.setattr(agent, "agent_library", lambda: Library)
+    monkeypatch.setattr(addresses, "_by_host", lambda *arguments: [])
+    monkeypatch.setattr(addresses, "NEIGHBOURS", "/dev/null")
+    facts = plan_vm_info({**ITEM, "name": "test", "addresses": True}, tools).observe()
+    assert (facts["state"], facts["addresses"], "error" in facts) == ("running", [], False)
+
+
+def test_a_file_that_can_not_be_read_is_told_of(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **options: Any) -> None:
+        raise OSError(5, "Input/output error", "/images/a")
+
+    monkeypatch.setattr(vm_info, "describe", broken)
+    facts = plan_vm_info({**ITEM, "name": "test"}, tools).observe()
+    assert (facts["state"], facts["error"]) == ("unknown", "/images/a: Input/output error.")
 
 
 @pytest.mark.parametrize(("running", "expected"), [(True, ["192.0.2.7"]), (False, [])])

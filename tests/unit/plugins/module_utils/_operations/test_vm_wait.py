@@ -152,7 +152,18 @@ def test_cloud_init_by_the_agent(world: World) -> None:
     assert world.wait(cloud_init=True)["cloud_init_errors"] == ["bad user-data"]
 
 
-@pytest.mark.parametrize("result", [None, b"{", b"{}"])
+def test_errors_that_are_no_text(world: World) -> None:
+    world.result = rb'{"v1": {"errors": [7, {"a": null}, "\ud800"]}}'
+    assert world.wait(cloud_init=True)["cloud_init_errors"] == ["7", "{'a': None}", "?"]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None, b"", b"{", b"{}", b"[]", b"7", b'"v1"', b"\xff", b'{"v1": []}', b'{"v1": null}', b'{"v1": {"errors": null}}',
+        b'{"v1": {"errors": "text"}}', b'{"v1": {"errors": ' + b"[" * 60_000, b"9" * 9999,
+    ],
+)  # fmt: skip
 def test_cloud_init_by_the_console(world: World, result: bytes | None) -> None:
     world.result = result
     world.clock.acts = [(5, lambda: world.log.write_bytes(b"booting\n" + FINISHED))]
