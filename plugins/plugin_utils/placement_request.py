@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import parse_reference
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import DEFAULT_TAG, parse_reference
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._sizes import parse_size
 from ansible_collections.imageops.fleet.plugins.plugin_utils.placement import IMAGE_COST, place
@@ -155,7 +155,10 @@ def _names_of_held(held: Mapping[str, Any]) -> Iterator[str]:
     """All by which a VM may mean an image that a host holds: a tag, a digest, the path of its file."""
     yield held["path"]
     yield held["digest"]
-    yield _image_name(held["reference"])
+    found = parse_reference(held["reference"], option="image")
+    # What was pulled by tag and digest is what the tag named then.
+    if found.tag or not found.digest:
+        yield f"{found.catalog}:{found.tag or DEFAULT_TAG}"
 
 
 def _image_name(image: str) -> str:

@@ -66,6 +66,12 @@ TABLE: dict[str, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any], lis
     ),
     "stopped ones count when told": ([{"name": "a"}], {"x": facts(8, stopped=7), "y": facts(4)}, {"count_stopped": True}, ["y"]),
     "a tag that a host holds": ([of("reg.example/debian")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["y"]),
+    "a tag that a host holds by its digest, too": (
+        [of("reg.example/debian")], {"x": facts(), "y": facts(images=[{**HELD, "reference": f"reg.example/debian:latest@{DIGEST}"}])}, {}, ["y"],
+    ),
+    "a digest that was pulled by no tag": (
+        [of("reg.example/debian")], {"x": facts(), "y": facts(images=[{**HELD, "reference": f"reg.example/debian@{DIGEST}"}])}, {}, ["x"],
+    ),
     "a digest that a host holds": ([of(f"dir:/srv/debian:12@{DIGEST}")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["y"]),
     "a file that a host holds": ([of("/images//debian.qcow2")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["y"]),
     "another tag": ([of("reg.example/debian:13")], {"x": facts(), "y": facts(images=[HELD])}, {}, ["x"]),
