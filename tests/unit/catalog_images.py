@@ -18,7 +18,12 @@ from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image impo
     SegmentEntry,
     config_descriptor,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import BLOCK_INDEX, MANIFEST, PACK
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import (
+    BLOCK_INDEX,
+    MANIFEST,
+    PACK,
+    VARIABLES,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import (
     BLOCK_SIZE,
     SEGMENT_BLOCKS,
@@ -26,6 +31,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment im
     content_digest,
     make_segment,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.variables import Variables
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 
 # A disk: its size, and the content of its blocks by number.
@@ -59,8 +65,13 @@ class HandMade:
         self._known: dict[bytes, Block] = {}
         self.packs: dict[str, int] = {}
 
-    def publish(self, disks: Mapping[str, Disk], *, tag: str) -> str:
-        """Publish an image; its digest. Blocks that an earlier one has aren't stored again."""
+    def publish(
+        self, disks: Mapping[str, Disk], *, tag: str, variables: bytes = b"", told: Variables | None = None
+    ) -> str:
+        """Publish an image; its digest. Blocks that an earlier one has aren't stored again.
+
+        What is `told` of its UEFI variables may be untrue.
+        """
         index, entries = b"", []
         used: dict[str, int] = {}
         for name, (size, blocks) in disks.items():
@@ -74,13 +85,17 @@ class HandMade:
                 index += data
             used.update({block.pack: self.packs[block.pack] for block in found})
             entries.append(DiskEntry(name, size, content_digest(size, segments), tuple(placed)))
-        config = ImageConfig(tuple(entries)).as_bytes()
-        for data in (index, config):
+        told = told or (Variables(digest_of(variables), len(variables)) if variables else None)
+        vm = {"vm": {"variables": told.as_dict()}} if told else {}
+        frame = self._engine.compress(variables) if variables else b""
+        config = ImageConfig(tuple(entries), **vm).as_bytes()
+        for data in (index, config, *([frame] if frame else [])):
             self.store.write_blob(data, digest_of(data))
         manifest = ImageManifest(
             config_descriptor(config),
             Descriptor(BLOCK_INDEX, digest_of(index), len(index)),
             tuple(Descriptor(PACK, digest, size) for digest, size in used.items()),
+            variables=Descriptor(VARIABLES, digest_of(frame), len(frame)) if frame else None,
         )
         return self.store.write_manifest(manifest.as_bytes(), MANIFEST, tag=tag).digest
 

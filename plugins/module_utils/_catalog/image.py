@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An image in a catalog: its manifest (OCI image specification 1.1, manifest.md) and its configuration.
 
-The manifest's layers are the block index, which is all segments of all disks one behind the other, and then the packs. The
-configuration says where in the block index each segment is, so that a reader fetches just those that it doesn't have. It stands in
-an image configuration of OCI (config.md, which leaves further fields to implementations), since that is what tools such as
-`skopeo inspect` read; the manifest's artifactType tells what the image is.
+The manifest's layers are the block index, which is all segments of all disks one behind the other, then the packs, and then the UEFI
+variables of the VM where it has any. The configuration says where in the block index each segment is, so that a reader fetches just
+those that it doesn't have. It stands in an image configuration of OCI (config.md, which leaves further fields to implementations),
+since that is what tools such as `skopeo inspect` read; the manifest's artifactType tells what the image is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from .._errors import TransferError, Unsupported
 from .canonical_json import canonical_json
 from .digest import Descriptor, digest_of, is_digest, read_descriptor
-from .media_types import BLOCK_INDEX, CONFIG, IMAGE, MANIFEST, MANIFESTS, PACK
+from .media_types import BLOCK_INDEX, CONFIG, IMAGE, MANIFEST, MANIFESTS, PACK, VARIABLES
 from .segment import BLOCK_SIZE, MOST_SEGMENT, SEGMENT_SIZE
 
 SCHEMA = 1
@@ -106,6 +106,12 @@ class ImageManifest:
     index: Descriptor
     packs: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = field(default_factory=dict)
+    variables: Descriptor | None = None
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """All that the image is made of, but its configuration."""
+        return (self.index, *self.packs, *([self.variables] if self.variables else []))
 
     def as_bytes(self) -> bytes:
         """The manifest; its sha256 is the image's digest."""
@@ -115,7 +121,7 @@ class ImageManifest:
                 "mediaType": MANIFEST,
                 "artifactType": IMAGE,
                 "config": self.config.as_dict(),
-                "layers": [layer.as_dict() for layer in (self.index, *self.packs)],
+                "layers": [layer.as_dict() for layer in self.layers],
                 "annotations": dict(self.annotations),
             }
         )
@@ -152,6 +158,7 @@ def read_manifest(data: bytes, *, where: str) -> ImageManifest:
     if not isinstance(layers, list) or not 1 <= len(layers) <= 4096:
         raise TransferError(f"{where}: the manifest's layers are no list of a sensible length.")
     index, *packs = (read_descriptor(layer, where=where) for layer in layers)
+    variables = packs.pop() if packs and packs[-1].media_type == VARIABLES else None
     if index.media_type != BLOCK_INDEX or any(pack.media_type != PACK for pack in packs):
         raise Unsupported(f"{where}: the image has parts that this version doesn't know; use a newer imageops.fleet.")
     annotations = found.get("annotations")
@@ -160,6 +167,7 @@ def read_manifest(data: bytes, *, where: str) -> ImageManifest:
         index,
         tuple(packs),
         {str(key): str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {},
+        variables,
     )
 
 

@@ -48,10 +48,26 @@ def has_enrolled_keys(arch: str, folders: Sequence[str] = DESCRIPTORS) -> bool:
     """Whether a firmware of the host for `arch` has secure boot with keys enrolled."""
     wanted = {"secure-boot", "enrolled-keys"}
     return any(
-        wanted <= set(described.get("features", ()))
-        and any(target.get("architecture") == arch for target in described.get("targets", ()))
-        for described in _described(folders)
+        wanted <= set(described.get("features", ())) and _is_for(described, arch) for described in _described(folders)
     )
+
+
+def template_sizes(arch: str, folders: Sequence[str] = DESCRIPTORS) -> set[int]:
+    """How many bytes the variables have that the host's firmware for `arch` begins with; raw ones only."""
+    found = (_template(described) for described in _described(folders) if _is_for(described, arch))
+    return {os.path.getsize(path) for path in found if os.path.isfile(path)}
+
+
+def _template(described: dict[str, Any]) -> str:
+    mapping = described.get("mapping")
+    template = mapping.get("nvram-template") if isinstance(mapping, dict) else None
+    if not isinstance(template, dict) or template.get("format") != "raw":
+        return ""
+    return str(template.get("filename", ""))
+
+
+def _is_for(described: dict[str, Any], arch: str) -> bool:
+    return any(target.get("architecture") == arch for target in described.get("targets", ()))
 
 
 def _described(folders: Sequence[str]) -> Iterator[dict[str, Any]]:

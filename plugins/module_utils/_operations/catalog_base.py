@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._catalog.reference import Reference, parse_reference
+from .._catalog.variables import read_variables
 from .._locks import held as locked
 from .._plan import Plan, Step
 from .catalog_wanted import QCOW2, Base, Wanted
@@ -62,7 +63,9 @@ def _fits(held: HeldImage, wanted: Wanted) -> bool:
 def _present(held: HeldImage, wanted: Wanted, tools: Tools, *, option: str) -> Base:
     image = inspect(held.path, declared=held.format, option=option)
     origin = _origin(wanted, digest=held.digest, disk=held.disk)
-    return Base(image, origin, () if _is_signed(held, wanted) else _checked(held, wanted, tools))
+    record = pulled_record(held.path)
+    variables = read_variables(record.source if record else {}, where=held.path)
+    return Base(image, origin, () if _is_signed(held, wanted) else _checked(held, wanted, tools), variables)
 
 
 def _is_signed(held: HeldImage, wanted: Wanted) -> bool:
@@ -94,7 +97,8 @@ def _coming(wanted: Wanted, tools: Tools) -> Base:
     facts = plan.after
     image = Inspected.foreseen(item["dest"], facts)
     steps = (Step(f"pull {wanted.reference} to {item['dest']}", _Once(item, tools)),) if plan.steps else ()
-    return Base(image, _origin(wanted, digest=item["digest"], disk=str(facts["disk"])), steps)
+    origin = _origin(wanted, digest=item["digest"], disk=str(facts["disk"]))
+    return Base(image, origin, steps, read_variables(facts, where=str(wanted.reference)))
 
 
 def _item(wanted: Wanted, *, image: str, dest: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._catalog.reference import Reference, parse_reference
+from .._catalog.variables import Variables
 from .._errors import InvalidOption
 from .._plan import Step
 from .inspection import Inspected
@@ -39,11 +40,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Base:
-    """The file that disks are made from, and what their records say of it; `steps` bring it where it isn't here yet."""
+    """The file that disks are made from, and what their records say of it; `steps` bring it where it isn't here yet.
+
+    `variables` are the UEFI variables that came with the image.
+    """
 
     image: Inspected
     origin: Mapping[str, str]
     steps: tuple[Step, ...] = ()
+    variables: Variables | None = None
 
 
 def read_wanted(

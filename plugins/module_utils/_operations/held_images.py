@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._catalog.variables import read_variables
 from .._files import remove, state_dir, state_top, write_bytes
 from .._records import Record, read_record, untouched
 
@@ -83,6 +84,13 @@ def is_noted(path: str) -> bool:
 def segments_here() -> set[str]:
     """The digests of all segments that noted images name."""
     return {digest for held in held_images() for _number, digest in held.segments}
+
+
+def variables_here() -> set[str]:
+    """The digests of all UEFI variables that came with noted images."""
+    records = (pulled_record(held.path) for held in held_images())
+    told = (read_variables(record.source, where=record.operation) for record in records if record)
+    return {variables.content for variables in told if variables}
 
 
 def pulled_record(path: str) -> Record | None:

@@ -125,7 +125,9 @@ def _publication(request: PublishRequest, current: str, params: dict[str, Any], 
         note = read_note(request)
         return {**(note.facts if note else {}), **_facts(request, note.digest if note else "")}
 
-    return Plan(request.shown, before, _facts(request, KNOWN_AFTER), observe, steps=(step,), info=info)
+    warnings = tuple(request.vm.warnings) if request.vm else ()
+    after = _facts(request, KNOWN_AFTER)
+    return Plan(request.shown, before, after, observe, steps=(step,), warnings=warnings, info=info)
 
 
 def _source(request: PublishRequest) -> str:

@@ -19,6 +19,7 @@ from .._catalog.digest import digest_of
 from .._catalog.image import DiskEntry, ImageConfig
 from .._catalog.media_types import MANIFEST
 from .._catalog.times import format_time
+from .._catalog.variables import TOLD_AS
 from .._errors import Conflict, ImageOpsError
 from .._faults import fault_point
 from .._jobs.progress import Progress
@@ -36,6 +37,7 @@ from .image_publish_packer import Packer
 from .image_publish_request import CONTAINERDISK, PublishRequest, request_of_job
 from .image_publish_sources import Opened, opened
 from .image_publish_tags import give_names, missing_names, moved, require_free_names, unmoved_aliases
+from .image_publish_variables import frame_of, told_of
 from .image_publish_work import ImageWriter
 from .operation import Tools
 from .pull_source import pull_folder
@@ -105,7 +107,7 @@ class _Publish:
         config = self._config(found, writer.entries())
         if old is not None and same_description(old.config, config) and (self._whole or is_whole(store, old.digest)):
             return lambda: self._unchanged(old.digest, facts_of_image(old))
-        return lambda: self._publish_image(writer, config, old)
+        return lambda: self._publish_image(writer, config, old, found.variables)
 
     def _is_same(self, old: LoadedImage, found: Opened) -> bool:
         wanted = self._config(found, old.config.disks)
@@ -149,7 +151,7 @@ class _Publish:
             disks=tuple(disks),
             created=format_time(time.time()),
             tool=f"imageops.fleet {self._tools.version}",
-            vm=request.vm.description if request.vm else {},
+            vm=self._described(found),
             os=request.os,
             provenance={
                 "host": platform.node(),
@@ -167,10 +169,19 @@ class _Publish:
             labels=request.labels,
         )
 
-    def _publish_image(self, writer: ImageWriter, config: ImageConfig, old: LoadedImage | None) -> dict[str, Any]:
+    def _described(self, found: Opened) -> dict[str, Any]:
+        """What the image tells of the VM."""
+        vm = self._request.vm
+        if vm is None or vm.variables is None:
+            return vm.description if vm else {}
+        return {**vm.description, TOLD_AS: told_of(vm.variables, found.variables).as_dict()}
+
+    def _publish_image(
+        self, writer: ImageWriter, config: ImageConfig, old: LoadedImage | None, variables: bytes
+    ) -> dict[str, Any]:
         self._progress.phase("publish")
         annotations = {_CREATED: config.created, _VERSION: self._request.reference.tag}
-        manifest = writer.write(config, annotations)
+        manifest = writer.write(config, annotations, variables=frame_of(variables) if variables else b"")
         self._told["packs"] = writer.tally.packs
         if old is not None and same_description(old.config, config) and is_whole(self._store, old.digest):
             # All that was lost came again, so the image is what it was, with its signatures.
@@ -240,7 +251,9 @@ def facts_of_image(image: LoadedImage) -> dict[str, Any]:
         {"name": disk.name, "size": disk.size, "format": disk.format, "content": disk.content, "blocks": disk.blocks}
         for disk in image.config.disks
     ]
-    return {"digest": image.digest, "created": image.config.created, "disks": disks}
+    variables = image.config.vm.get(TOLD_AS)
+    told = {TOLD_AS: variables} if variables else {}
+    return {"digest": image.digest, "created": image.config.created, "disks": disks, **told}
 
 
 def main() -> int:

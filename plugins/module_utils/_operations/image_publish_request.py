@@ -52,8 +52,21 @@ class SourceDisk:
 
 
 @dataclass(frozen=True)
+class SourceVariables:
+    """The file with the VM's UEFI variables; `made` is its fingerprint, nothing of one that a running VM writes to."""
+
+    path: str
+    format: str
+    secure_boot: bool
+    made: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class SourceVm:
-    """The VM that is published, and the description of it that goes into the image. `hold` is how long it may be frozen, in seconds."""
+    """The VM that is published, and the description of it that goes into the image. `hold` is how long it may be frozen, in seconds.
+
+    `warnings` say what of it isn't published.
+    """
 
     name: str
     uri: str
@@ -61,6 +74,14 @@ class SourceVm:
     running: bool
     hold: int
     description: dict[str, Any]
+    variables: SourceVariables | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of_job(cls, told: Mapping[str, Any]) -> SourceVm:
+        """The VM that a job's params describe."""
+        variables = SourceVariables(**told["variables"]) if told["variables"] else None
+        return cls(**{**told, "variables": variables})
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,7 @@ class PublishRequest:
         return {
             "disks": [asdict(disk) for disk in self.disks],
             "vm": self.vm.description if self.vm else {},
+            "variables": asdict(self.vm.variables) if self.vm and self.vm.variables else {},
             "labels": self.labels,
             "os": self.os,
             "layout": self.layout,
@@ -128,7 +150,7 @@ def request_of_job(params: Mapping[str, Any]) -> PublishRequest:
             "reference": parse_reference(params["reference"], option="image"),
             "access": job_access(params),
             "disks": [SourceDisk(**disk) for disk in params["disks"]],
-            "vm": SourceVm(**params["vm"]) if params["vm"] else None,
+            "vm": SourceVm.of_job(params["vm"]) if params["vm"] else None,
         }
     )
 

@@ -17,7 +17,9 @@ from .._formats.guest_content import GuestContent, RawContent
 from .._jobs.progress import Progress
 from .._qemu.nbd_export import exported
 from .convert_images import source_image, told_clearly
+from .image_publish_journal import spool_folder
 from .image_publish_request import PublishRequest, SourceDisk, SourceVm
+from .image_publish_variables import content_of
 from .image_publish_work import DiskSource
 from .inspection import Inspected, Pins, identity_of, inspect, pinned_identity
 from .operation import Tools
@@ -28,11 +30,15 @@ from .vm_clone_still import Still
 
 @dataclass(frozen=True)
 class Opened:
-    """The disks; `require_same` raises Conflict when one was written to since the task was planned. `told` are facts of the reading."""
+    """The disks; `require_same` raises Conflict when one was written to since the task was planned. `told` are facts of the reading.
+
+    `variables` is the content of the VM's UEFI variables, nothing where it has none.
+    """
 
     disks: Sequence[DiskSource]
     require_same: Callable[[], None]
     told: dict[str, float] = field(default_factory=dict)
+    variables: bytes = b""
 
 
 @contextlib.contextmanager
@@ -40,7 +46,8 @@ def opened(request: PublishRequest, tools: Tools, progress: Progress, lock: int)
     """The disks of the request for the time of the block."""
     with contextlib.ExitStack() as stack:
         if request.vm is not None and request.vm.running:
-            yield _pulled(request.vm, request.disks, tools, progress, stack)
+            pulled = _pulled(request.vm, request.disks, tools, progress, stack)
+            yield replace(pulled, variables=_variables(request, tools))
             return
         files = [_File(disk, stack) for disk in request.disks]
         disks = [stack.enter_context(file.content(lock)) for file in files]
@@ -49,7 +56,14 @@ def opened(request: PublishRequest, tools: Tools, progress: Progress, lock: int)
             for file in files:
                 file.require_same()
 
-        yield Opened([_source(disk, content) for disk, content in zip(request.disks, disks)], require_same)
+        sources = [_source(disk, content) for disk, content in zip(request.disks, disks)]
+        yield Opened(sources, require_same, variables=_variables(request, tools))
+
+
+def _variables(request: PublishRequest, tools: Tools) -> bytes:
+    if request.vm is None or request.vm.variables is None:
+        return b""
+    return content_of(request.vm.variables, folder=spool_folder(request.shown), tools=tools)
 
 
 def _pulled(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A VM as the source of an image: its disks, and its description without what belongs to its host."""
+"""A VM as the source of an image: its disks, its UEFI variables, and its description without what belongs to its host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .._hypervisor.sources import source_path
 from .._hypervisor.xml import Element, get
 from .._qemu.image_locks import holders
 from .image_publish_description import description_of
-from .image_publish_request import SourceDisk, SourceVm, source_disk
+from .image_publish_request import CONTAINERDISK, SourceDisk, SourceVm, source_disk
+from .image_publish_variables import left_out, source_variables
 from .inspection import inspect
 from .operation import Tools
 from .pull_domain import require_readable
@@ -28,7 +29,7 @@ _ENCRYPTED = ("encryption", "source/encryption")
 
 
 def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk], SourceVm]:
-    """The VM's disks and what is told of it; raises NotFound, Conflict, InUse, Unsupported or UnsafeImage."""
+    """The VM's disks and what else of it is published; raises NotFound, Conflict, InUse, Unsupported or UnsafeImage."""
     require_local(params["uri"])
     domain = tools.hypervisor(params["uri"]).domain(params["vm"])
     if domain is None:
@@ -37,8 +38,13 @@ def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk]
     if hold and running:
         require_holdable(domain, limit=hold)
     disks = _running_disks(domain) if running else _stopped_disks(domain)
-    told = description_of(domain.xml(), [disk.name for disk in disks])
-    return disks, SourceVm(domain.name, params["uri"], domain.uuid, running, hold, told)
+    root = domain.xml()
+    told = description_of(root, [disk.name for disk in disks])
+    warnings = list(left_out(root))
+    variables = None
+    if params["layout"] != CONTAINERDISK:
+        variables = source_variables(root, params["uri"], running=running)
+    return disks, SourceVm(domain.name, params["uri"], domain.uuid, running, hold, told, variables, warnings)
 
 
 def _stopped_disks(domain: Domain) -> list[SourceDisk]:

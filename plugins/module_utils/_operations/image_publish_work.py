@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._catalog.digest import Descriptor, digest_of
 from .._catalog.image import DiskEntry, ImageConfig, ImageManifest, config_descriptor
 from .._catalog.index_blob import Content, IndexBlob
-from .._catalog.media_types import BLOCK_INDEX, PACK
+from .._catalog.media_types import BLOCK_INDEX, PACK, VARIABLES
 from .._catalog.packs import KnownBlocks, Place, packs_to_repack
 from .._catalog.segment import BLOCK_SIZE
 from .._errors import Conflict
@@ -166,8 +166,8 @@ class ImageWriter:
             for disk, content in self._disks
         )
 
-    def write(self, config: ImageConfig, annotations: Mapping[str, str]) -> bytes:
-        """Keep index and configuration of the image; its manifest, with which it becomes visible, is given back."""
+    def write(self, config: ImageConfig, annotations: Mapping[str, str], *, variables: bytes = b"") -> bytes:
+        """Keep index, configuration and UEFI variables of the image; its manifest, with which it becomes visible, is given back."""
         index, disks = IndexBlob(), []
         sizes = {**self._known.sizes, **{pack.digest: pack.size for pack in self._packer.sent}}
         packs: dict[str, Descriptor] = {}
@@ -178,14 +178,22 @@ class ImageWriter:
             disks.append(replace(entry, segments=tuple(index.add(segment) for segment in segments)))
         self.tally.packs = len(packs)
         whole = replace(config, disks=tuple(disks))
-        return _write_image(self._store, whole, index.as_bytes(), tuple(packs.values()), annotations)
+        return _write_image(self._store, whole, index.as_bytes(), tuple(packs.values()), annotations, variables)
 
 
 def _write_image(
-    store: Store, config: ImageConfig, index: bytes, packs: tuple[Descriptor, ...], annotations: Mapping[str, str]
+    store: Store,
+    config: ImageConfig,
+    index: bytes,
+    packs: tuple[Descriptor, ...],
+    annotations: Mapping[str, str],
+    variables: bytes,
 ) -> bytes:
-    for data in (index, config.as_bytes()):
+    for data in (index, config.as_bytes(), *([variables] if variables else [])):
         store.write_blob(data, digest_of(data))
         fault_point("publish:described")
     found = config_descriptor(config.as_bytes())
-    return ImageManifest(found, Descriptor(BLOCK_INDEX, digest_of(index), len(index)), packs, annotations).as_bytes()
+    beside = Descriptor(VARIABLES, digest_of(variables), len(variables)) if variables else None
+    return ImageManifest(
+        found, Descriptor(BLOCK_INDEX, digest_of(index), len(index)), packs, annotations, beside
+    ).as_bytes()

@@ -22,6 +22,7 @@ from .image_pull_log import PullLog
 from .image_pull_record import is_known_as_signed, record_of
 from .image_pull_request import DEEP, KIND, MODE, PullRequest, read_request
 from .image_pull_signed import signature_mark
+from .image_pull_variables import has_variables
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
@@ -39,7 +40,8 @@ def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
         raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
     found = find(request.dest)
     held = holds(request, found)
-    if held and request.verify != DEEP and is_noted(request.dest) and is_known_as_signed(request, found):
+    complete = held and is_noted(request.dest) and has_variables(found)
+    if complete and request.verify != DEEP and is_known_as_signed(request, found):
         return _unchanged(request, found, tools)
     # Most runs find what they want by the record, and don't pay for what reads catalogs.
     from .image_pull_look import Look, is_container, trusted_store
@@ -91,11 +93,15 @@ def _note(request: PullRequest, look: Look, tools: Tools) -> Step:
     """The step that lets the record tell what the file is found to be."""
     from .._records import write_record
     from .held_images import note_held
+    from .held_variables import keep_variables
 
-    disk = look.disk
-    record = record_of(request, disk, tool=f"imageops.fleet {tools.version}", signed=signature_mark(request.signature))
+    disk, variables = look.disk, look.variables()
+    signed, tool = signature_mark(request.signature), f"imageops.fleet {tools.version}"
+    record = record_of(request, disk, tool=tool, signed=signed, variables=variables[0] if variables else None)
 
     def note() -> None:
+        if variables:
+            keep_variables(*variables)
         write_record(request.dest, record)
         note_held(request.dest, record, disk)
 
@@ -132,7 +138,7 @@ def _leftover(request: PullRequest) -> tuple[Step, ...]:
     return (Step("remove an unfinished pull that is not needed any more", discard),)
 
 
-def _after(request: PullRequest, disk: str, size: Any) -> dict[str, Any]:
+def _after(request: PullRequest, disk: str, size: Any, variables: dict[str, Any] | None = None) -> dict[str, Any]:
     mode = MODE if request.mode is None else request.mode
     return {
         "dest": request.dest,
@@ -142,6 +148,7 @@ def _after(request: PullRequest, disk: str, size: Any) -> dict[str, Any]:
         "format": request.format,
         "virtual_size": size,
         "allocated_size": KNOWN_AFTER,
+        "variables": variables or {},
         **check_ownership(owner=request.owner, group=request.group, mode=mode, path=request.dest),
     }
 
@@ -165,7 +172,7 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
     _require_seeds(request)
     if found.there:
         _require_unused(request, tools)
-    after = _after(request, look.disk.name, look.disk.size)
+    after = _after(request, look.disk.name, look.disk.size, look.told_variables())
     tools.forecast[request.dest] = after
     info: dict[str, Any] = {}
     step = job_step(_title(request), request.job(tools.version), tools, params=params, info=info)

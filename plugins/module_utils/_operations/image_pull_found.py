@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from .._catalog.variables import TOLD_AS
 from .._errors import Conflict
 from .._files import fingerprint
 from .._records import Record, read_record, untouched
@@ -63,6 +64,7 @@ def facts_of(request: PullRequest, found: Found) -> dict[str, Any]:
         "disk": str(source.get("disk", "")),
         "format": record.format if record else "",
         "virtual_size": record.virtual_size if record else 0,
+        TOLD_AS: dict(source.get(TOLD_AS) or {}),
         "allocated_size": os.stat(request.dest).st_blocks * 512,
         **ownership_of(request.dest),
     }

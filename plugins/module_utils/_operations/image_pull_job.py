@@ -14,6 +14,7 @@ from typing import Any
 from .._catalog.blocks import DiskBlocks, checked_blocks
 from .._catalog.image import DiskEntry
 from .._catalog.segment import BLOCK_SIZE
+from .._catalog.variables import Variables
 from .._errors import Conflict
 from .._faults import fault_point
 from .._jobs.clock import Clock
@@ -25,7 +26,8 @@ from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
 from .._registry.open import open_store
 from .dead_caches import remove_dead_caches
-from .held_images import held_images, note_held, segments_here, tidy_held
+from .held_images import held_images, note_held, segments_here, tidy_held, variables_here
+from .held_variables import fetch_variables, keep_variables, tidy_variables
 from .image_pull_compare import first_difference
 from .image_pull_counter import Counter
 from .image_pull_disk import chosen_disk
@@ -106,6 +108,7 @@ class _Pull:
         try:
             told = {**self._resume(), **self._reuse()}
             told.update(self._fetch(store))
+            variables = self._keep_variables(store)
             self._progress.phase("publish")
             fault_point("pull-image:before-header")
             self._file.sink.finish()
@@ -115,7 +118,7 @@ class _Pull:
             raise
         finally:
             self._file.close()
-        self._publish()
+        self._publish(variables)
         seconds = time.monotonic() - began
         rate = round(len(self._blocks) * BLOCK_SIZE / seconds) if seconds > 0 else 0
         return {**told, "seconds": round(seconds, 3), "rate": rate}
@@ -173,9 +176,17 @@ class _Pull:
             os.fdatasync(self._file.sink.handle)
             self._synced = time.monotonic()
 
-    def _publish(self) -> None:
-        request = self._request
-        record = record_of(request, self._disk, tool=self._params["tool"], signed=self._params["signed"])
+    def _keep_variables(self, store: Store) -> Variables | None:
+        """Have the UEFI variables here before a file says so."""
+        found = fetch_variables(store, self._image)
+        if found is None:
+            return None
+        keep_variables(*found)
+        return found[0]
+
+    def _publish(self, variables: Variables | None) -> None:
+        request, params = self._request, self._params
+        record = record_of(request, self._disk, tool=params["tool"], signed=params["signed"], variables=variables)
         mode = MODE if request.mode is None else request.mode
         apply_to_new(request.partial, owner=request.owner, group=request.group, mode=mode)
         fault_point("pull-image:before-publish")
@@ -187,6 +198,7 @@ class _Pull:
         self._file.discard()
         tidy_held()
         tidy_segments(segments_here(), time.time())
+        tidy_variables(variables_here(), time.time())
         remove_dead_caches(Clock())
 
 

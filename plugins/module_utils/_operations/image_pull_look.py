@@ -13,12 +13,14 @@ from .._catalog.blocks import DiskBlocks, checked_blocks
 from .._catalog.image import DiskEntry, is_image, load_manifest
 from .._catalog.ranges import make_parts
 from .._catalog.segment import BLOCK_SIZE
+from .._catalog.variables import Variables, read_variables
 from .._formats.chain import inspect_chain
 from .._formats.safety import refusals
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
 from .._registry.open import open_store
 from .held_images import held_images
+from .held_variables import fetch_variables
 from .image_pull_compare import first_difference
 from .image_pull_disk import chosen_disk
 from .image_pull_found import Found
@@ -43,6 +45,15 @@ class Look:
         """The blocks of the disk."""
         segments = load_segments(self._store, self.image, self.disk, SegmentCache(writes=False))
         return checked_blocks(self.disk, segments, where=self._request.shown)
+
+    def told_variables(self) -> dict[str, Any]:
+        """What the image says of its UEFI variables; nothing when it has none."""
+        told = read_variables(self.image.config.vm, where=self._request.shown)
+        return told.as_dict() if told else {}
+
+    def variables(self) -> tuple[Variables, bytes] | None:
+        """Its UEFI variables, read while the store is open."""
+        return fetch_variables(self._store, self.image)
 
     def is_in(self, found: Found) -> bool:
         """Whether the file at `dest` holds the disk in the format that is asked for; it is read unless its record tells."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .._catalog.image import DiskEntry
+from .._catalog.variables import TOLD_AS, Variables
 from .._records import Record
 from .held_images import OPERATION
 from .image_pull_found import Found
@@ -13,8 +14,10 @@ from .image_pull_request import PullRequest
 from .image_pull_signed import signature_mark
 
 
-def record_of(request: PullRequest, disk: DiskEntry, *, tool: str, signed: str) -> Record:
-    """The record of a file that holds `disk`; `signed` is `signature_mark` of what was asked for."""
+def record_of(
+    request: PullRequest, disk: DiskEntry, *, tool: str, signed: str, variables: Variables | None = None
+) -> Record:
+    """The record of a file that holds `disk`; `signed` is `signature_mark` of what was asked for, `variables` came with the image."""
     source = {
         "reference": str(request.reference),
         "catalog": request.reference.catalog,
@@ -22,6 +25,7 @@ def record_of(request: PullRequest, disk: DiskEntry, *, tool: str, signed: str) 
         "disk": disk.name,
         "content": disk.content,
         **({"signed": signed} if signed else {}),
+        **({TOLD_AS: variables.as_dict()} if variables else {}),
     }
     return Record(OPERATION, request.format, disk.size, source, {"format": request.format}, tool=tool)
 

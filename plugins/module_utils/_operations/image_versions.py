@@ -49,7 +49,7 @@ class FoundVersion:
         if not self.image:
             return {}
         manifest = self.image.manifest
-        blobs: tuple[Descriptor, ...] = (manifest.config, manifest.index, *manifest.packs)
+        blobs: tuple[Descriptor, ...] = (manifest.config, *manifest.layers)
         return {self.digest: len(manifest.as_bytes()), **{blob.digest: blob.size for blob in blobs}}
 
     def as_version(self) -> Version:

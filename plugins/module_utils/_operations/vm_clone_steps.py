@@ -11,22 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from .._catalog.digest import digest_of
 from .._errors import Conflict
 from .._faults import fault_point
-from .._files import write_bytes
 from .._hypervisor.connection import Connection
 from .._hypervisor.devices import set_medium
 from .._hypervisor.xml import Element, get, serialise
 from .._plan import Step
-from .._records import Record, read_record, write_record
 from .operation import Tools
 from .vm_clone_disks import Share
 from .vm_clone_identity import Identity, describe
 from .vm_clone_source import Source
 from .vm_files import make
 from .vm_seed import Seed
-
-_ATTEMPTS, _PAUSE = 20, 0.1
+from .vm_variables import read_variables_file, require_own, settled, write_variables
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,8 @@ class CloneSteps:
             yield Step("; ".join(share.title for share in shares), lambda: self._share(shares))
         yield from disks
         if self.nvram and os.path.exists(self.nvram):
-            self._require_own_nvram()
+            content = digest_of(read_variables_file(self.nvram))
+            require_own(self.identity.nvram, vm=self.identity.name, content=content)
             yield Step(f"copy the UEFI variables {self.nvram} to {self.identity.nvram}", self._copy_nvram)
         if self.seed:
             seed, version = self.seed, self.tools.version
@@ -67,31 +66,10 @@ class CloneSteps:
                 set_medium(disk, paths[get(disk, "target/@dev")], "qcow2")
         self.connection.define(serialise(root))
 
-    def _require_own_nvram(self) -> None:
-        path = self.identity.nvram
-        record = read_record(path) if os.path.exists(path) else None
-        mine = record is not None and record.options.get("vm") == self.identity.name
-        if os.path.exists(path) and not mine and _read(path) != _read(self.nvram):
-            raise Conflict(
-                f"name: {path}, the place of the clone's UEFI variables, is taken by another file; remove it, or give another name."
-            )
-
     def _copy_nvram(self) -> None:
-        path = self.identity.nvram
-        write_bytes(path, self._settled_nvram(), mode=stat.S_IMODE(os.stat(self.nvram).st_mode))
-        size = os.stat(path).st_size
-        write_record(path, Record("nvram", "raw", size, options={"vm": self.identity.name}, tool=self.tools.version))
-
-    def _settled_nvram(self) -> bytes:
-        """The variables; of a running source when nothing is written to them for a moment."""
-        found = _read(self.nvram)
-        for _attempt in range(_ATTEMPTS):
-            self.tools.clock.sleep(_PAUSE if self.source.domain.active else 0)
-            again = _read(self.nvram)
-            if again == found:
-                break
-            found = again
-        return found
+        content = settled(self.nvram, changing=self.source.domain.active, clock=self.tools.clock)
+        mode = stat.S_IMODE(os.stat(self.nvram).st_mode)
+        write_variables(self.identity.nvram, content, vm=self.identity.name, version=self.tools.version, mode=mode)
 
     @cached_property
     def description(self) -> Element:
@@ -108,8 +86,3 @@ class CloneSteps:
         if domain is None:
             raise Conflict(f"name: {self.identity.name} was removed by somebody else before it could be started.")
         domain.start()
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read()

@@ -79,9 +79,10 @@ class _Plain:
         if self._request.platform.labels is not None:
             set_labels(root, self._request.platform.labels)
         root = self._part.merged(root)
+        variables, untold = self._variables(root, disks) if existing is None else ((), ())
         steps = (
             *(detachment.before_defining() if detachment else ()),
-            *self._file_steps(disks, seed if stale else None),
+            *self._file_steps(disks, seed if stale else None, variables),
             *self._define_steps(existing, root),
             *(detachment.after_defining() if detachment else ()),
             *self._grow_steps(disks),
@@ -91,7 +92,7 @@ class _Plain:
             gone_before, gone_after = detachment.facts()
             before, after = {**before, **gone_before}, {**after, **gone_after}
         warnings = tuple(text for disk in disks for text in disk.warnings)
-        return Definition(root, steps, before, after, warnings, reseeded=stale)
+        return Definition(root, steps, before, after, (*warnings, *untold), reseeded=stale)
 
     def _edited(self, existing: Element | None) -> Element:
         """The XML to change: the existing one, or a new domain; with the accelerator that is asked for."""
@@ -166,10 +167,19 @@ class _Plain:
         wanted = self._request.disks or ()
         return default_folder(self._connection) if not all(disk.path for disk in wanted) else ""
 
-    def _file_steps(self, disks: Sequence[PlannedDisk], seed: Seed | None) -> list[Step]:
+    def _variables(self, root: Element, disks: Sequence[PlannedDisk]) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+        """How a new VM gets the UEFI variables of the image that it is made from."""
+        if not any(disk.base and disk.base.variables for disk in disks):
+            return (), ()
+        from .vm_image_variables import plan_variables
+
+        return plan_variables(root, self._request, disks, version=self._tools.version)
+
+    def _file_steps(self, disks: Sequence[PlannedDisk], seed: Seed | None, variables: Sequence[Step]) -> list[Step]:
+        """Variables come before disks: a disk that is there tells the next run that they were written."""
         version = self._tools.version
         bases = {id(disk.base): disk.base for disk in disks if disk.base}
-        steps = [step for base in bases.values() for step in base.steps]
+        steps = [*(step for base in bases.values() for step in base.steps), *variables]
         steps += [
             Step(_making(disk), functools.partial(make, disk.new, self._tools.commands, version=version))
             for disk in disks
