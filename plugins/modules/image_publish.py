@@ -73,9 +73,12 @@ options:
           - A stopped VM's disks are read as they are. Those of a running one are read as they are at one moment, by a backup of
             libvirt's, while the guest goes on.
           - Read-only disks and the media of drives are left out. Disks that are shared, encrypted or on the network are refused.
-          - The description is kept without what belongs to the host, which is the UUID, paths, the firmware's variables, the TPM's state
-            and devices of the host. Addresses and networks of interfaces stay as a proposal for whoever makes a VM of it. Secrets are
-            not in it.
+          - The description is kept without what belongs to the host, which is the UUID, paths and devices of the host. Addresses and
+            networks of interfaces stay as a proposal for whoever makes a VM of it. Secrets are not in it.
+          - A VM with UEFI takes the firmware's variables (NVRAM) along, from a file in raw or qcow2, such as boot entries and the keys of secure
+            boot. What else somebody stored there, such as passwords of the firmware's set-up, is in the image too. Of a running VM they
+            are as they are right after the moment of its disks. Variables on the network or a block device are left out, with a warning.
+          - The state of a TPM is never published, since it is the VM's identity and may hold secrets. A warning says so.
         type: str
       uri: &uri
         description: libvirt's URI, of the host itself.
@@ -116,7 +119,7 @@ options:
         description:
           - V(image) is an image of this collection, of any number of disks, that M(imageops.fleet.image_info) and its siblings work with.
           - V(containerdisk) is a container's image with one disk under C(/disk), as qcow2, that KubeVirt starts VMs from. It is sent whole
-            whenever it changes. It has O(labels), and no description of a VM.
+            whenever it changes. It has O(labels), and neither a description of a VM nor UEFI variables.
         type: str
         choices: [image, containerdisk]
       compression_level: &compression_level
@@ -252,6 +255,12 @@ images:
       type: list
       elements: dict
       returned: success, but in check mode only when it is there
+    variables:
+      description:
+        - The UEFI variables that the image holds, with C(content), a digest that is the same for the same bytes, C(size) in bytes,
+          C(format) of the source's file, and C(secure_boot), which tells whether the VM's firmware starts signed code only.
+      type: dict
+      returned: when a VM with UEFI was published, but in check mode only when it is there
     tags:
       description: The tags that name it.
       type: list

@@ -277,6 +277,12 @@ images:
       description: Size of the disk in bytes.
       type: int
       returned: success
+    variables:
+      description:
+        - The UEFI variables (NVRAM) that came with the image of a published VM, with C(content), C(size), C(format) and C(secure_boot) as
+          M(imageops.fleet.image_publish) tells them. The host keeps them for VMs that M(imageops.fleet.vm) makes of the file. Empty without any.
+      type: dict
+      returned: success
     allocated_size:
       description: Bytes that the file takes; C((known after apply)) in check mode where it would be pulled.
       type: raw

@@ -122,6 +122,9 @@ options:
                 V(NAME-DIGEST.qcow2) in O(images_dir).
               - What a tag names counts when the disk is made. A tag that moves changes no VM that exists, and is no difference; pull the
                 new version to have new VMs made from it. Another reference for a disk that exists is refused, unless it is the same by digest.
+              - When the first disk of a new VM is made from an image that was published from a VM with UEFI, the new VM starts with a copy of
+                those variables (NVRAM). That needs O(vms[].firmware=uefi) and the same O(vms[].secure_boot) as the published VM had; otherwise
+                a warning says that they aren't used. What O(vms[].xml) says of C(nvram) goes first.
             type: path
           image_disk:
             description: Name of the disk of an image in a catalog that has several.

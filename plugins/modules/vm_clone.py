@@ -53,7 +53,7 @@ notes:
     where it is as long as the source or a clone of it exists.
   - Read-only disks other than the cloud-init seed are shared with the source.
   - The clone has the description of the source's next start, also when it is made from a snapshot. UEFI variables are those of the
-    moment when the clone is defined.
+    moment when the clone is defined. Of a published VM they are those in the image.
   - Refused are host devices, encrypted disks, disks that are not files, and disks shared between VMs; disks can be
     left out or shared by O(disks).
   - Fixed ports of displays and fixed vsock addresses become automatic ones in the clone.
