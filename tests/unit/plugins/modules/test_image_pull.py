@@ -269,3 +269,23 @@ def test_the_record_survives_what_a_pull_is_asked_next(catalog: HandMade, folder
     catalog.publish({"vda": disk()}, tag="1")
     pulled(catalog, folder / "image")
     assert untouched(str(folder / "image"), read_record(str(folder / "image")))
+
+
+def test_uefi_variables_come_along(catalog: HandMade, folder: Path, state_dir: Path) -> None:
+    def kept() -> list[str]:
+        return os.listdir(state_dir / "variables")
+
+    dest, one, two = folder / "image.raw", b"\xff" * 2000 + b"one", b"\xff" * 2000 + b"two"
+    catalog.publish({"vda": disk()}, tag="1", variables=one)
+    foretold = pulled(catalog, dest, format="raw", check=True)["images"][0]["variables"]
+    told = pulled(catalog, dest, format="raw")["images"][0]["variables"]
+    assert told == foretold and told["size"] == 2003 and kept() == [told["content"].partition(":")[2]]
+    # What was lost comes again, and what another version with the same disk has.
+    shutil.rmtree(state_dir / "variables")
+    again = pulled(catalog, dest, format="raw")
+    assert not again["changed"] and again["images"][0]["variables"] == told and len(kept()) == 1
+    catalog.publish({"vda": disk()}, tag="1", variables=two)
+    moved = pulled(catalog, dest, format="raw")["images"][0]
+    assert moved["variables"]["content"] != told["content"] and len(kept()) == 2
+    catalog.publish({"vda": disk(1)}, tag="1")
+    assert pulled(catalog, dest, format="raw")["images"][0]["variables"] == {}

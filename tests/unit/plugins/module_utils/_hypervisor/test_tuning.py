@@ -99,3 +99,25 @@ def test_windows(offered: tuple[str, ...], kvm: bool) -> None:
     found = [child.tag for child in root.findall("features/hyperv/*")]
     assert found == (["relaxed", "spinlocks"] if offered else [])
     assert get(root, "devices/input[@type='tablet']/@bus") == "usb"
+
+
+def test_how_large_the_variables_of_the_hosts_firmware_are(tmp_path: Path) -> None:
+    def described(name: str, size: int, arch: str = "x86_64", format: str = "raw") -> None:
+        template = tmp_path / f"{name}.fd"
+        template.write_bytes(bytes(size))
+        told = {
+            "targets": [{"architecture": arch}],
+            "mapping": {"nvram-template": {"filename": str(template), "format": format}},
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(told), encoding="utf-8")
+
+    described("small", 128)
+    described("large", 528)
+    described("arm", 64, arch="aarch64")
+    described("packed", 200, format="qcow2")
+    (tmp_path / "gone.json").write_text(
+        '{"targets": [{"architecture": "x86_64"}], "mapping": {"nvram-template": {"filename": "/no/such", "format": "raw"}}}',
+        encoding="utf-8",
+    )
+    (tmp_path / "other.json").write_text('{"targets": [{"architecture": "x86_64"}], "mapping": []}', encoding="utf-8")
+    assert firmware.template_sizes("x86_64", [str(tmp_path)]) == {128, 528}
