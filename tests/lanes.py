@@ -27,11 +27,13 @@ PASSED = "passed"
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of the table: shell commands that must all succeed, and names of the stages that must have passed before."""
+    """One line of the table: shell commands that must all succeed, and names of the stages that must have passed before, and of
+    those that must have ended."""
 
     name: str
     script: str
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -90,7 +92,7 @@ class Lanes:
         """Lanes whose next stage can start. When nobody is at work it need not wait: what it needs will never come."""
         ended = {outcome.stage for outcome in self._outcomes}
         idle = [lane for lane in self._lanes if lane.waiting and not lane.running]
-        ready = [lane for lane in idle if ended.issuperset(lane.waiting[0].needs)]
+        ready = [lane for lane in idle if ended.issuperset((*lane.waiting[0].needs, *lane.waiting[0].after))]
         return ready if ready or self._at_work() else idle
 
     def _start(self, lane: Lane, stage: Stage) -> None:

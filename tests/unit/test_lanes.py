@@ -82,6 +82,13 @@ def test_what_needs_a_stage_that_did_not_pass_fails_without_running(tmp_path: Pa
     assert "needy begins" not in order(tmp_path)
 
 
+@pytest.mark.parametrize("script", ["exit 0", "exit 4"])
+def test_a_stage_comes_after_others_whatever_became_of_them(tmp_path: Path, script: str) -> None:
+    slow = Stage("slow", f"sleep 0.2; touch ended; {script}")
+    found = run(tmp_path, [slow], [Stage("tidy", "test -e ended", after=("slow",))])
+    assert results(found)["tidy"] == "passed"
+
+
 def test_what_nobody_does_or_waits_for_itself_is_not_waited_for(tmp_path: Path) -> None:
     found = run(tmp_path, [note("one", "nobody")], [note("two", "three"), note("three")])
     assert results(found) == {"one": "FAILED (no nobody)", "two": "FAILED (no three)", "three": "passed"}
@@ -164,11 +171,18 @@ def test_the_stages_need_what_stands_before_them() -> None:
 
 def test_the_fleet_has_a_lane_of_its_own() -> None:
     without, with_fleet = ([stage.name for stage in lane] for lane in stages.lanes_of(stages.STAGES, keep_fleet=False))
-    assert with_fleet == [
-        "fleet", "smoke, installed", "integration", "faults, sample", "molecule", "demo", "fleet down"
-    ]  # fmt: skip
+    assert with_fleet == ["fleet", "smoke, installed", "integration", "molecule", "demo", "fleet down"]
+    assert without[-1] == "faults, sample"
     assert sorted([*without, *with_fleet[1:-1]]) == sorted(stage.name for stage in stages.STAGES)
     assert stages.lanes_of(stages.STAGES, keep_fleet=True)[1][-1].name == "demo"
+
+
+def test_the_fleet_goes_when_the_faults_have_ended() -> None:
+    assert [lane[-1].after for lane in stages.lanes_of(stages.chosen(["faults"]), keep_fleet=False)] == [
+        (),
+        ("faults, sample",),
+    ]
+    assert stages.lanes_of(stages.chosen(["molecule"]), keep_fleet=False)[1][-1].after == ()
 
 
 def test_the_fleet_is_started_only_for_what_needs_it() -> None:
