@@ -26,15 +26,19 @@ def lock_path(name: str) -> str:
     return os.path.join(state_dir("locks"), hashlib.sha256(os.fsencode(name)).hexdigest()[:32])
 
 
-def try_lock(name: str, *, inheritable: bool = False) -> int | None:
-    """Take the lock of `name`; the descriptor that holds it, or None while somebody else has it."""
+def try_lock(name: str, *, inheritable: bool = False, shared: bool = False) -> int | None:
+    """Take the lock of `name`; the descriptor that holds it, or None while somebody else has it.
+
+    A `shared` one is held with others who take it so.
+    """
     handle = os.open(lock_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
-    _sign(handle, name)
+    if not shared:
+        _sign(handle, name)
     os.set_inheritable(handle, inheritable)
     return handle
 
@@ -91,13 +95,18 @@ def _take(name: str, *, timeout: float, wait: Callable[[Callable[[], bool], floa
 
 
 def wait_for_lock(
-    name: str, *, timeout: float, wait: Callable[[Callable[[], bool], float], bool], inheritable: bool = False
+    name: str,
+    *,
+    timeout: float,
+    wait: Callable[[Callable[[], bool], float], bool],
+    inheritable: bool = False,
+    shared: bool = False,
 ) -> int | None:
     """Take the lock of `name` as soon as it is free; None when it isn't in `timeout` seconds. `wait` is as in `held`."""
     got: list[int] = []
 
     def attempt() -> bool:
-        handle = try_lock(name, inheritable=inheritable)
+        handle = try_lock(name, inheritable=inheritable, shared=shared)
         if handle is not None:
             got.append(handle)
         return bool(got)

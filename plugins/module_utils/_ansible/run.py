@@ -89,7 +89,7 @@ class _Run:
         open_items = [item for item in self._items if not item.unfinished and not item.error]
         names = [name for item in open_items for name in self._operation.locks(item.params, self._tools)]
         seconds = self._module.params.get("lock_timeout", self._operation.lock_timeout)
-        with held(names, timeout=seconds, wait=self._wait_for_lock):
+        with held(names, timeout=seconds, wait=self._wait_for_lock), contextlib.closing(self._tools.bases):
             self._plan_all(open_items)
             if self._module.check_mode:
                 for item in self._items:

@@ -33,7 +33,7 @@ def base_of(wanted: Wanted, tools: Tools, *, option: str) -> Base:
     """The base for disks of that image, the same for all that a task makes of it; raises what speaks against it."""
     known = tools.forecast.setdefault(wanted.key, {})
     if "base" not in known:
-        held = _held(wanted)
+        held = _kept(wanted, tools)
         known["base"] = _present(held, wanted, tools, option=option) if held else _coming(wanted, tools)
     base: Base = known["base"]
     return base
@@ -42,6 +42,14 @@ def base_of(wanted: Wanted, tools: Tools, *, option: str) -> Base:
 def _name(reference: Reference) -> str:
     """One name for what means the same image: its digest, or its catalog and tag."""
     return reference.digest or f"{reference.catalog}:{reference.version}"
+
+
+def _kept(wanted: Wanted, tools: Tools) -> HeldImage | None:
+    """The file of the image here, which nobody replaces from now on; it may have been replaced just before."""
+    held = _held(wanted)
+    while held is not None and tools.bases.keep(held.path):
+        held = _held(wanted)
+    return held
 
 
 def _held(wanted: Wanted) -> HeldImage | None:
@@ -97,6 +105,8 @@ def _coming(wanted: Wanted, tools: Tools) -> Base:
     facts = plan.after
     image = Inspected.foreseen(item["dest"], facts)
     steps = (Step(f"pull {wanted.reference} to {item['dest']}", _Once(item, tools)),) if plan.steps else ()
+    if not steps:
+        tools.bases.keep(item["dest"])
     origin = _origin(wanted, digest=item["digest"], disk=str(facts["disk"]))
     return Base(image, origin, steps, read_variables(facts, where=str(wanted.reference)))
 
@@ -145,3 +155,4 @@ class _Once:
             plan = _plan(self._item, self._tools)
             for step in (*plan.upkeep, *plan.steps):
                 step.run()
+            self._tools.bases.keep(self._item["dest"])

@@ -14,11 +14,11 @@ from .._faults import fault_point
 from .._files import sync_file, sync_folder
 from .._formats.chain import inspect_chain
 from .._jobs.progress import Progress
-from .._qemu.image_locks import kept_from_engines
 from .._records import Record, file_beside, publish_with_record
 from .convert_destination import require_same_destination
 from .extent_files import new_stem, note, tidy, work_folder
 from .ownership import apply_to_new
+from .replacing import replacing
 
 
 class SplitPlace:
@@ -61,7 +61,7 @@ class SplitPlace:
         sync_folder(self._dest)
         whole = replace(record, files=[file_beside(path) for path in placed])
         fault_point("convert:before-publish")
-        with kept_from_engines(self._dest):
+        with replacing(self._dest, params["dest_before"], search_paths=params["search_paths"]):
             require_same_destination(params)
             publish_with_record(self.path, self._dest, whole)
         fault_point("convert:after-publish")

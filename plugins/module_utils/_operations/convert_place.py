@@ -12,7 +12,6 @@ from .._errors import Conflict
 from .._faults import fault_point
 from .._files import partial_path, remove
 from .._jobs.progress import Progress
-from .._qemu.image_locks import kept_from_engines
 from .._qemu.node import is_block_device
 from .._qemu.options import several_files
 from .._records import Record, publish_with_record
@@ -22,6 +21,7 @@ from .convert_extents import SplitPlace
 from .device_mark import identity, mark_finished, mark_unfinished
 from .extent_files import note, recorded_extents, tidy
 from .ownership import apply_to_new
+from .replacing import replacing
 
 
 class Place(Protocol):
@@ -70,8 +70,8 @@ class FilePlace:
         params = self._params
         apply_to_new(self.path, owner=params["owner"], group=params["group"], mode=params["mode"])
         fault_point("convert:before-publish")
-        with kept_from_engines(self._dest):
-            require_same_destination(self._params)
+        with replacing(self._dest, params["dest_before"], search_paths=params["search_paths"]):
+            require_same_destination(params)
             publish_with_record(self.path, self._dest, record)
         fault_point("convert:after-publish")
         # An image of several files that was replaced leaves its extents to nobody.

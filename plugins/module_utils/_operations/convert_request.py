@@ -94,6 +94,7 @@ class ConvertRequest:
             "sparse_size": self.sparse_size,
             "bandwidth": self.bandwidth,
             "verify": self.params["verify"],
+            "search_paths": sorted(self.params["search_paths"] or ()),
             "owner": self.params["owner"],
             "group": self.params["group"],
             "mode": self.params["mode"],

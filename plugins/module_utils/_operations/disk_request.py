@@ -124,6 +124,7 @@ def _base(declared: dict[str, Any] | None, tools: Tools, *, first: bool) -> Base
     if declared is None:
         return None
     path = _absolute(declared["path"], option="backing.path")
+    tools.bases.keep(path)
     foreseen = tools.forecast.get(path, {}) if first else {}
     if foreseen.get("state") == "absent":
         raise NotFound(f"backing.path: {path} will have been removed by an earlier item of the list.")

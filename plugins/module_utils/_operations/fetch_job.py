@@ -91,7 +91,7 @@ def _require_same_destination(params: dict[str, Any]) -> None:
 def _finish(params: dict[str, Any], url: RemoteUrl, done: Downloaded, progress: Progress, lock: int) -> dict[str, Any]:
     """From here on what came is an image, inspected before anything else reads it."""
     secrets = params.get("secrets", {})
-    given = {"src": params["staging"], "dest": params["dest"], "force": True, "search_paths": None, "timeout": 0}
+    given = {"src": params["staging"], "dest": params["dest"], "force": True, "timeout": 0}
     hidden = {"passphrase": secrets.get("target"), "src_passphrase": secrets.get("source")}
     lease = {"on_interrupt": "detach", "lease_timeout": 60}
     request = read_request({**params["options"], **given, **hidden, **lease}, Tools(version=params["version"]))

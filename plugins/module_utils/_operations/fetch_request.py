@@ -33,7 +33,6 @@ _LEFT_OUT = (
     "on_interrupt",
     "lease_timeout",
     "force",
-    "search_paths",
     "passphrase",
     "src_passphrase",
     "url_username",

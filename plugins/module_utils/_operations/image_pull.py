@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ImageOpsError, InUse, InvalidOption, Unsupported
+from .._errors import ImageOpsError, InvalidOption, Unsupported
 from .._files import real_path, remove, require_space, require_writable_folder
 from .._jobs.attended import attended
 from .._jobs.state import job_id
@@ -22,6 +22,7 @@ from .image_pull_log import PullLog
 from .image_pull_record import is_known_as_signed, record_of
 from .image_pull_request import DEEP, KIND, MODE, PullRequest, read_request
 from .image_pull_signed import signature_mark
+from .image_pull_use import require_unused
 from .image_pull_variables import has_variables
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
@@ -74,7 +75,7 @@ def _container(request: PullRequest, found: Found, store: Store, params: dict[st
     require_replaceable(request, found)
     require_writable_folder(request.dest, option="dest")
     if found.there:
-        _require_unused(request, tools)
+        require_unused(request, tools)
     require_layer_room(container_layers(store, request.digest), request.dest, what=request.shown)
     after = {**_after(request, request.disk or KNOWN_AFTER, KNOWN_AFTER)}
     info: dict[str, Any] = {}
@@ -158,7 +159,7 @@ def _check(request: PullRequest, found: Found, params: dict[str, Any], tools: To
     before = facts_of(request, found)
     info: dict[str, Any] = {}
     if request.force:
-        _require_unused(request, tools)
+        require_unused(request, tools)
     title = f"compare {request.dest} with {request.shown}"
     step = job_step(title, request.job(tools.version), tools, params=params, info=info)
     return Plan(request.dest, before, before, partial(_observed, request), steps=(step,), info=info)
@@ -171,7 +172,7 @@ def _pull(request: PullRequest, found: Found, look: Look, params: dict[str, Any]
     _require_room(request, look)
     _require_seeds(request)
     if found.there:
-        _require_unused(request, tools)
+        require_unused(request, tools)
     after = _after(request, look.disk.name, look.disk.size, look.told_variables())
     tools.forecast[request.dest] = after
     info: dict[str, Any] = {}
@@ -241,18 +242,6 @@ def _require_seeds(request: PullRequest) -> None:
 
     for path in request.seeds:
         inspect(path, declared=None, option="seeds")
-
-
-def _require_unused(request: PullRequest, tools: Tools) -> None:
-    from .usage import require_unused
-
-    try:
-        require_unused(request.dest, tools, search_paths=request.search_paths)
-    except InUse as error:
-        name = f"NAME-{{digest}}.{request.format}"
-        way = f"Give each version a name of its own, such as {os.path.join(os.path.dirname(request.dest), name)}, and go over to it."
-        error.args = (f"dest: {error} {way}",)
-        raise
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:

@@ -19,7 +19,6 @@ from .._files import partial_path, remove, require_space
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image import Image, QemuImg, convert_arguments
-from .._qemu.image_locks import kept_from_engines
 from .._qemu.percent import run_with_percent
 from .._records import publish_with_record
 from .._registry.open import open_store
@@ -29,6 +28,7 @@ from .image_pull_counter import Counter
 from .image_pull_file import require_same_destination
 from .image_pull_record import record_of
 from .image_pull_request import MODE, PullRequest, request_of_job
+from .image_pull_use import unused
 from .inspection import Inspected, inspect
 from .ownership import apply_to_new
 
@@ -94,7 +94,7 @@ def _publish(request: PullRequest, params: dict[str, Any], disk: DiskEntry) -> N
     mode = MODE if request.mode is None else request.mode
     apply_to_new(request.partial, owner=request.owner, group=request.group, mode=mode)
     fault_point("pull-image:before-publish")
-    with kept_from_engines(request.dest):
+    with unused(request, params["dest_before"]):
         require_same_destination(request, params["dest_before"])
         publish_with_record(request.partial, request.dest, record)
     fault_point("pull-image:after-publish")

@@ -20,7 +20,6 @@ from .._faults import fault_point
 from .._jobs.clock import Clock
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
-from .._qemu.image_locks import kept_from_engines
 from .._records import publish_with_record
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
@@ -40,6 +39,7 @@ from .image_pull_record import record_of
 from .image_pull_request import DEEP, MODE, PullRequest, request_of_job
 from .image_pull_reuse import Reuse, check_past
 from .image_pull_seeds import find_runs, held_seeds
+from .image_pull_use import unused
 from .ownership import apply_to_new
 from .segment_cache import SegmentCache, tidy_segments
 
@@ -190,8 +190,8 @@ class _Pull:
         mode = MODE if request.mode is None else request.mode
         apply_to_new(request.partial, owner=request.owner, group=request.group, mode=mode)
         fault_point("pull-image:before-publish")
-        with kept_from_engines(request.dest):
-            require_same_destination(request, self._params["dest_before"])
+        with unused(request, params["dest_before"]):
+            require_same_destination(request, params["dest_before"])
             publish_with_record(request.partial, request.dest, record)
         fault_point("pull-image:after-publish")
         note_held(request.dest, record, self._disk)

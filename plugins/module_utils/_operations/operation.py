@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from .._commands import Commands
 from .._jobs.clock import Clock
 from .._plan import Plan
+from .base_files import Bases
 
 if TYPE_CHECKING:
     from .._hypervisor.connection import Connection
@@ -23,7 +24,8 @@ class Tools:
     """The outside world of a planner: programs, time, hypervisors, and what earlier items will have made.
 
     `forecast` maps real paths (or `domain:NAME`) to the facts that an earlier item of the same list predicts; a planner
-    that uses one makes its plan `provisional`. `tally` counts what a query met, by group and name.
+    that uses one makes its plan `provisional`. `tally` counts what a query met, by group and name. `bases` are the files that disks
+    are made from.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Tools:
     ) -> None:
         self.commands = commands or Commands()
         self.clock = clock or Clock()
+        self.bases = Bases(self.clock)
         self.version = version
         self.forecast: dict[str, dict[str, Any]] = {}
         self.tally: Counter[tuple[str, str]] = Counter()
@@ -74,6 +77,7 @@ class Tools:
             process.close()
         self._connections.clear()
         self._processes.clear()
+        self.bases.close()
 
 
 def no_locks(item: dict[str, Any], tools: Tools) -> Iterable[str]:

@@ -135,6 +135,7 @@ class _Plain:
                     require_own, vm=name, tools=self._tools, search_paths=self._request.search_paths
                 ),
                 find_base=self._base,
+                keep=self._tools.bases.keep,
                 capacity=self._domain.capacity if self._domain else None,
                 option=self._option(number),
             )

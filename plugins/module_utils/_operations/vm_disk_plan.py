@@ -78,12 +78,13 @@ def plan_disk(
     capacity: Any,
     check: Callable[..., None],
     find_base: Callable[..., Base],
+    keep: Callable[[str], object],
     option: str,
 ) -> PlannedDisk:
     """The plan for a resolved disk; raises what speaks against it.
 
-    `capacity(target)` tells the size of an attached one, `check(path, option=...)` raises when others use a file, and
-    `find_base(request, option=...)` finds an image of a catalog.
+    `capacity(target)` tells the size of an attached one, `check(path, option=...)` raises when others use a file, `keep(path)` lets
+    nobody replace one that a disk is made from, and `find_base(request, option=...)` finds an image of a catalog.
     """
     if request.device == "cdrom":
         return _cdrom(request, attached, option=option)
@@ -99,7 +100,7 @@ def plan_disk(
             f"{option}: the disk {request.target} of {vm} is {current.path or 'something else'}, which was not made from "
             f"{request.path}; give its path, or another target."
         )
-    make = functools.partial(_missing, vm=vm, connection=connection, find_base=find_base, option=option)
+    make = functools.partial(_missing, vm=vm, connection=connection, find_base=find_base, keep=keep, option=option)
     if not is_there:
         return make(request)
     found = _existing(request, vm=vm, connection=connection, make=make, option=option)
@@ -229,13 +230,21 @@ def _again(
 
 
 def _missing(
-    request: DiskRequest, *, vm: str, connection: Connection, find_base: Callable[..., Base], option: str
+    request: DiskRequest,
+    *,
+    vm: str,
+    connection: Connection,
+    find_base: Callable[..., Base],
+    keep: Callable[[str], object],
+    option: str,
 ) -> PlannedDisk:
     """A file to make."""
     if not request.image and request.size is None:
         raise NotFound(f"{option}.path: {request.path} does not exist; give image or size to have it made.")
     request = request if request.format else replace(request, format="qcow2")
     require_folder(request.path, option=f"{option}.path")
+    if request.image and not request.catalog:
+        keep(request.image)
     base = find_base(request, option=f"{option}.image") if request.catalog else None
     image = base.image if base else _image(request, connection, option=f"{option}.image") if request.image else None
     size = _size(request, image, option=option)

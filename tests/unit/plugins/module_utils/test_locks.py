@@ -30,6 +30,16 @@ def test_one_holder_at_a_time() -> None:
     os.close(again)
 
 
+def test_a_shared_one_has_many_holders() -> None:
+    shared = [locks.try_lock("/x", shared=True) for _number in range(3)]
+    assert None not in shared and locks.try_lock("/x") is None
+    for handle in shared:
+        os.close(handle or 0)
+    alone = locks.try_lock("/x")
+    assert alone is not None and locks.try_lock("/x", shared=True) is None
+    os.close(alone)
+
+
 def test_nobody_has_held_it() -> None:
     assert locks.holder("/never") == ""
 

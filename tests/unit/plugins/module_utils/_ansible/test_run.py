@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -261,3 +262,21 @@ def test_what_a_job_warns_of_is_told() -> None:
     operation = replace(world.operation(), plan=lambda item, tools: plan)
     result = result_of(lambda: run_module(SPEC, operation), {"things": [{"name": "a"}]})
     assert result["warnings"][-1] == "the job saw it"
+
+
+def test_bases_are_kept_until_all_is_made() -> None:
+    seen = []
+
+    def replaceable() -> dict[str, Any]:
+        handle = _locks.try_lock("base:/base")
+        seen.append(handle is not None)
+        if handle is not None:
+            os.close(handle)
+        return {}
+
+    def plan(item: dict[str, Any], tools: Tools) -> Plan:
+        tools.bases.keep("/base")
+        return Plan("a", {}, {}, dict, steps=(Step("make a", replaceable),), waits=(Wait("w", replaceable),))
+
+    result_of(lambda: run_module(SPEC, Operation(plan=plan, result="things")), {"things": [{"name": "a"}]})
+    assert seen == [False, True]

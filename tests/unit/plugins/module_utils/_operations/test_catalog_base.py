@@ -17,6 +17,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import 
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    base_files,
     image_pull,
     image_pull_job,
     usage_domains,
@@ -131,6 +132,25 @@ def test_machines_of_one_task_share_one_pull(catalog: HandMade, tools: Tools) ->
     plans = [plan(tools, image, name=name, task=True) for name in ("web-1", "web-2")]
     assert [carry_out(planned)[0].split()[0] for planned in plans] == ["pull", "pull"]
     assert len(list(catalog.path.parent.glob("debian-*.qcow2"))) == 1
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_base_is_not_replaced_while_disks_are_made_from_it(
+    catalog: HandMade, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    monkeypatch.setattr(base_files, "_SECONDS", 0.0)
+    image = f"dir:{catalog.path}:12"
+    carry_out(plan(tools, image, name="other"))
+    (base,) = tmp_path.glob("debian-*.qcow2")
+    with pytest.raises(InUse, match="disks are being made from it"), base_files.alone(str(base), tools.clock):
+        pass
+    tools.bases.close()
+    image = str(base) if local else image
+    with base_files.alone(str(base), tools.clock), pytest.raises(InUse, match="is being replaced"):
+        plan(tools, image)
+    plan(tools, image)
+    with pytest.raises(InUse), base_files.alone(str(base), tools.clock):
+        pass
 
 
 def test_a_full_copy(catalog: HandMade, tools: Tools, tmp_path: Path) -> None:

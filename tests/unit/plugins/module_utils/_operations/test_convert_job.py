@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, InUse
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.qcow2_overlay import Backing, write_empty_qcow2
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_job
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    convert_job,
+    convert_place,
+    usage_domains,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import QemuImg
@@ -100,3 +105,23 @@ def test_an_image_that_differs_is_thrown_away(folder: Path, monkeypatch: pytest.
     with pytest.raises(EngineError, match="was thrown away: its content differs"):
         convert(params(folder, verify="deep"))
     assert names(folder) == ["src"]
+
+
+def test_a_destination_that_came_into_use_meanwhile_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/no/such/sign",))
+    dest, below = folder / "dest", Backing(str(folder / "dest"), "raw")
+    dest.write_bytes(b"base".ljust(512))
+    wanted = params(folder, force=True)
+
+    def make_disk(moment: str) -> None:
+        if moment == "convert:before-publish":
+            with (folder / "overlay").open("wb") as stream:
+                write_empty_qcow2(stream, size=512, backing=below)
+
+    with monkeypatch.context() as patched, pytest.raises(InUse, match="the overlay .* reads it as its backing file"):
+        patched.setattr(convert_place, "fault_point", make_disk)
+        convert(wanted)
+    assert dest.read_bytes() == b"base".ljust(512) and names(folder) == ["dest", "overlay", "src"]
+    (folder / "overlay").unlink()
+    convert(wanted)
+    assert read_record(str(dest)) is not None

@@ -22,11 +22,18 @@ from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_type
     INDEX,
     MANIFEST,
 )
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import NoSpace
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import parse_reference
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InUse, NoSpace
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_pull_container_job, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_container import (
     container_layers,
     extract_disk,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_request import PullRequest
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.interface import StoreAccess
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
@@ -253,3 +260,38 @@ def test_room_for_the_disk_is_looked_for_before_it_is_written(
     with pytest.raises(NoSpace, match="The disk a needs about 8"):
         extract_disk(container.store, layers, "", str(tmp_path / "out"), report=lambda count: None)
     assert (tmp_path / "out").stat().st_size == 0
+
+
+def job(container: Container, dest: Path, digest: str, **given: Any) -> dict[str, Any]:
+    """What the job is given that pulls a container's image."""
+    wanted: dict[str, Any] = {
+        "reference": parse_reference(f"dir:{container.path}:1", option="image"), "digest": digest, "disk": "", "dest": str(dest),
+        "format": "raw", "access": StoreAccess(), "held": True, "seeds": [], "trust_seeds": False, "verify": "quick", "force": False,
+        "owner": None, "group": None, "mode": None, "bandwidth": None, "connections": 8,
+    }  # fmt: skip
+    return PullRequest(**{**wanted, **given}).job("1").params
+
+
+def pull(params: dict[str, Any]) -> dict[str, Any]:
+    return image_pull_container_job.pull_container(params, Progress(JobState("pull-1", "pull", ""), Clock()), -1)
+
+
+def test_an_image_that_came_into_use_meanwhile_stays(
+    container: Container, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/no/such/sign",))
+    dest, digest = folder / "image", container.publish(tar({"disk/a": DATA}))
+    dest.write_bytes(b"old".ljust(512))
+    params = job(container, dest, digest)
+
+    def make_disk(moment: str) -> None:
+        if moment == "pull-image:before-publish":
+            qemu_img("create", "-q", "-f", "qcow2", "-b", str(dest), "-F", "raw", str(folder / "disk.qcow2"))
+
+    with monkeypatch.context() as patched, pytest.raises(InUse, match="Give each version a name of its own"):
+        patched.setattr(image_pull_container_job, "fault_point", make_disk)
+        pull(params)
+    assert dest.read_bytes() == b"old".ljust(512)
+    (folder / "disk.qcow2").unlink()
+    pull(params)
+    assert dest.read_bytes() == DATA

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import parse_reference
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import BLOCK_SIZE
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, TransferError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InUse, TransferError
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_pull_job
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_pull_job, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_images import held_images
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_log import PullLog
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_request import PullRequest
@@ -226,3 +226,31 @@ def test_a_file_that_came_meanwhile_stays(catalog: HandMade, tmp_path: Path) -> 
     with pytest.raises(Conflict, match="changed by somebody else"):
         pull(params)
     assert dest.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_an_image_that_came_into_use_meanwhile_stays(
+    catalog: HandMade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/no/such/sign",))
+    dest, seen = tmp_path / "image", []
+    pull(request(catalog, dest, catalog.publish({"vda": disk()}, tag="1"), format="raw"))
+    old = dest.read_bytes()
+
+    def make_disk(moment: str) -> None:
+        seen.append(moment)
+        if used and moment == "pull-image:before-publish":
+            qemu_img("create", "-q", "-f", "qcow2", "-b", str(dest), "-F", "raw", str(tmp_path / "disk.qcow2"))
+
+    monkeypatch.setattr(image_pull_job, "fault_point", make_disk)
+    params = request(catalog, dest, catalog.publish({"vda": disk(changed=(2,))}, tag="1"), format="raw")
+    if used:
+        told = (
+            r"^dest: .* the overlay \S+disk\.qcow2 reads it as its backing file\. Give each version a name of its own"
+        )
+        with pytest.raises(InUse, match=told):
+            pull(params)
+    else:
+        pull(params)
+    assert (dest.read_bytes() == old) == used
+    assert ("pull-image:after-publish" in seen) != used
