@@ -86,13 +86,18 @@ options:
     description:
       - Regular expression that finds C(image) and C(version), as named groups, in the name of the image file that a guest was made from,
         without its suffix. By default V(web-1.4.2.qcow2) is image V(web) in version V(1.4.2).
+      - It doesn't count for an image of a catalog, which has a name and a version.
     type: str
     default: '(?P<image>.+?)(?:[-_]v?(?P<version>\d[\w.+-]*))?'
 notes:
   - Each guest has the variables C(guest_name), C(guest_host), C(guest_state), C(guest_address) and C(guest_addresses) (empty when none is known),
-    C(guest_image), C(guest_version) and C(guest_image_path) (of the image that M(imageops.fleet.vm) made it from), C(guest_labels),
-    C(guest_uuid), C(guest_uri), C(guest_memory) in bytes, C(guest_vcpus), C(guest_networks), C(guest_title), C(guest_description) and
-    C(guest_autostart); C(guest_error) when it can't be read; and C(ansible_host) when it has an address.
+    C(guest_image), C(guest_version) and C(guest_image_path) (of the image that M(imageops.fleet.vm) made it from), C(guest_image_reference) and
+    C(guest_image_digest) (where that came from a catalog), C(guest_labels), C(guest_uuid), C(guest_uri), C(guest_memory) in bytes,
+    C(guest_vcpus), C(guest_networks), C(guest_title), C(guest_description) and C(guest_autostart); C(guest_error) when it can't be read; and
+    C(ansible_host) when it has an address.
+  - An image that came from a catalog, as the records of a guest's first disk and of the files below it say, is called by its repository's name there
+    (V(team/debian) of V(registry.example:5000/team/debian:12.8), V(debian) of V(dir:/srv/images/debian:12.8)), and its version is the tag by which
+    it was asked for, or without a tag the first 16 digits of its digest. A tag may have moved since; C(guest_image_digest) is the content.
   - Values that come from guests and their descriptions are never taken for templates. A guest whose name looks like one, or
     begins like an option of C(ssh), is left out. Only IP addresses become C(guest_addresses) and C(ansible_host), and none that leads
     elsewhere than to the guest (loopback, link-local).

@@ -243,6 +243,11 @@ vms:
         made_from:
           description: The image that the disk was made from by this collection, or an empty text.
           type: str
+        image:
+          description:
+            - The image of a catalog that the disk was made from, as the records of the disk and of the files below it say, with C(reference),
+              C(digest) and C(disk), its name in the image. Empty where none of them came from a catalog.
+          type: dict
     networks:
       description:
         - Network interfaces with C(mac), C(network) or C(bridge), C(model), and the C(addresses) that libvirt's DHCP servers gave.

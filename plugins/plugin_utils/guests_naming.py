@@ -12,10 +12,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import DEFAULT_TAG, parse_reference
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.ip import usable
 
 PATTERN = r"(?P<image>.+?)(?:[-_]v?(?P<version>\d[\w.+-]*))?"
 _SUFFIXES = (".qcow2", ".raw", ".img", ".vmdk", ".vhd", ".vhdx", ".vdi", ".iso")
+# So many of a digest tell one version from another, as in the names of pulled files.
+_DIGITS = 16
 _PLAIN = ("state", "uuid", "uri", "title", "description", "autostart", "memory", "vcpus", "networks")
 
 
@@ -47,9 +51,10 @@ def guests_of(
 
 
 def _variables(host: str, vm: Mapping[str, Any], pattern: re.Pattern[str]) -> dict[str, Any]:
-    path = next((disk["made_from"] for disk in vm.get("disks", []) if disk.get("made_from")), "")
+    disk = next((disk for disk in vm.get("disks", []) if disk.get("made_from") or disk.get("image")), {})
+    path, pulled = disk.get("made_from") or "", disk.get("image") or {}
     addresses = _addresses(vm)
-    image, version = image_and_version(path, pattern)
+    image, version = image_of_catalog(pulled) or image_and_version(path, pattern)
     found = {
         "guest_name": vm["name"],
         "guest_host": host,
@@ -57,6 +62,8 @@ def _variables(host: str, vm: Mapping[str, Any], pattern: re.Pattern[str]) -> di
         "guest_image": image,
         "guest_version": version,
         "guest_image_path": path,
+        "guest_image_reference": pulled.get("reference", ""),
+        "guest_image_digest": pulled.get("digest", ""),
         "guest_addresses": addresses,
         "guest_address": addresses[0] if addresses else "",
         **{f"guest_{name}": vm[name] for name in _PLAIN if name in vm},
@@ -74,6 +81,16 @@ def _addresses(vm: Mapping[str, Any]) -> list[str]:
     if told is None:
         told = [address for network in vm.get("networks", []) for address in network.get("addresses", [])]
     return [address for address in map(usable, told) if address]
+
+
+def image_of_catalog(pulled: Mapping[str, str]) -> tuple[str, str] | None:
+    """`team/debian` and `12.8` of registry.example:5000/team/debian:12.8; without a tag, the version is the beginning of the digest."""
+    try:
+        found = parse_reference(pulled.get("reference", ""), option="image")
+    except InvalidOption:
+        return None
+    digest = found.digest.rpartition(":")[2][:_DIGITS]
+    return found.repository or os.path.basename(found.place), found.tag or digest or DEFAULT_TAG
 
 
 def image_and_version(path: str, pattern: re.Pattern[str]) -> tuple[str, str]:

@@ -10,16 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import ImageOpsError, Unsupported, system_error
-from .._files import real_path
 from .._hypervisor.addresses import ANY, addresses
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._plan import Plan
-from .._records import read_record
 from .operation import Operation, Tools
 from .qmp_request import asks_for_process
 from .vm_describe import absent, describe
 from .vm_host import default_folder, started
+from .vm_info_image import image_facts, source_of
 from .vm_info_layers import layer_facts
 from .vm_seed import seed_path
 
@@ -59,7 +58,8 @@ def look(domain: Domain, connection: Connection, tools: Tools) -> dict[str, Any]
     for network in found["networks"]:
         network["addresses"] = sorted(leases.get(network.get("mac", ""), []))
     for disk in found["disks"]:
-        disk["made_from"] = _made_from(disk["path"])
+        disk["made_from"] = str(source_of(disk["path"]).get("path", ""))
+        disk["image"] = image_facts(disk)
     found.update(layer_facts(domain, found["disks"]))
     found["started"] = _started(domain, connection)
     found["seed"] = _seed(domain, connection)
@@ -76,17 +76,6 @@ def _leases(connection: Connection, tools: Tools) -> dict[str, list[str]]:
             known = {}
         tools.forecast["leases"] = known
     return known
-
-
-def _made_from(path: str) -> str:
-    """The image that the record of a disk names."""
-    if not path or not os.path.exists(path):
-        return ""
-    try:
-        record = read_record(real_path(path))
-    except ImageOpsError:
-        return ""
-    return str(record.source.get("path", "")) if record else ""
 
 
 def _started(domain: Domain, connection: Connection) -> float:

@@ -12,6 +12,7 @@ from ansible_collections.imageops.fleet.plugins.plugin_utils.guests_naming impor
     groups_of,
     guests_of,
     image_and_version,
+    image_of_catalog,
 )
 
 
@@ -33,6 +34,40 @@ def vm(name: str, **more: Any) -> dict[str, Any]:
 )
 def test_image_and_version(path: str, expected: tuple[str, str]) -> None:
     assert image_and_version(path, re.compile(PATTERN)) == expected
+
+
+HEX = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("registry.example:5000/team/debian:12.8", ("team/debian", "12.8")),
+        (f"registry.example:5000/team/debian:stable@sha256:{HEX}", ("team/debian", "stable")),
+        (f"registry.example:5000/team/debian@sha256:{HEX}", ("team/debian", "0123456789abcdef")),
+        ("dir:/srv/images/debian", ("debian", "latest")),
+        ("https://server.example/images/web:7", ("web", "7")),
+        ("no reference", None),
+        ("", None),
+    ],
+)
+def test_image_of_catalog(reference: str, expected: tuple[str, str] | None) -> None:
+    assert image_of_catalog({"reference": reference}) == expected
+
+
+def test_the_catalog_goes_before_the_name_of_the_file() -> None:
+    pulled = {"reference": "reg.example/debian:12.8", "digest": f"sha256:{HEX}", "disk": "disk"}
+    file, reference = {"made_from": "/i/deb-3.qcow2"}, {"image": pulled}
+    for disks in [{**file, **reference}], [{"made_from": "", "image": {}}, reference]:
+        known = guests_of({"x": {"vms": [vm("a", disks=disks)]}}, taken=(), full=False)[0].variables
+        assert (known["guest_image"], known["guest_version"]) == ("debian", "12.8")
+        assert (known["guest_image_reference"], known["guest_image_digest"]) == (
+            "reg.example/debian:12.8",
+            f"sha256:{HEX}",
+        )
+    plain = guests_of({"x": {"vms": [vm("a", disks=[{**file, "image": {}}, reference])]}}, taken=(), full=False)[0]
+    assert (plain.variables["guest_image"], plain.variables["guest_version"]) == ("deb", "3")
+    assert plain.variables["guest_image_reference"] == ""
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_facts(tools: Tools) -> None:
             "readonly": False,
             "chain": ["/guest/diskimage1"],
             "made_from": "",
+            "image": {},
             "layers": [],
             "stray": [],
         }
