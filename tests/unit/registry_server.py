@@ -30,7 +30,8 @@ class Registry:
     `statuses` are said first, one a request; `cuts` are numbers of bytes of a blob after which an answer ends, one each;
     `cut_uploads` are numbers of bytes after which the connection of a PATCH is cut, which
     `forgets_cut` makes the end of the upload, as Docker's registry does. `login` is user:password; with `tokens` it is
-    asked for by the token server (tokens live as long as they stand in `valid`). `elsewhere` is where blobs are.
+    asked for by the token server (tokens live as long as they stand in `valid`). `elsewhere` is where blobs are. With `keeps` an
+    upload of a blob that is there changes nothing, as in Docker's registry.
     """
 
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Registry:
     tag_page: int = 1000
     patches: bool = True
     forgets_cut: bool = False
+    keeps: bool = False
     location: str = ""
     elsewhere: str = ""
     lose_tag_writes: int = 0
@@ -271,7 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = bytes(registry.uploads.pop(name))
         if digest_of(data) != query["digest"][0]:
             return self._error(400, "DIGEST_INVALID")
-        registry.blobs[digest_of(data)] = data
+        if not registry.keeps or digest_of(data) not in registry.blobs:
+            registry.blobs[digest_of(data)] = data
         self._say(201, b"", {"Docker-Content-Digest": digest_of(data)})
 
     def _going_on(self, status: int, name: str) -> None:

@@ -26,7 +26,7 @@ from .paging import MOST_PAGE, pages
 from .parts import read_part
 from .referrers import subject_in
 from .server import Answer, Asked, Server
-from .upload import Upload
+from .upload import Read, Upload
 
 _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 _TAGS_A_PAGE = 1000
@@ -115,16 +115,27 @@ class RegistryStore:
 
     def write_blob(self, data: bytes, digest: str) -> None:
         """Keep a blob."""
-        if self.blob_size(digest) is None:
-            view = memoryview(data)
-            Upload(self._server, self._path, digest, len(data), lambda at, count: view[at : at + count]).run()
+        view = memoryview(data)
+        self._send(digest, len(data), lambda at, count: view[at : at + count])
 
     def write_blob_file(self, path: str, digest: str, size: int) -> None:
         """Keep the content of a file."""
-        if self.blob_size(digest) is None:
-            with open(path, "rb") as stream:
-                handle = stream.fileno()
-                Upload(self._server, self._path, digest, size, lambda at, count: os.pread(handle, count, at)).run()
+        with open(path, "rb") as stream:
+            handle = stream.fileno()
+            self._send(digest, size, lambda at, count: os.pread(handle, count, at))
+
+    def _send(self, digest: str, size: int, read: Read) -> None:
+        """Upload what isn't there, or only in part; raises TransferError when the registry keeps the part."""
+        there = self.blob_size(digest)
+        if there == size:
+            return
+        Upload(self._server, self._path, digest, size, read).run()
+        kept = size if there is None else self.blob_size(digest)
+        if kept != size:
+            raise TransferError(
+                f"{self.where}: the registry holds {kept} instead of {size} bytes of the blob {digest}, and keeps them though all of it was "
+                f"sent again; remove the blob from the registry's storage, restart the registry, and publish again."
+            )
 
     def write_manifest(self, data: bytes, media_type: str, *, tag: str = "") -> Descriptor:
         """Keep a manifest whose blobs are there, and let `tag` point at it."""

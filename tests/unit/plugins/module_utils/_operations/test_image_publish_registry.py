@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.reference import parse_reference
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import BLOCK_SIZE
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError, TransferError
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
@@ -75,3 +75,15 @@ def test_a_pack_that_the_registry_removed_is_sent_again(registry: Registry, disk
     del registry.blobs[pack]
     told = publish(registry, disk, tag="2")
     assert told["repacked_blocks"] == 20 and pack in registry.blobs
+
+
+def test_a_pack_that_the_registry_cut_short_and_keeps_is_no_success(registry: Registry, disk: Path) -> None:
+    first = publish(registry, disk)
+    pack = max(registry.blobs, key=lambda digest: len(registry.blobs[digest]))
+    registry.blobs[pack], registry.keeps = registry.blobs[pack][:-1], True
+    for tag in ("1", "2"):
+        with pytest.raises(TransferError, match="remove the blob from the registry's storage"):
+            publish(registry, disk, tag=tag)
+    assert set(registry.tags) == {"1"}
+    registry.blobs.pop(pack)
+    assert publish(registry, disk)["digest"] == first["digest"] and pack in registry.blobs

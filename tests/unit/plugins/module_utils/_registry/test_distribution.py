@@ -232,6 +232,20 @@ def test_uploads_small_ones_at_once(registry: Registry) -> None:
     assert registry.blobs == {digest_of(b"small"): b"small", digest_of(b""): b""}
 
 
+def test_a_blob_that_was_cut_short_is_sent_again(registry: Registry, tmp_path: Path) -> None:
+    registry.blobs[DIGEST] = BLOB[:-1]
+    path = tmp_path / "blob"
+    path.write_bytes(BLOB)
+    store_of(registry).write_blob_file(str(path), DIGEST, len(BLOB))
+    assert registry.blobs == {DIGEST: BLOB}
+
+
+def test_a_blob_that_stays_cut_short_is_no_success(registry: Registry) -> None:
+    registry.keeps, registry.blobs[DIGEST] = True, BLOB[:100]
+    with pytest.raises(TransferError, match=rf"holds 100 instead of {len(BLOB)} bytes of the blob {DIGEST}"):
+        store_of(registry).write_blob(BLOB, DIGEST)
+
+
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "PIECE", 100_000)
