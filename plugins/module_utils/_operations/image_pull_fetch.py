@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from typing import Callable, Protocol
 
@@ -15,6 +14,7 @@ from .._catalog.segment import BLOCK_SIZE
 from .._errors import TransferError
 from .._faults import fault_point
 from .._formats.compress_pool import workers
+from .bandwidth_limit import BandwidthLimit
 from .image_pull_log import PullLog
 from .image_pull_sink import BadBlock, Sink
 from .side_by_side import side_by_side
@@ -32,26 +32,11 @@ class PackSource(Protocol):
     def read_again(self, pack: str, start: int, length: int) -> bytes:
         """The same from somebody else where there is one, since what came was damaged."""
 
+    def taken(self, pack: str, start: int, data: bytes) -> None:
+        """What came was right."""
+
     def doubt(self, pack: str) -> bool:
         """What was read again is damaged too: whether there is still somebody else to ask."""
-
-
-class BandwidthLimit:
-    """Keeps several threads together below some bytes a second."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._free_at = time.monotonic()
-
-    def wait(self, count: int) -> None:
-        """Wait until `count` bytes more may come."""
-        if not self._limit:
-            return
-        with self._lock:
-            begins = max(self._free_at, time.monotonic())
-            self._free_at = begins + count / self._limit
-        time.sleep(max(0.0, begins - time.monotonic()))
 
 
 class Fetcher:
@@ -93,6 +78,7 @@ class Fetcher:
     def _take(self, part: Part, data: bytes) -> None:
         with self._processors:
             self._sink.take_part(part, data)
+        self._source.taken(self._sink.blocks.packs[part.pack], part.start, data)
 
     def _take_again(self, part: Part, pack: str) -> None:
         while True:

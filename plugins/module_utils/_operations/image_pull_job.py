@@ -168,7 +168,8 @@ class _Pull:
         asked = past.asked if past else bytearray()
         again = sum(self._blocks.lengths[index] for part in parts for index in part.blocks if asked and asked[index])
         told = {"fetched_bytes": fetcher.bytes, "refetched_bytes": again, "ranges": fetcher.requests}
-        return {**told, "from": dict(source.counted)}
+        warnings = {"warnings": [source.warning]} if source.warning else {}
+        return {**told, "from": dict(source.counted), **warnings}
 
     def _tick(self) -> None:
         """Let what was written survive a power cut, now and then."""

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from .._catalog.blocks import DiskBlocks
 from .._catalog.ranges import REQUEST, UNDER_WAY, Part, make_parts
-from .._errors import ImageOpsError, InvalidOption
-from .._files import state_dir
+from .._errors import ImageOpsError, InvalidOption, NoSpace
+from .._files import require_space, state_dir
 from .._registry.interface import Store
 from .._registry.pack_cache import PackCache
 from .._transfer.http import Access
@@ -40,6 +40,8 @@ _GRACE, _PAUSE = 5.0, 0.25
 _SENDING_SECONDS = 120.0
 _PIECE = 256 << 10
 _PARTIAL, _NOT_YET = 206, 404
+# What else has to be noted on the file system of the cache needs room too.
+_RESERVE = 64 << 20
 # Neighbouring parts come from the same host.
 _UNIT = 4 << 20
 
@@ -90,6 +92,8 @@ def pack_folder(port: int) -> str:
 class StoreSource:
     """Parts from a catalog and its mirrors. `counted` says how many bytes came from where."""
 
+    warning = ""
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
@@ -103,6 +107,9 @@ class StoreSource:
     def read_again(self, pack: str, start: int, length: int) -> bytes:
         self._store.doubt(pack)
         return self.read(pack, start, length)
+
+    def taken(self, pack: str, start: int, data: bytes) -> None:
+        """Nobody else gets it."""
 
     def doubt(self, pack: str) -> bool:
         return self._store.doubt(pack)
@@ -120,7 +127,7 @@ class StoreSource:
 class SharedSource:
     """Parts from `peers` and the catalog, and what came kept in `cache`, from where this host's server hands it on.
 
-    `own` is the URL of that server as the others know it.
+    `own` is the URL of that server as the others know it. `warning` tells why not all is handed on.
     """
 
     def __init__(self, origin: StoreSource, cache: PackCache, peers: Sequence[str], own: str, token: str) -> None:
@@ -131,6 +138,7 @@ class SharedSource:
         self._sent: dict[tuple[str, int], str] = {}
         self._answered: set[str] = set()
         self._began = time.monotonic()
+        self.warning = ""
         self._connections = KeptConnections(Access(idle_timeout=_SILENT_SECONDS))
         self._headers = {_WAIT_HEADER: str(_WAIT_SECONDS), **({"Authorization": f"Bearer {token}"} if token else {})}
 
@@ -148,12 +156,17 @@ class SharedSource:
         """The part from this host's cache, the host that is to fetch it, or the catalog."""
         if self._cache.has(pack, start, length):
             return self._cache.read(pack, start, length)
-        return self._kept(pack, start, self._from_peers(pack, start, length) or self._origin.read(pack, start, length))
+        return self._from_peers(pack, start, length) or self._kept(pack, start, self._origin.read(pack, start, length))
 
     def read_again(self, pack: str, start: int, length: int) -> bytes:
         """The part from the catalog, since what came was damaged; a host that sent it isn't asked any more."""
         self._leave(self._sent.pop((pack, start), ""))
         return self._kept(pack, start, self._origin.read_again(pack, start, length))
+
+    def taken(self, pack: str, start: int, data: bytes) -> None:
+        """What another host sent is handed on when it was right."""
+        if (pack, start) in self._sent:
+            self._kept(pack, start, data)
 
     def doubt(self, pack: str) -> bool:
         return self._origin.doubt(pack)
@@ -163,7 +176,15 @@ class SharedSource:
         self._connections.close()
 
     def _kept(self, pack: str, start: int, data: bytes) -> bytes:
-        self._cache.write(pack, start, data)
+        """The same, handed on as long as there is room for that; a host that hands nothing on costs others some time, and no more."""
+        try:
+            if not self.warning:
+                require_space(self._cache.folder, len(data) + _RESERVE, what="What is handed on to other hosts")
+                self._cache.write(pack, start, data)
+        except (NoSpace, OSError) as error:
+            self.warning = (
+                f"share: {self._cache.folder} takes no more, so this host handed on only a part of what it has: {error}"
+            )
         return data
 
     def _from_peers(self, pack: str, start: int, length: int) -> bytes:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import socket
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
@@ -140,6 +142,35 @@ def test_a_host_that_sent_damage_is_left_out(hosts: list[Host], store: LayoutSto
     assert source.read_again(PACK, lied, 100) == DATA[lied : lied + 100]
     for at in range(0, len(DATA), PIECE):
         assert source.read(PACK, at + 100, 100) == DATA[at + 100 : at + 200]
+
+
+def test_what_another_host_sent_is_handed_on_when_it_was_right(hosts: list[Host], store: LayoutStore) -> None:
+    other, own = hosts[1], hosts[0]
+    other.cache.write(PACK, 0, DATA)
+    source = SharedSource(StoreSource(store), own.cache, [other.url], own.url, "secret")
+    at = next(at for at in range(0, len(DATA), 4 << 20) if ranked([other.url, own.url], PACK, at)[0] == other.url)
+    assert source.read(PACK, at, 100) == DATA[at : at + 100] and not own.cache.has(PACK, at, 100)
+    source.taken(PACK, at, DATA[at : at + 100])
+    assert own.cache.read(PACK, at, 100) == DATA[at : at + 100]
+
+
+@pytest.mark.parametrize("how", ["room", "error"])
+def test_a_full_cache_ends_no_pull(
+    hosts: list[Host], store: LayoutStore, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    source = SharedSource(StoreSource(store), hosts[0].cache, [], hosts[0].url, "secret")
+    assert source.read(PACK, 0, 100) == DATA[:100] and not source.warning
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with monkeypatch.context() as patched:
+        if how == "room":
+            patched.setattr(image_pull_peers, "_RESERVE", 1 << 60)
+        else:
+            patched.setattr(PackCache, "write", Mock(side_effect=full))
+        assert source.read(PACK, 100, 100) == DATA[100:200]
+    told = source.warning
+    assert told.startswith(f"share: {hosts[0].cache.folder} takes no more, so this host handed on only a part")
+    assert source.read(PACK, 200, 100) == DATA[200:300]
+    assert hosts[0].cache.has(PACK, 0, 100) and not hosts[0].cache.has(PACK, 100, 200) and source.warning == told
 
 
 def test_a_host_that_never_has_its_parts_is_left_out(
