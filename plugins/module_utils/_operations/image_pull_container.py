@@ -18,6 +18,7 @@ from .._formats.reader import MAX_VIRTUAL_SIZE
 from .._registry.interface import Store
 from .._transfer.sparse import SparseWriter
 from .._transfer.tar_stream import TarStream
+from .bandwidth_limit import BandwidthLimit
 from .image_pull_layer import LayerStream, Report
 from .image_pull_members import Hidden, disk_name
 
@@ -37,14 +38,16 @@ def container_layers(store: Store, digest: str) -> list[Descriptor]:
     return layers_of(manifest, where=where)
 
 
-def extract_disk(store: Store, layers: list[Descriptor], wanted: str, path: str, *, report: Report) -> str:
-    """Write the disk, the only one or the `wanted` one, into the new file `path`; its name.
+def extract_disk(
+    store: Store, layers: list[Descriptor], wanted: str, path: str, *, report: Report, limit: int | None = None
+) -> str:
+    """Write the disk, the only one or the `wanted` one, into the new file `path`; its name. `limit` is the most bytes a second.
 
     Raises UnsafeImage, Conflict or NotFound for what is no containerDisk, or holds several disks.
     """
     names: list[str] = []
     hidden = Hidden()
-    sought = _Sought(store, wanted, path, report)
+    sought = _Sought(store, wanted, path, report, BandwidthLimit(limit))
     for layer in layers:
         names, hides = _from_layer(sought, layer, names, hidden)
         hidden.add(hides)
@@ -62,12 +65,13 @@ class _Sought:
     wanted: str
     path: str
     report: Report
+    limit: BandwidthLimit
 
 
 def _from_layer(sought: _Sought, layer: Descriptor, names: list[str], above: Hidden) -> tuple[list[str], Hidden]:
     """The disks that are found with that layer, and what it hides; a layer that a mirror damaged is asked for again."""
     while True:
-        stream = LayerStream(sought.store, layer, sought.report)
+        stream = LayerStream(sought.store, layer, sought.report, sought.limit)
         try:
             found = _taken(sought, stream, names, above)
             stream.require_whole()

@@ -45,7 +45,7 @@ def pull_container(params: dict[str, Any], progress: Progress, lock: int) -> dic
             layers = container_layers(store, request.digest)
             require_layer_room(layers, staging, what=request.shown)
             counter.phase("fetch", sum(layer.size for layer in layers))
-            name = extract_disk(store, layers, request.disk, staging, report=counter.add)
+            name = extract_disk(store, layers, request.disk, staging, report=counter.add, limit=request.bandwidth)
         fault_point("pull-image:container-fetched")
         with _named(staging, request.shown):
             image = inspect(staging, declared=None, option="image")

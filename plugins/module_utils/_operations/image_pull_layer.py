@@ -13,6 +13,7 @@ from .._catalog.digest import Descriptor, digest_text
 from .._errors import TransferError
 from .._registry.interface import Store
 from .._transfer.decompress import compression_of, decompressed, joined
+from .bandwidth_limit import BandwidthLimit
 
 _PIECE = 1 << 20
 _REQUEST = 4 << 20
@@ -21,12 +22,13 @@ Report = Callable[[int], None]
 
 
 class LayerStream:
-    """The tar in a layer of `store`."""
+    """The tar in a layer of `store`, which comes no faster than `limit` lets it."""
 
-    def __init__(self, store: Store, layer: Descriptor, report: Report) -> None:
+    def __init__(self, store: Store, layer: Descriptor, report: Report, limit: BandwidthLimit) -> None:
         self._store = store
         self._layer = layer
         self._report = report
+        self._limit = limit
         self._state = hashlib.sha256()
         self._position = 0
         # Another thread reads ahead.
@@ -45,6 +47,7 @@ class LayerStream:
 
     def _next(self, count: int) -> bytes:
         length = min(max(count, _REQUEST), self._layer.size - self._position)
+        self._limit.wait(max(length, 0))
         data = self._store.read_blob(self._layer.digest, self._position, length) if length > 0 else b""
         self._position += len(data)
         self._state.update(data)

@@ -28,6 +28,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import 
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_pull_container_job, usage_domains
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.bandwidth_limit import BandwidthLimit
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_container import (
     container_layers,
     extract_disk,
@@ -295,3 +296,12 @@ def test_an_image_that_came_into_use_meanwhile_stays(
     (folder / "disk.qcow2").unlink()
     pull(params)
     assert dest.read_bytes() == DATA
+
+
+def test_a_layer_comes_no_faster_than_it_may(
+    container: Container, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, waited = tar({"disk/a": DATA}), []
+    monkeypatch.setattr(BandwidthLimit, "wait", lambda limit, count: waited.append((limit._limit, count)))
+    pull(job(container, folder / "image", container.publish(layer), bandwidth=5000))
+    assert {limit for limit, _count in waited} == {5000} and sum(count for _limit, count in waited) == len(layer)
