@@ -67,14 +67,16 @@ class ContainerDisk:
     def _config(self) -> bytes:
         return container_config(machine=platform.machine(), diff_id=self.layer.diff_id, labels=self._request.labels)
 
-    def store(self, store: Store) -> None:
-        """Keep layer and configuration."""
+    def store(self, store: Store) -> int:
+        """Keep layer and configuration; how many bytes of the layer weren't there yet."""
         fault_point("publish:pack-noted")
+        sent = self.layer.size if store.blob_size(self.layer.digest) != self.layer.size else 0
         store.write_blob_file(self._path, self.layer.digest, self.layer.size)
         fault_point("publish:pack-stored")
         config = self._config()
         store.write_blob(config, digest_of(config))
         fault_point("publish:described")
+        return sent
 
 
 def _privately(name: str, flags: int) -> int:

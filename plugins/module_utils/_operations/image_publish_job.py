@@ -206,8 +206,7 @@ class _Publish:
 
     def _publish_container(self, made: ContainerDisk, manifest: bytes, facts: dict[str, Any]) -> dict[str, Any]:
         self._progress.phase("send", total=made.layer.size)
-        made.store(self._store)
-        self._told["uploaded_bytes"] = made.layer.size
+        self._told["uploaded_bytes"] = made.store(self._store)
         self._name(manifest)
         return self._done(digest_of(manifest), facts)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -248,11 +249,19 @@ def test_a_disk_that_is_written_to_meanwhile_is_refused(
     assert LayoutStore(str(catalog)).tags() == {}
 
 
+def first_layer(catalog: Path, version: str) -> str:
+    manifest = json.loads(LayoutStore(str(catalog)).manifest(version)[1])
+    return str(manifest["layers"][0]["digest"])
+
+
 def test_equal_disks_give_equal_container_disks(catalog: Path, tmp_path: Path) -> None:
     disk = write(tmp_path / "disk")
     first = publish(catalog, disk, layout="containerdisk")
     again = publish(catalog, disk, layout="containerdisk")
     assert (again["changed"], again["digest"]) == (False, first["digest"])
+    layer = LayoutStore(str(catalog)).blob_size(first_layer(catalog, first["digest"]))
+    named = publish(catalog, disk, layout="containerdisk", labels={"by": "us"}, move_tag=True)
+    assert (first["uploaded_bytes"], named["changed"], named["uploaded_bytes"]) == (layer, True, 0)
     with pytest.raises(Conflict, match="move_tag: true"):
         publish(catalog, write(disk, seed=1, changed=(1,)), layout="containerdisk")
 
