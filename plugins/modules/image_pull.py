@@ -21,8 +21,8 @@ description:
   - A file knows by the collection's record what it is. A second run asks the catalog what the tag names now, by one request, or by none when
     O(image) has a digest, and reads no image data.
   - A containerDisk of KubeVirt, which is an image of a container with a disk under C(/disk), is taken too. Its layers are read as streams and
-    not unpacked, the disk is inspected like any image of unknown origin, and written in the O(format) that is asked for. It comes whole, and
-    anew after an interruption.
+    not unpacked, the disk is inspected like any image of unknown origin, and written in the O(format) that is asked for. It comes whole, by
+    one request after the other, and anew after an interruption, so O(seeds) and O(connections) mean nothing for it.
   - The work runs as a job of the host helper. A second run of the same task joins it.
 extends_documentation_fragment:
   - imageops.fleet.attributes
@@ -315,6 +315,7 @@ images:
         - C(reused_bytes) of the disk were in other files of the host, of which C(shared_bytes) share their blocks with those.
         - C(rate) is how many bytes of the disk were written a second.
         - C(verified_bytes) were read of a file that was there, and equal.
+        - C(warnings) tell why not all was handed on to other hosts.
       type: dict
       returned: when something was fetched or read in this run
     estimate:
