@@ -56,7 +56,8 @@ options:
         required: true
       src: &src
         description:
-          - Absolute path of the source, a regular file or a block device. It must not be in use by a running VM.
+          - Absolute path of the source, a regular file or a block device. It must not be in use by a running VM. Volumes of LVM thin
+            pools, ZFS and Ceph RBD are refused.
           - Or a URL, V(http://...), V(https://...), V(nbd://HOST[:PORT]/EXPORT), V(nbds://HOST[:PORT]/EXPORT) (with TLS) or
             V(nbd+unix:///EXPORT?socket=PATH). What comes is hashed and decompressed (gz, bz2, xz, zst, known by its first
             bytes) on its way into one hidden file beside O(dest), compared with O(checksum), inspected, and converted. When

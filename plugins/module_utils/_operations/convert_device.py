@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 from typing import Any
 
@@ -15,6 +14,7 @@ from .._formats.names import canonical_format
 from .._qemu.options import takes_full_space
 from .._sizes import format_size
 from .convert_options import Target
+from .device_kind import require_plain
 from .device_mark import device_size
 
 # Formats that can be written onto a device; the others end their files with tables or grow while they are written.
@@ -36,26 +36,7 @@ def check_device_options(path: str, target: Target, params: dict[str, Any]) -> N
         )
     if takes_full_space(target.options):
         raise InvalidOption(f"options.preallocation: {path} is a block device, which has all its space; leave it out.")
-    kind = _refused_kind(path)
-    if kind:
-        raise Unsupported(
-            f"dest: {path} is {kind}, which this version can't write safely; convert to a file, or to a disk, partition or "
-            f"plain logical volume."
-        )
-
-
-def _refused_kind(path: str) -> str:
-    """The sort of storage that needs capabilities of its own, an empty string for plain devices."""
-    name = os.path.basename(os.path.realpath(path))
-    if name.startswith("zd"):
-        return "a ZFS volume"
-    if name.startswith("rbd"):
-        return "a Ceph RBD image"
-    for uuid in glob.glob(f"/sys/class/block/{glob.escape(name)}/slaves/*/dm/uuid"):
-        with open(uuid, encoding="ascii", errors="replace") as stream:
-            if stream.read().strip().endswith("-tpool"):
-                return "a volume of an LVM thin pool"
-    return ""
+    require_plain(path, option="dest", instead="convert to a file, or to a disk, partition or plain logical volume")
 
 
 def require_room(path: str, needed: int) -> None:

@@ -19,6 +19,7 @@ from .._sizes import parse_size
 from .convert_device import check_device_options
 from .convert_images import needs_passphrase
 from .convert_options import Target, read_target
+from .device_kind import require_plain
 from .device_mark import identity
 from .inspection import Inspected, inspect
 from .long_work import bandwidth_of, check_timeout
@@ -180,7 +181,11 @@ def _source(params: dict[str, Any], tools: Tools) -> Inspected:
     if foreseen:
         _check_foreseen(path, params["src_format"], foreseen["format"])
         return Inspected.foreseen(path, foreseen)
-    return inspect(params["src"], declared=params["src_format"], backing=params["src_backing"] or (), option="src")
+    found = inspect(params["src"], declared=params["src_format"], backing=params["src_backing"] or (), option="src")
+    for one in found.files:
+        if is_block_device(one):
+            require_plain(one, option="src", instead="copy it into a file with a tool of its own, and convert that")
+    return found
 
 
 def _check_foreseen(path: str, declared: str | None, format: str) -> None:

@@ -8,11 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, Unsupported
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import digest
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.tests.unit.convert_params import params_of
+
+from .._formats.images import qemu_img
 
 
 @pytest.fixture
@@ -102,3 +105,15 @@ def test_what_is_no_destination(source: Path, tmp_path: Path) -> None:
 def test_what_can_not_be_meant(source: Path, tmp_path: Path, wrong: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidOption, match=words):
         read_request({**params_of(source, tmp_path / "d"), **wrong}, Tools())
+
+
+def test_sources_with_capabilities_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also below an overlay."""
+    volume, overlay = tmp_path / "rbd0", tmp_path / "overlay"
+    volume.write_bytes(b"\1" * 65536)
+    qemu_img("create", "-q", "-f", "qcow2", "-b", str(volume), "-F", "raw", str(overlay))
+    read_request(params_of(volume, tmp_path / "d"), Tools())
+    monkeypatch.setattr(convert_request, "is_block_device", lambda path: path == str(volume))
+    for source, given in ((volume, {}), (overlay, {"src_backing": [str(volume)]})):
+        with pytest.raises(Unsupported, match=f"^src: {volume} is a Ceph RBD image, .*; copy it into a file"):
+            read_request(params_of(source, tmp_path / "d", **given), Tools())
