@@ -11,15 +11,23 @@ from dataclasses import replace
 from typing import Any
 
 from .._errors import Conflict
+from .._jobs.clock import Clock
 from .._jobs.progress import Progress
+from .base_files import Bases
+from .convert_request import OVERLAY
 from .inspection import Inspected, Pins, identity_of, inspect, pinned_identity
 
 
 @contextlib.contextmanager
 def obtained(params: dict[str, Any], progress: Progress, lock: int) -> Iterator[Inspected]:
-    """The source for the time of the conversion; raises Conflict when it isn't what the task looked at."""
-    pins = Pins()
+    """The source for the time of the conversion; raises Conflict when it isn't what the task looked at.
+
+    What an overlay is to rest on is not replaced meanwhile.
+    """
+    pins, bases = Pins(), Bases(Clock())
     try:
+        if params["method"] == OVERLAY:
+            bases.keep(params["src"])
         found = inspect(
             params["src"],
             declared=params["src_format"],
@@ -32,6 +40,7 @@ def obtained(params: dict[str, Any], progress: Progress, lock: int) -> Iterator[
         yield source
     finally:
         pins.close()
+        bases.close()
 
 
 def require_unchanged(params: dict[str, Any], source: Inspected) -> None:

@@ -16,6 +16,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import 
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    base_files,
     convert_job,
     convert_place,
     usage_domains,
@@ -67,6 +68,16 @@ def test_a_finished_image_has_record_and_mode(folder: Path) -> None:
     )
     assert names(folder) == ["dest", "src"]
     assert state.phase == "publish"
+
+
+def test_what_an_overlay_is_to_rest_on_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_files, "_SECONDS", 0.0)
+    wanted = params(folder, method="overlay", src_format="raw")
+    with base_files.alone(str(folder / "src"), Clock()), pytest.raises(InUse, match="being replaced"):
+        convert(wanted)
+    convert(wanted)
+    with base_files.alone(str(folder / "src"), Clock()):
+        assert names(folder) == ["dest", "src"]
 
 
 def test_what_an_unfinished_one_left_is_thrown_away(folder: Path) -> None:
