@@ -9,7 +9,7 @@ import platform
 from dataclasses import dataclass, field
 
 from .._commands import Commands
-from .._errors import EngineError, ImageOpsError, InvalidOption, Unsupported
+from .._errors import EngineError, ImageOpsError, InvalidOption, TimedOut, Unsupported
 from .._faults import fault_point
 from .._files import remove
 from .._hypervisor.acceleration import kvm_obstacle
@@ -92,7 +92,7 @@ class GuestPart:
         copied = Image(work, image.format)
         try:
             guestfs.discard_free_space(copied)
-        except EngineError as error:
+        except (EngineError, TimedOut) as error:
             if self.request.discard == ALWAYS:
                 raise
             remove(work)

@@ -84,6 +84,16 @@ def test_growing_makes_a_larger_one(image: Path) -> None:
     assert '"virtual-size": 16777216' in qemu_img("info", "--output=json", f"{image}-grown")
 
 
+def test_the_last_one_is_the_last_on_the_disk(
+    image: Path, programs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one with the greatest number; the list is in the order of the disk."""
+    monkeypatch.setattr(Guestfs, "partitions", lambda *arguments: ["/dev/sda14", "/dev/sda15", "/dev/sda1"])
+    found = part(image, discard="never", size=16 * MIB, grow_partition="last")
+    prepare(found, image)
+    assert found.told["growth"] == "the disk, the partition sda1 and its file system"
+
+
 def test_one_partition_by_its_number(image: Path) -> None:
     found = part(image, discard="never", size=16 * MIB, grow_partition="1")
     prepare(found, image)
@@ -113,11 +123,15 @@ def test_without_libguestfs_the_result_says_why(image: Path, programs: dict[str,
         prepare(part(image, discard="always"), image)
 
 
-def test_a_discard_that_fails(image: Path, programs: dict[str, Any]) -> None:
-    programs["discard"] = EngineError("virt-sparsify failed: no file system")
+@pytest.mark.parametrize(
+    "error",
+    [EngineError("virt-sparsify failed: no file system"), TimedOut("virt-sparsify did not end within 60 seconds.")],
+)
+def test_a_discard_that_fails(image: Path, programs: dict[str, Any], error: Exception) -> None:
+    programs["discard"] = error
     found = part(image)
     assert prepare(found, image) == str(image)
-    assert found.told["discard"] == "not done: virt-sparsify failed: no file system"
+    assert found.told["discard"] == f"not done: {str(error).rstrip('.')}"
     assert not Path(f"{image}-work").exists()
-    with pytest.raises(EngineError, match="no file system"):
+    with pytest.raises(type(error), match="^virt-sparsify"):
         prepare(part(image, discard="always"), image)
