@@ -15,8 +15,10 @@ options:
     description:
       - What becomes of the jobs of this task when the controller goes away (Ctrl-C, a cut connection, a killed playbook), or when the
         task gives up waiting for them.
-      - With V(detach) they go on, and the next run of the task joins them. With V(cancel) they stop by themselves, and leave
-        everything as it was, once nobody has asked for them for O(lease_timeout) seconds.
+      - With V(detach) they go on, and the next run of the task joins them. With V(cancel) they stop by themselves
+        once nobody has asked for them for O(lease_timeout) seconds.
+      - Images read as before a job that stopped, but for two. A block device that it wrote is neither old nor new until the next run
+        has written it again, and the target of a commit is complete when the next run has completed it; the overlay reads as before.
       - Of tasks that wait for the same job, V(detach) wins.
     type: str
     choices: [detach, cancel]

@@ -16,7 +16,9 @@ description:
   - Long work on disks (conversions, changes of backing chains, checks) runs as jobs of the host helper, which outlive the task
     that started them. This module tells which there are, how far they are and how they ended.
   - Without O(cancel) it changes nothing. Jobs that ended are known for about a week.
-  - With O(cancel) it stops the named jobs. What they were writing is thrown away, and their targets are as they were.
+  - With O(cancel) it stops the named jobs. New images that they were writing are thrown away, and images read as before, but
+    for two. A block device is neither old nor new until the next run of the job's own task has written it again, and the target of a
+    commit is complete when that run has completed it; the overlay that is committed reads as before.
   - A job that was killed, or whose host went down, has the status V(died). The next run of its own task starts it again; with
     O(cancel) what it left on disk is removed.
 extends_documentation_fragment:

@@ -55,8 +55,8 @@ def timed_out(identifier: str, seconds: float) -> TimedOut:
     goes_on = "it goes on, and the next run of this task joins it"
     if lease.on_interrupt == CANCEL:
         goes_on = (
-            f"it stops by itself and leaves everything as it was, unless the task is run again within {lease.timeout} seconds "
-            f"and joins it"
+            f"it stops by itself and leaves images as they were (but for a block device and the target of a commit, which the next run "
+            f"finishes), unless the task is run again within {lease.timeout} seconds and joins it"
         )
     done = state.percent if state else 0
     return TimedOut(

@@ -62,8 +62,8 @@ def test_a_limit_of_time_says_that_the_job_will_stop() -> None:
     grant("x", Lease(CANCEL, 30))
     told = str(waiting.timed_out("x", 5))
     assert told == (
-        "The job x has not ended within 5 seconds (12.5 % done); it stops by itself and leaves everything as it was, unless the "
-        "task is run again within 30 seconds and joins it."
+        "The job x has not ended within 5 seconds (12.5 % done); it stops by itself and leaves images as they were (but for a "
+        "block device and the target of a commit, which the next run finishes), unless the task is run again within 30 seconds and joins it."
     )
 
 
