@@ -265,7 +265,12 @@ disks:
       type: bool
       returned: when joined
     job:
-      description: The job that did it, with C(id), C(launcher), C(seconds), C(act) and C(verify).
+      description:
+        - The job that did it, with C(id), C(launcher), C(seconds), C(bytes) and C(rate) (bytes a second, null when nothing was counted)
+          of the phase that moved most, C(phases), a list of C(name), C(bytes), C(seconds) and C(rate), and C(verify).
+        - C(act) names what was done, V(copy-up) (content was read into the layer above it), V(header) (only the name of the base was
+          written), V(anew) (a new image took the place of the old one), V(commit), V(tidy) (files that an interrupted run left were
+          removed), or V(nothing) when another task had done it.
       type: dict
       returned: when the chain was changed in this run
     steps:
