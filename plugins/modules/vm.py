@@ -117,7 +117,7 @@ options:
             description:
               - Absolute path of an image from which the disk is made, as an overlay or a copy (see O(vms[].disks[].copy)).
               - An image that a running QEMU writes to, or an overlay on the disk of another VM, is refused.
-              - Or the reference of an image in a catalog, as M(imageops.fleet.image_pull) takes it, The disk is made from
+              - Or the reference of an image in a catalog, as M(imageops.fleet.image_pull) takes it. The disk is made from
                 the file that this host holds of it; the catalog isn't asked then. Where there is none it is pulled first, to a file
                 V(NAME-DIGEST.qcow2) in O(images_dir).
               - What a tag names counts when the disk is made. A tag that moves changes no VM that exists, and is no difference; pull the
