@@ -33,7 +33,7 @@ requirements:
   - The collection's own writer also uses C(qemu-nbd) (in C(qemu-utils)), libnbd's Python library C(nbd) (C(python3-libnbd)) and, to
     be faster, C(isal) (C(python3-isal)); without the first two, and for zstd without C(libzstd1), QEMU's writer is used, which
     RV(disks[].job) tells.
-  - For O(discard) and O(grow_partition) C(virt-sparsify), C(virt-resize), C(virt-filesystems) and C(guestfish) (Debian's packages
+  - For O(discard) and O(grow_partition) C(virt-sparsify), C(virt-resize) and C(guestfish) (Debian's packages
     C(guestfs-tools) and C(guestfish)) and a kernel that the host can read (Debian's package C(linux-image-cloud-amd64))
 options:
   disks:
@@ -84,7 +84,8 @@ options:
         type: str
       grow_partition: &grow_partition
         description:
-          - The partition that takes the new room of O(size) together with its file system, V(last) or its number from 1 on.
+          - The partition that takes the new room of O(size) together with its file system, V(last) (the last one on the
+            disk, whatever its number) or its number from 1 on.
           - Without libguestfs only the disk grows. The result says so. The partition then grows at the guest's next start, where
             cloud-init does that.
           - Refused for overlays, and without O(size).
@@ -196,7 +197,8 @@ disks:
       returned: when joined
     job:
       description:
-        - The job that did it, with C(id), C(launcher), C(seconds), C(phases), and C(changed).
+        - The job that did it, with C(id), C(launcher), C(seconds), C(bytes) and C(rate) of the phase that moved most, C(phases), and
+          C(changed).
         - C(before) and C(after) are the bytes that the image took on disk. C(kept) says why the old image stayed.
         - C(method) names the engine that wrote the new one, V(writer) or V(qemu-img); of a writer C(encoder) names the library that
           compressed.

@@ -8,6 +8,7 @@ Its programs run with the backend "direct", as their own QEMU, and every call ha
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ from .bounded import run_bounded
 from .node import Image
 
 # The Debian package that holds each program.
-_PROGRAMS = {"virt-sparsify": "guestfs-tools", "virt-resize": "guestfs-tools", "virt-filesystems": "guestfs-tools"}
+_PROGRAMS = {"virt-sparsify": "guestfs-tools", "virt-resize": "guestfs-tools"}
 _FISH = "guestfish"
 # timeout(1) says so by this exit code.
 _TIMED_OUT = 124
 _KILL_AFTER = 10
 _MEBIBYTE = 1 << 20
+# The only disk of the small machine; a row of its partition table, as guestfish prints it.
+_DISK = "/dev/sda"
+_ROW = re.compile(r"part_num: (\d+)\s+part_start: (\d+)")
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,16 @@ class Guestfs:
         self.run(["virt-sparsify", "--quiet", "--in-place", "--format", image.driver, image.path])
 
     def partitions(self, image: Image) -> list[str]:
-        """The partitions by their names in the small machine (/dev/sda1), in their order on the disk."""
-        how = ["--partitions", f"--format={image.driver}", "-a", image.path]
-        lines = self.run(["virt-filesystems", *how]).splitlines()
-        return [line.strip() for line in lines if line.startswith("/dev/")]
+        """The partitions by their names in the small machine (/dev/sda1), in their order on the disk.
+
+        Their numbers tell nothing of it: sda14 and sda15 of Debian's and Ubuntu's cloud images stand before sda1.
+        """
+        # Of a disk without a table the second command fails (-), or it tells the file system that fills the disk.
+        how = ["run", ":", "list-partitions", ":", "-part-list", _DISK]
+        said = self.run([_FISH, "--ro", f"--format={image.driver}", "-a", image.path, "--", *how])
+        starts = {f"{_DISK}{number}": int(start) for number, start in _ROW.findall(said)}
+        names = [line.strip() for line in said.splitlines() if line.startswith(_DISK)]
+        return sorted(names, key=lambda name: starts.get(name, -1))
 
     def expand(self, source: Image, target: Image, partition: str) -> None:
         """Copy `source` onto the larger `target`, with one partition and its file system grown into the new room."""

@@ -12,7 +12,32 @@ from ansible_collections.imageops.fleet.plugins.module_utils._qemu import guestf
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guestfs import Guestfs, missing_programs
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.node import Image
 
-NAMES = ("virt-sparsify", "virt-resize", "virt-filesystems", "guestfish")
+NAMES = ("virt-sparsify", "virt-resize", "guestfish")
+# What guestfish says of Debian's and Ubuntu's cloud images, of a blank disk, and of a disk that is one file system.
+CLOUD = """/dev/sda1
+/dev/sda14
+/dev/sda15
+[0] = {
+  part_num: 14
+  part_start: 1048576
+  part_end: 5242879
+  part_size: 4194304
+}
+[1] = {
+  part_num: 15
+  part_start: 5242880
+  part_end: 135266303
+  part_size: 130023424
+}
+[2] = {
+  part_num: 1
+  part_start: 135266304
+  part_end: 2147466751
+  part_size: 2012200448
+}
+"""
+BLANK = ""
+WHOLE = "[0] = {\n  part_num: 1\n  part_start: 0\n  part_end: 8388607\n  part_size: 8388608\n}\n"
 
 
 @pytest.fixture
@@ -40,7 +65,7 @@ def test_what_is_missing_is_named_with_its_package(programs: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(programs))
     install(programs, "virt-resize")
     found = missing_programs()
-    assert found.startswith("virt-sparsify, virt-filesystems, guestfish is not installed")
+    assert found.startswith("virt-sparsify, guestfish is not installed")
     assert "guestfish, guestfs-tools" in found
     for name in NAMES:
         install(programs, name)
@@ -50,20 +75,30 @@ def test_what_is_missing_is_named_with_its_package(programs: Path, monkeypatch: 
 @pytest.mark.parametrize(("emulated", "settings"), [(True, "direct force_tcg"), (False, "direct ")])
 def test_each_call_names_formats_and_the_backend(programs: Path, emulated: bool, settings: str) -> None:
     for name in NAMES:
-        install(programs, name, "printf '/dev/sda1\n/dev/sda2\n'")
+        install(programs, name)
     tools = Guestfs(emulated, 60)
     image, target = Image("/disks/a", "vhd"), Image("/disks/b", "qcow2")
     tools.launch(seconds=5)
     tools.discard_free_space(image)
-    assert tools.partitions(image) == ["/dev/sda1", "/dev/sda2"]
+    assert tools.partitions(image) == []
     tools.expand(image, target, "/dev/sda2")
     told = calls(programs)
     assert re.fullmatch(rf"guestfish --ro --format=raw -a \S+ run / {settings}", told[0])
     assert told[1:] == [
         f"virt-sparsify --quiet --in-place --format vpc /disks/a / {settings}",
-        f"virt-filesystems --partitions --format=vpc -a /disks/a / {settings}",
+        f"guestfish --ro --format=vpc -a /disks/a -- run : list-partitions : -part-list /dev/sda / {settings}",
         f"virt-resize --quiet --format vpc --output-format qcow2 --expand /dev/sda2 /disks/a /disks/b / {settings}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(CLOUD, ["/dev/sda14", "/dev/sda15", "/dev/sda1"]), (BLANK, []), (WHOLE, [])],
+)
+def test_partitions_in_their_order_on_the_disk(programs: Path, said: str, expected: list[str]) -> None:
+    (programs / "said").write_text(said)
+    install(programs, "guestfish", f"cat {programs}/said")
+    assert Guestfs(True, 60).partitions(Image("/disks/a", "qcow2")) == expected
 
 
 def test_a_call_ends_in_time(programs: Path) -> None:
