@@ -24,6 +24,9 @@ _STATES = {
     "shutoff": "stopped",
     "disk-snapshot": "stopped",
 }
+# Reasons of a pause (virDomainPausedReason) of which libvirt is the cause: unknown (it was restarted meanwhile), migration, save,
+# snapshot, starting up.
+_OWN_PAUSES = (0, 2, 3, 9, 11)
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,14 @@ def parse_snapshot(text: str, *, current: str) -> Snapshot:
 def revert_is_suspect(version: tuple[int, int, int]) -> bool:
     """Whether this libvirt's number says that reverting internal snapshots may fail."""
     return _SUSPECT_REVERT[0] <= version < _SUSPECT_REVERT[1]
+
+
+def end_pause(domain: Domain) -> None:
+    """Let a VM run on that libvirt paused while it wrote or read its memory, and left so when it was killed."""
+    with calling(f"looking at the domain {domain.name}"):
+        _state, reason = domain.raw.state()
+    if domain.state == "paused" and reason in _OWN_PAUSES:
+        domain.resume()
 
 
 def create_snapshot(domain: Domain, name: str, *, description: str, targets: Iterable[str], memory: bool) -> None:

@@ -46,8 +46,9 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
     if not params["vm"]:
         raise InvalidOption(f"vm: nothing is given for the snapshot {params['name']}; give the name of the VM.")
     domain = find_domain(params["vm"], uri=params["uri"], option="vm", tools=tools)
-    if read_journal(domain).taking:
-        # libvirt lists a snapshot that it is still taking for a module that is gone.
+    journal = read_journal(domain)
+    if journal.taking or journal.inside:
+        # libvirt lists a snapshot that it is still taking for a module that is gone, and goes on with other acts too.
         settle(domain)
     world, provisional = foresee(look(domain), params, tools)
     asked = _Asked(params, domain, tools, provisional)
@@ -88,7 +89,15 @@ class _Asked:
     def _recovery(self) -> Iterable[Step]:
         """What an interrupted run left is finished or undone first."""
         if self.journal.open and not self.foreseen:
-            run = partial(acts.recover, self.domain, self.connection, self.tools, timeout=self.params["timeout"])
+            reverts = self.params["state"] == "reverted"
+            run = partial(
+                acts.recover,
+                self.domain,
+                self.connection,
+                self.tools,
+                timeout=self.params["timeout"],
+                reverts=reverts,
+            )
             yield Step("; ".join(self.journal.open), run)
 
 
@@ -103,7 +112,8 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
     disks = writable_disks(asked.domain)
     paths = [disk.path for disk in disks]
     if choice.kind == INTERNAL:
-        checks.require_unknown(paths, asked.name)
+        if asked.name not in asked.journal.leftovers:
+            checks.require_unknown(paths, asked.name)
     else:
         require_no_job(asked.domain, asked.journal)
     if choice.quiesce:
@@ -161,6 +171,7 @@ def _plan_absent(asked: _Asked, world: World, tell: Callable[[World], None]) -> 
     checks.require_unmixed(world)
     children = bool(asked.params["remove_children"])
     below = world.descendants(asked.name) if children else ()
+    names = [asked.name, *below]
     after = world.without(asked.name, children=children)
     tell(after)
     title = f"delete the snapshot {asked.name} of {world.vm}" + (
@@ -168,9 +179,9 @@ def _plan_absent(asked: _Asked, world: World, tell: Callable[[World], None]) -> 
     )
     if found.kind == INTERNAL:
         checks.require_no_number(asked.name)
-        return asked.plan(world, after, steps=[Step(title, lambda: acts.delete(asked.domain, asked.params))])
+        run = partial(acts.delete, asked.domain, asked.params, names)
+        return asked.plan(world, after, steps=[Step(title, run)])
     require_no_job(asked.domain, asked.journal)
-    names = [asked.name, *below]
     moves = merges_after(asked.domain, names, asked.tools) if found.definition is not None else []
     run = partial(delete_external, asked.domain, asked.connection, asked.params, names, asked.tools)
     return asked.plan(world, after, steps=[Step(title, run)], info={"layers": moves})

@@ -81,10 +81,9 @@ def require_unknown(paths: list[str], name: str) -> None:
     for path in paths:
         if name in _held_by(path):
             raise Conflict(
-                f"name: {path} holds a snapshot '{name}' that libvirt does not know (left by a crash of libvirtd, or "
-                "made by "
-                f"qemu-img); remove it with 'qemu-img snapshot -d {name} {path}' while the VM is stopped, or take "
-                "another name."
+                f"name: {path} holds a snapshot '{name}' that libvirt does not know, and that no run of this collection left (qemu-img "
+                f"made it, or libvirtd crashed while another tool did); remove it with 'qemu-img snapshot -d {name} {path}' while "
+                f"the VM is stopped, or take another name."
             )
 
 

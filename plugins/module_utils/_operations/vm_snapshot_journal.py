@@ -18,6 +18,7 @@ from .._errors import Conflict
 from .._files import remove, state_dir, write_bytes
 from .._hypervisor.domain import Domain
 
+TAKE, REVERT, DELETE = "take", "revert", "delete"
 _SCHEMA = 1
 _MOST = 8 << 20
 
@@ -26,7 +27,8 @@ _MOST = 8 << 20
 class Journal:
     """`own`: overlays made or adopted for snapshots; `managed`: layers that were a snapshot's; `formats` by path.
 
-    `beside` has, by snapshot, files that belong to it (memory, NVRAM). The marks are `taking`, `reverting`, `merging`, `forgetting`.
+    `beside` has, by snapshot, files that belong to it (memory, NVRAM). The marks are `taking`, `reverting`, `merging`, `forgetting`
+    of external ones, `inside` of internal ones.
     """
 
     uuid: str
@@ -38,11 +40,12 @@ class Journal:
     reverting: dict[str, Any] | None = None
     merging: dict[str, Any] | None = None
     forgetting: dict[str, Any] | None = None
+    inside: dict[str, Any] | None = None
 
     @property
     def open(self) -> list[str]:
         """What an interrupted run left, as steps tell it."""
-        found = []
+        found = [self._inside()] if self.inside else []
         if self.taking:
             found.append(f"finish or undo the interrupted taking of the snapshot {self.taking['name']}")
         if self.reverting:
@@ -52,6 +55,19 @@ class Journal:
         if self.merging:
             found.append(f"finish merging {self.merging['top']} into {self.merging['base']}")
         return found
+
+    def _inside(self) -> str:
+        names = ", ".join((self.inside or {})["names"])
+        return {
+            TAKE: f"finish or undo the interrupted taking of the snapshot {names}",
+            REVERT: f"finish or undo the interrupted revert to the snapshot {names}",
+            DELETE: f"finish deleting {names}",
+        }[(self.inside or {})["act"]]
+
+    @property
+    def leftovers(self) -> list[str]:
+        """Internal snapshots that the next run removes from the disks unless libvirt knows them."""
+        return [] if not self.inside or self.inside["act"] == REVERT else list(self.inside["names"])
 
     def note(self, **changes: Any) -> None:
         """Change something, durably."""

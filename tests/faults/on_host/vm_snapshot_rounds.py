@@ -19,8 +19,9 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from processes import run, wait_until
 from room import Room
@@ -55,6 +56,10 @@ class Scenario:
     running: bool = False
     settles: bool = True
     first: list[dict[str, Any]] = field(default_factory=list)
+    # What the next run is asked for, where that is something else.
+    then: dict[str, Any] | None = None
+    # Interruptions of its own, beside those of a kill.
+    harms: tuple[str, ...] = ()
 
 
 _MEMORY = {"name": "m", "memory": True}
@@ -102,7 +107,6 @@ SCENARIOS = (
         first=[_MEMORY],
     ),
 )
-POINTS = tuple(sorted({f"vm_snapshot:{point}" for scenario in SCENARIOS for point in scenario.points}))
 
 
 class Failed(Exception):
@@ -112,15 +116,31 @@ class Failed(Exception):
 class Host:
     """The VM and the module on this host."""
 
+    kind = "external"
+    tree = _TREE
+    current = "s2"
+
     def __init__(self, payloads: str) -> None:
         self.room = Room(f"/var/tmp/{VM}", payloads)
         self.room.make()
 
     def call(self, options: dict[str, Any], *, fault: str = "") -> dict[str, Any]:
-        said = self.room.call("vm_snapshot", {"vm": VM, "kind": "external", **options}, fault=fault)
+        said = self.room.answer(self.start(options, fault=fault))
         if said.get("traceback"):
             raise Failed(f"a traceback reached the user: {said['traceback']}")
         return said
+
+    def start(self, options: dict[str, Any], *, fault: str = "") -> subprocess.Popen[str]:
+        return self.room.start("vm_snapshot", {"vm": VM, "kind": self.kind, **options}, fault=fault)
+
+    def harm(self, how: str, scenario: Scenario) -> None:
+        """What else happens after the module was killed; `how` is empty or says so."""
+        if how:
+            kill_daemon()
+
+    def wait(self, moment: str) -> None:
+        """Until libvirtd is to be killed."""
+        time.sleep(float(moment))
 
     def must(self, options: dict[str, Any]) -> dict[str, Any]:
         said = self.call(options)
@@ -150,7 +170,7 @@ class Host:
         master = self.room.master
         shutil.copytree(FOLDER, f"{master}/disks")
         shutil.copytree(f"{self.room.state}/snapshots", f"{master}/snapshots")
-        for name in (*_TREE, ""):
+        for name in (*self.tree, ""):
             told = ("snapshot-dumpxml", VM, name) if name else ("dumpxml", VM)
             with open(f"{master}/{name or VM}.xml", "w", encoding="utf-8") as stream:
                 stream.write(run("virsh", *told).stdout)
@@ -161,8 +181,8 @@ class Host:
         os.chmod(FOLDER, 0o711)
         shutil.copytree(f"{master}/snapshots", f"{self.room.state}/snapshots")
         run("virsh", "-q", "define", f"{master}/{VM}.xml")
-        for name in _TREE:
-            current = ["--current"] if name == "s2" else []
+        for name in self.tree:
+            current = ["--current"] if name == self.current else []
             run("virsh", "-q", "snapshot-create", VM, f"{master}/{name}.xml", "--redefine", *current)
 
     def make_tree(self) -> None:
@@ -268,9 +288,11 @@ def start_daemon() -> None:
         raise RuntimeError("libvirtd does not answer")
 
 
-def kill_daemon() -> None:
-    """kill -9 of our libvirtd, and a new one in its place."""
+def kill_daemon(before: Callable[[], None] | None = None) -> None:
+    """kill -9 of our libvirtd, and a new one in its place; what shall happen `before` that starts."""
     end_daemon(signal.SIGKILL)
+    if before:
+        before()
     start_daemon()
 
 
@@ -286,19 +308,19 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
         host.fresh(scenario)
         point, _blank, daemon = strike.partition(" ")
         if point == "daemon":
-            process = host.room.start("vm_snapshot", {"vm": VM, "kind": "external", **scenario.options})
-            time.sleep(float(daemon))
+            process = host.start(scenario.options)
+            host.wait(daemon)
             kill_daemon()
             host.room.answer(process)
         else:
             said = host.call(scenario.options, fault=f"vm_snapshot:{point}:kill")
             if not said.get("lost"):
                 return "missed" if point == "put-right" else f"the point was not met: {said.get('msg', '')}"
-            if daemon:
-                kill_daemon()
-        host.must(scenario.options)
+            host.harm(daemon, scenario)
+        wanted = scenario.options if scenario.then is None else scenario.then
+        host.must(wanted)
         host.check(scenario)
-        if scenario.settles and host.must(scenario.options)["changed"]:
+        if scenario.settles and host.must(wanted)["changed"]:
             raise Failed("a further run changed something")
         host.check(scenario)
     except (Failed, RuntimeError) as error:
@@ -306,16 +328,22 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
     return ""
 
 
+def points_of(scenarios: Sequence[Scenario]) -> list[str]:
+    """The named points that the rounds meet."""
+    return sorted({f"vm_snapshot:{point}" for scenario in scenarios for point in scenario.points})
+
+
 def strikes(scenario: Scenario, *, daemon: bool) -> list[str]:
     if not daemon:
         return list(scenario.points)
     return [
         *(f"{point} libvirtd" for point in scenario.points),
-        *(f"daemon {moment}" for moment in (0.3, 0.5, 0.7, 0.9, 1.0, 1.1, 1.3)),
+        *scenario.harms,
+        *(f"daemon {moment}" for moment in (0.3, 0.5, 0.7, 0.9, 1.0, 1.1, 1.3) if scenario.points),
     ]
 
 
-def main() -> int:
+def main(kind: type[Host], scenarios: Sequence[Scenario]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("payloads")
     parser.add_argument("--daemon", action="store_true")
@@ -324,13 +352,13 @@ def main() -> int:
     parser.add_argument("--points", action="store_true", help="only tell the named points")
     wanted = parser.parse_args()
     if wanted.points:
-        print(json.dumps(POINTS))
+        print(json.dumps(points_of(scenarios)))
         return 0
     if wanted.daemon:
         go_apart()
-    host = Host(wanted.payloads)
+    host = kind(wanted.payloads)
     try:
-        for scenario in SCENARIOS:
+        for scenario in scenarios:
             for strike in strikes(scenario, daemon=wanted.daemon):
                 if re.search(wanted.only, f"{scenario.name}: {strike}"):
                     problem = play(host, scenario, strike)
@@ -349,4 +377,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Host, SCENARIOS))
