@@ -77,6 +77,11 @@ def real_path(path: str) -> str:
     return os.path.realpath(os.path.expanduser(path))
 
 
+def same_path(one: str, other: str) -> bool:
+    """Whether two paths name the same file; links are followed only where they are written differently."""
+    return one == other or real_path(one) == real_path(other)
+
+
 def partial_path(path: str, *, suffix: str = "") -> str:
     """The hidden name beside `path` under which its new content is written."""
     folder, name = os.path.split(path)

@@ -19,6 +19,7 @@ from .._operations.operation import Operation, Tools
 from .._plan import Plan
 from .attendance import Attendance, changes, told
 from .compiled import COMPILED
+from .invocation import given
 from .item import Item, as_errors, refusal
 from .module import QuietModule
 from .specs import ModuleSpec
@@ -162,7 +163,9 @@ class _Run:
                 else:
                     item.left = True
 
-        self._in_parallel(items, act, most)
+        # Threads cost more than looking once more at what has nothing to do.
+        idle = not any(item.plan and (item.plan.steps or item.plan.upkeep) for item in items)
+        self._in_parallel(items, act, 1 if idle else most)
 
     def _in_parallel(self, items: list[Item], act: Callable[[Item], None], most: int) -> None:
         if min(most, len(items)) <= 1:
@@ -216,6 +219,7 @@ class _Run:
         result: dict[str, Any] = {
             "changed": any(item.changed for item in self._items),
             self._operation.result: [item.told(self._key) for item in self._items],
+            "invocation": {"module_args": given(self._module.params)},
             **self._operation.summarise(self._tools),
         }
         if self._module._diff:

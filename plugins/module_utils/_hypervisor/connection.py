@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._errors import EngineError, InvalidOption, NotFound, Unsupported
-from .domain import Domain
+from .domain import Domain, Seen
 from .ip import usable
 from .library import calling, library
 from .xml import Element, get, parse
@@ -56,6 +56,7 @@ class Connection:
     def __init__(self, raw: Any, uri: str) -> None:
         self.raw = raw
         self.uri = uri
+        self._seen: dict[str, Seen] | None = None
 
     @classmethod
     def open(cls, uri: str) -> Connection:
@@ -96,6 +97,31 @@ class Connection:
                 return Domain(self.raw.lookupByName(name))
         except NotFound:
             return None
+
+    def seen(self, name: str) -> Seen | None:
+        """The domain called `name` as it is now, for a plan; None when there is none.
+
+        The first question looks at all domains at once. What was found of one is told once, then it is asked for alone.
+        """
+        if self._seen is None:
+            self._seen = self._look()
+        found = self._seen.pop(name, None)
+        if found:
+            return found
+        domain = self.domain(name)
+        return Seen(domain) if domain else None
+
+    def _look(self) -> dict[str, Seen]:
+        """All domains by name, with what two calls tell of them; none from an engine that tells it of one at a time only."""
+        found = library()
+        try:
+            with calling("looking at the domains"):
+                told = self.raw.getAllDomainStats(found.VIR_DOMAIN_STATS_STATE)
+                first = {raw.name() for raw in self.raw.listAllDomains(found.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)}
+        except Unsupported:
+            return {}
+        domains = [(Domain(raw), facts.get("state.state")) for raw, facts in told]
+        return {one.name: Seen(one, state=state, autostart=one.name in first) for one, state in domains}
 
     def domains(self) -> list[Domain]:
         """All domains, sorted by name."""

@@ -171,10 +171,16 @@ class Domain:
 class Seen(Domain):
     """A domain as it was when each thing was first asked: what plans, looks at one moment, and asks libvirt once."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, *, state: int | None = None, autostart: bool = False) -> None:
+        """`state` (libvirt's number) and `autostart` are told when a look at all domains has found them."""
         super().__init__(domain.raw)
         self.now = domain
         self._descriptions: dict[bool, Element] = {}
+        self._disks: dict[bool, list[Disk]] = {}
+        if state is not None:
+            self.state = _STATES.get(state, "unknown")
+            self.active = self.id >= 0
+            self.autostart = autostart
 
     @functools.cached_property
     def active(self) -> bool:
@@ -193,3 +199,9 @@ class Seen(Domain):
         if inactive not in self._descriptions:
             self._descriptions[inactive] = super().xml(inactive=inactive, secure=secure or inactive)
         return self._descriptions[inactive]
+
+    def disks(self, *, inactive: bool = False) -> list[Disk]:
+        """As the domain's own, not to be changed."""
+        if inactive not in self._disks:
+            self._disks[inactive] = super().disks(inactive=inactive)
+        return self._disks[inactive]

@@ -67,11 +67,13 @@ def clone(element: Element) -> Element:
 
 
 def alike(one: Element, other: Element, *, without: str = "") -> bool:
-    """Whether two elements say the same, but for children called `without` and white space between elements."""
-    if (one.tag, one.attrib) != (other.tag, other.attrib) or (one.text or "").strip() != (other.text or "").strip():
+    """Whether two elements say the same, but for their own children called `without` and white space between elements."""
+    if one.tag != other.tag or one.attrib != other.attrib or (one.text or "").strip() != (other.text or "").strip():
         return False
-    mine, others = ([child for child in element if child.tag != without] for element in (one, other))
-    return len(mine) == len(others) and all(alike(*pair, without=without) for pair in zip(mine, others))
+    mine, others = (
+        [child for child in element if child.tag != without] if without else element for element in (one, other)
+    )
+    return len(mine) == len(others) and all(map(alike, mine, others))
 
 
 @functools.lru_cache(maxsize=1024)

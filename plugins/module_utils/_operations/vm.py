@@ -11,12 +11,11 @@ from typing import Any
 from .._errors import InvalidOption
 from .._files import real_path
 from .._hypervisor.connection import Connection
-from .._hypervisor.domain import Domain, Seen
+from .._hypervisor.domain import Domain
 from .._hypervisor.xml import get
-from .._plan import KNOWN_AFTER, Plan
+from .._plan import KNOWN_AFTER, Plan, Wait
 from .operation import Operation, Tools
 from .qmp_request import asks_for_process, process_locks
-from .vm_absent import plan_absent
 from .vm_autostart import plan_autostart
 from .vm_define import plan_definition
 from .vm_definition import Definition
@@ -25,7 +24,6 @@ from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
 from .vm_request_checks import claim_macs
 from .vm_together import claim_memory
-from .vm_wait import plan_waits
 
 _STOPPED = "stopped"
 _TOLD_BY_XML = ("memory", "vcpus", "disks")
@@ -42,9 +40,10 @@ def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
     _require_once(request, tools)
     claim_macs((network.mac for network in request.networks or () if network.mac), request.name, tools.forecast)
     connection = tools.hypervisor(request.uri)
-    found = connection.domain(request.name)
-    domain = Seen(found) if found else None
+    domain = connection.seen(request.name)
     if request.state == "absent":
+        from .vm_absent import plan_absent
+
         return plan_absent(request, domain, connection, tools)
     return _plan_there(request, domain, connection, tools)
 
@@ -65,7 +64,7 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
     before, after = _facts(request, domain, definition, state=state)
     crowded = () if state != _STOPPED or not power else claim_memory(request.name, definition.root, tools)
     late = _late(request, domain, definition)
-    waits = plan_waits(request, definition.root, connection, tools.clock)
+    waits = _waits(request, definition, connection, tools)
     return Plan(
         request.name,
         before,
@@ -77,6 +76,14 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
         info=_info(request, domain, definition, connection, late=late),
         foretell=lambda: _foretold(request, domain, definition, connection, state=after["state"]),
     )
+
+
+def _waits(request: VmRequest, definition: Definition, connection: Connection, tools: Tools) -> tuple[Wait, ...]:
+    if request.wait_for is None:
+        return ()
+    from .vm_wait import plan_waits
+
+    return plan_waits(request, definition.root, connection, tools.clock)
 
 
 def _foretold(
@@ -136,7 +143,7 @@ def _late_warning(request: VmRequest, late: list[str]) -> tuple[str, ...]:
 
 def _observed(name: str, connection: Connection, late: list[str], *, domain: Domain | None) -> dict[str, Any]:
     """The VM after the steps; as it was seen when there were none."""
-    found = describe(domain, connection) if domain else observe(name, connection)
+    found = describe(domain, connection, late=late) if domain else observe(name, connection)
     return {**found, "restart_required": bool(late) or found.get("restart_required", False)}
 
 

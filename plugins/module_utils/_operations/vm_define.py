@@ -18,7 +18,6 @@ from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.xml import IMAGEOPS, Element, alike, clone, get, serialise
 from .._plan import KNOWN_AFTER, Step
-from .._qemu.image import Image, QemuImg
 from . import vm_plain
 from .operation import Tools
 from .vm_define_part import Part
@@ -27,7 +26,6 @@ from .vm_definition import Definition
 from .vm_disk_plan import PlannedDisk, plan_disk
 from .vm_disk_use import claim, claim_base, require_own
 from .vm_disks import Attached, resolve
-from .vm_files import make
 from .vm_host import acceleration, default_folder
 from .vm_labels import label_steps, set_labels
 from .vm_platform import set_platform
@@ -39,6 +37,7 @@ from .vm_together import claim_space
 
 if TYPE_CHECKING:
     from .catalog_wanted import Base
+    from .vm_files import NewDisk
 
 
 def plan_definition(request: VmRequest, domain: Domain | None, connection: Connection, tools: Tools) -> Definition:
@@ -181,14 +180,15 @@ class _Plain:
         version = self._tools.version
         bases = {id(disk.base): disk.base for disk in disks if disk.base}
         steps = [*(step for base in bases.values() for step in base.steps), *variables]
-        steps += [
-            Step(_making(disk), functools.partial(make, disk.new, self._tools.commands, version=version))
-            for disk in disks
-            if disk.new
-        ]
+        steps += [Step(_making(disk), functools.partial(self._make, disk.new)) for disk in disks if disk.new]
         if seed:
             steps.append(Step(f"write the cloud-init seed {seed.path}", functools.partial(seed.write, version=version)))
         return steps
+
+    def _make(self, new: NewDisk) -> None:
+        from .vm_files import make
+
+        make(new, self._tools.commands, version=self._tools.version)
 
     def _define_steps(self, existing: Element | None, root: Element) -> list[Step]:
         if existing is not None and _says_the_same(existing, root):
@@ -213,6 +213,8 @@ class _Plain:
         if domain and domain.active and disk.attached:
             domain.resize(disk.request.target, size)
             return
+        from .._qemu.image import Image, QemuImg
+
         current = self._attached.at(disk.request.target) if disk.attached else None
         path = current.path if current else disk.request.path
         QemuImg(self._tools.commands).resize(Image(path, canonical_format(disk.driver)), size=size)

@@ -15,7 +15,6 @@ from .._hypervisor.sources import Disk, disk_of
 from .._hypervisor.xml import Element, clone, serialise
 from .._plan import Step
 from . import vm_whole
-from .inspection import inspect
 from .operation import Tools
 from .vm_definition import Definition
 from .vm_disk_use import require_own
@@ -64,6 +63,8 @@ def require_media(root: Element, known: Collection[str], request: VmRequest, too
         disk = disk_of(element)
         if not disk.path or disk.path in known or _is_medium(disk):
             continue
+        from .inspection import inspect
+
         below = [layer.path for layer in disk.chain[1:]]
         # libvirt takes a disk without a format for raw.
         inspect(disk.path, declared=disk.format or "raw", backing=below, option="xml")

@@ -30,8 +30,13 @@ _FIXED_AT_START = (
 _EXPANDED = ("host-model", "maximum", "default")
 
 
-def describe(domain: Domain, connection: Connection, *, deep: bool = False) -> dict[str, Any]:
-    """State, hardware, disks and networks of a VM; `deep` follows chains of stopped VMs through their files."""
+def describe(
+    domain: Domain, connection: Connection, *, deep: bool = False, late: list[str] | None = None
+) -> dict[str, Any]:
+    """State, hardware, disks and networks of a VM; `deep` follows chains of stopped VMs through their files.
+
+    `late` names the facts that the next start will change, where they are known.
+    """
     root = domain.xml()
     live = domain.xml(inactive=False) if domain.active else None
     return {
@@ -42,7 +47,7 @@ def describe(domain: Domain, connection: Connection, *, deep: bool = False) -> d
         "autostart": domain.autostart,
         **_hardware(root, live, connection),
         "disks": _disks(root if live is None else live, declared_paths(root), Attached(domain) if deep else None),
-        "restart_required": bool(live is not None and pending(live, root)),
+        "restart_required": bool(live is not None and (pending(live, root) if late is None else late)),
     }
 
 

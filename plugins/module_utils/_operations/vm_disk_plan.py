@@ -11,21 +11,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._errors import Conflict, InUse, NotFound
-from .._files import Fingerprint, fingerprint, real_path, require_folder, require_regular, require_space
+from .._files import Fingerprint, fingerprint, real_path, require_folder, require_regular, require_space, same_path
 from .._formats.names import qemu_driver
 from .._hypervisor.connection import Connection
 from .._hypervisor.sources import Disk
-from .._qemu.image_locks import holders
 from .._records import Record, read_record, untouched
-from .inspection import Inspected, inspect
 from .vm_disks import Attached
-from .vm_files import NewDisk
 from .vm_host import writer
 from .vm_request_devices import DiskRequest
 
 if TYPE_CHECKING:
     from .._catalog.reference import Reference
     from .catalog_wanted import Base
+    from .inspection import Inspected
+    from .vm_files import NewDisk
 
 # A qcow2 header with its tables, and some room for the file system's own.
 _OVERLAY_SPACE = 1 << 20
@@ -66,6 +65,8 @@ class PlannedDisk:
 @functools.lru_cache(maxsize=64)
 def _inspected(path: str, declared: str | None, found: Fingerprint | None, option: str) -> Inspected:
     """The inspection of an image, once for all VMs made from it; `found` tells whether it is still the same file."""
+    from .inspection import inspect
+
     return inspect(path, declared=declared, option=option)
 
 
@@ -90,7 +91,7 @@ def plan_disk(
         return _cdrom(request, attached, option=option)
     current = attached.at(request.target)
     is_there = os.path.exists(request.path)
-    if current and real_path(request.path) in _known_layers(current, attached, request.path):
+    if current and _holds(current, attached, request.path):
         if is_there or not (request.image or request.size is not None):
             if current.readonly and request.readonly is False:
                 check(request.path, option=option)
@@ -109,11 +110,9 @@ def plan_disk(
     return found
 
 
-def _known_layers(current: Disk, attached: Attached, path: str) -> tuple[str, ...]:
-    """The layers to compare with; the chain is only followed when the active layer is another file."""
-    if current.path and real_path(current.path) == real_path(path):
-        return (real_path(path),)
-    return attached.layers(current)
+def _holds(current: Disk, attached: Attached, path: str) -> bool:
+    """Whether the file is in the disk's chain, which is only followed when the active layer is another file."""
+    return bool(current.path and same_path(current.path, path)) or real_path(path) in attached.layers(current)
 
 
 def _cdrom(request: DiskRequest, attached: Attached, *, option: str) -> PlannedDisk:
@@ -140,7 +139,7 @@ def _require_same_kind(request: DiskRequest, current: Disk, *, vm: str, option: 
             f"{option}.bus: the disk {current.target} of {vm} is on the bus {current.bus}, and vm moves no disk to another bus; "
             f"leave bus out, or declare {current.bus}."
         )
-    same_file = real_path(current.path) == real_path(request.path)
+    same_file = same_path(current.path, request.path)
     if request.format and same_file and current.format and qemu_driver(request.format) != current.format:
         raise Conflict(
             f"{option}.format: {request.path} is {current.format} and not {request.format}; declare what it is."
@@ -190,6 +189,8 @@ def _existing(
     request: DiskRequest, *, vm: str, connection: Connection, make: Callable[[DiskRequest], PlannedDisk], option: str
 ) -> PlannedDisk:
     """A file that is there and that the domain doesn't have: ours of an interrupted run, or the user's own."""
+    from .inspection import inspect
+
     path = real_path(request.path)
     user = writer(connection, path)
     if user not in ("", vm):
@@ -241,6 +242,8 @@ def _missing(
     """A file to make."""
     if not request.image and request.size is None:
         raise NotFound(f"{option}.path: {request.path} does not exist; give image or size to have it made.")
+    from .vm_files import NewDisk
+
     request = request if request.format else replace(request, format="qcow2")
     require_folder(request.path, option=f"{option}.path")
     if request.image and not request.catalog:
@@ -273,6 +276,8 @@ def _space(image: Inspected | None, *, linked: bool) -> int:
 
 def _image(request: DiskRequest, connection: Connection, *, option: str) -> Inspected:
     """The image to make a disk from: safe, and not written to by somebody."""
+    from .._qemu.image_locks import holders
+
     path = real_path(request.image)
     image = _inspected(path, request.image_format, fingerprint(path), option)
     linked = request.copy == "linked"

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from .._errors import InUse
 from .._files import real_path
 from .operation import Tools
-from .usage import DOMAIN, users_of
 from .vm_request_devices import DiskRequest
 
 
 def require_own(path: str, *, vm: str, tools: Tools, search_paths: Sequence[str], option: str) -> None:
     """Raise InUse when anybody but `vm` uses the file: a base that is written to breaks all that rests on it."""
+    from .usage import DOMAIN, users_of
+
     users = users_of(path, tools, search_paths=search_paths)
     others = [user.sentence for user in users if not (user.kind == DOMAIN and user.name == vm)]
     if others:

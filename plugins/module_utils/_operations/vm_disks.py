@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .._errors import Conflict, ImageOpsError, InvalidOption
-from .._files import real_path
-from .._formats.chain import inspect_chain
+from .._files import real_path, same_path
 from .._hypervisor.devices import target_name
 from .._hypervisor.domain import Domain
 from .._hypervisor.sources import Disk
@@ -45,6 +44,8 @@ class Attached:
     def _followed(self, disk: Disk) -> list[str]:
         if not disk.path or not os.path.exists(disk.path) or disk.device != "disk":
             return []
+        from .._formats.chain import inspect_chain
+
         try:
             return [link.real_path for link in inspect_chain(disk.path, declared=disk.format or None)]
         except ImageOpsError as error:
@@ -54,10 +55,10 @@ class Attached:
         """The disk whose chain holds `path`; active layers are compared first, they need no look at files."""
         if not path:
             return None
-        wanted = real_path(path)
         for disk in self.disks:
-            if disk.path and real_path(disk.path) == wanted:
+            if disk.path and same_path(disk.path, path):
                 return disk
+        wanted = real_path(path)
         return next((disk for disk in self.disks if wanted in self.layers(disk)), None)
 
 
@@ -96,6 +97,8 @@ def _with_path(request: DiskRequest, *, vm: str, folder: str) -> DiskRequest:
 
 
 def _require_different(requests: Sequence[DiskRequest]) -> None:
+    if len(requests) < 2:
+        return
     targets = [request.target for request in requests]
     # A link is no second file.
     files = [real_path(request.path) for request in requests if request.path]

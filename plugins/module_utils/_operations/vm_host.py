@@ -46,6 +46,7 @@ def domain_types(connection: Connection) -> frozenset[str]:
     return frozenset(domain.get("type", "") for arch in own for domain in arch.findall("domain"))
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def acceleration(connection: Connection, wanted: str) -> Acceleration:
     """The accelerator for `wanted` (auto, kvm, tcg) on this host, and why; raises Unsupported."""
     arch = host_arch(connection)

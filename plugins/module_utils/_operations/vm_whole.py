@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterator
 
 from .._errors import Conflict, InvalidOption
-from .._files import real_path
+from .._files import real_path, same_path
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import IMAGEOPS, Element, canonical, drop, get, parse, put
 from .vm_disks import Attached
@@ -79,7 +79,7 @@ def _keep_layers(root: Element, existing: Element, attached: Attached) -> None:
     for disk in root.findall("devices/disk"):
         target = get(disk, "target/@dev")
         path, current = source_path(disk.find("source")), attached.at(target)
-        if not path or not current or not current.path or real_path(path) == real_path(current.path):
+        if not path or not current or not current.path or same_path(path, current.path):
             continue
         if real_path(path) in attached.layers(current):
             for name in ("source", "backingStore"):

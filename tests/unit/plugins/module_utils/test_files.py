@@ -148,6 +148,8 @@ def test_links_are_resolved_to_one_name(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     (tmp_path / "link").symlink_to("x")
     assert files.real_path(str(tmp_path / "link")) == os.path.realpath(tmp_path / "x")
+    assert files.same_path(str(tmp_path / "link"), str(tmp_path / "x"))
+    assert files.same_path("/no/such/file", "/no/such/file") and not files.same_path("/no/such/file", "/no/other")
 
 
 def test_a_folder_that_nothing_can_be_written_in() -> None:

@@ -19,6 +19,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connect
     Pool,
     require_local,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.library import library
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import IMAGEOPS, Element, put, serialise
 
@@ -61,6 +62,47 @@ def test_life_of_a_domain(connection: Connection) -> None:
     assert [(disk.target, disk.path) for disk in domain.disks()] == [("vda", "/guest/diskimage1")]
     domain.undefine()
     assert connection.domain("web") is None
+
+
+def defined(connection: Connection, name: str) -> Domain:
+    test = connection.domain("test")
+    assert test is not None
+    root = test.xml()
+    put(root, "name", name)
+    put(root, "uuid", None)
+    return connection.define(serialise(root))
+
+
+def test_one_look_tells_of_all_domains_once(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    web = defined(connection, "web")
+    web.set_autostart(True)
+    with monkeypatch.context() as patched:
+        for asked in ("lookupByName", "state"):
+            patched.setattr(type(connection.raw), asked, None, raising=False)
+        looked = [connection.seen(name) for name in ("web", "test")]
+        told = [(seen.name, seen.state, seen.active, seen.autostart) for seen in looked if seen]
+    assert told == [("web", "stopped", False, True), ("test", "running", True, False)]
+    web.set_autostart(False)
+    web.start()
+    again = connection.seen("web")
+    assert again is not None and (again.state, again.active, again.autostart) == ("running", True, False)
+    assert again.disks(inactive=True) == web.disks(inactive=True)
+    assert connection.seen("nobody") is None
+    web.destroy()
+    web.undefine()
+
+
+def test_an_engine_without_a_look_at_all_is_asked_for_each(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(flags: int) -> None:
+        error = library().libvirtError("this function is not supported")
+        error.err = (3, 12, "this function is not supported", 2, "", None, None, -1, -1)
+        raise error
+
+    monkeypatch.setattr(connection.raw, "getAllDomainStats", refuse)
+    seen = connection.seen("test")
+    assert seen is not None and (seen.state, seen.active, seen.autostart) == ("running", True, False)
 
 
 def test_our_metadata(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils import _files
@@ -116,6 +116,25 @@ def test_a_vm_is_made_once(tools: Tools, image: Path) -> None:
     again = plan(tools, **given)
     assert (again.steps, again.warnings) == ((), ())
     assert carry_out(again)["networks"] == found["networks"]
+
+
+def test_an_unchanged_vm_is_asked_for_its_two_descriptions_only(
+    tools: Tools, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**made(tools, image), "state": "running"}
+    found = carry_out(plan(tools, **given))
+    fresh, asked = Tools(version="1"), []
+    domain = type(fresh.hypervisor("test:///default").raw.lookupByName("web"))
+
+    def watched(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: asked.append(name) or act(*args)
+
+    for name in ("XMLDesc", "state", "isActive", "autostart", "info"):
+        monkeypatch.setattr(domain, name, watched(name, getattr(domain, name)))
+    again = plan(fresh, **given)
+    assert not again.steps and carry_out(again) == found
+    assert asked == ["XMLDesc", "XMLDesc"]
+    fresh.close()
 
 
 def test_a_disk_has_a_record_and_is_never_made_again(tools: Tools, image: Path) -> None:
