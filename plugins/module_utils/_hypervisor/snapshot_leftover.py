@@ -13,7 +13,7 @@ from .xml import Element, put
 
 
 def note_leftover(domain: Domain, name: str, *, targets: Collection[str], created: int) -> None:
-    """Let libvirt know of the snapshot `name` in the disks `targets`; the VM doesn't go on from it."""
+    """Let libvirt know of the snapshot `name` of the disks `targets`; the VM doesn't go on from it."""
     root = Element("domainsnapshot")
     put(root, "name", name)
     put(root, "state", "running" if domain.active else "shutoff")

@@ -50,7 +50,10 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
     if journal.taking or journal.inside:
         # libvirt lists a snapshot that it is still taking for a module that is gone, and goes on with other acts too.
         settle(domain)
-    world, provisional = foresee(look(domain), params, tools)
+    found = look(domain)
+    for name in journal.doomed:
+        found = found.without(name, children=False)
+    world, provisional = foresee(found, params, tools)
     asked = _Asked(params, domain, tools, provisional)
     plan = _PLANNERS[params["state"]](asked, world, lambda after: foretell(after, params, tools))
     if plan.changed and not foresee(world, params, tools)[1]:

@@ -10,7 +10,7 @@ from typing import Any
 from .._errors import EngineError
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot, snapshots
+from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot
 from .._hypervisor.snapshots_external import settle
 from .._hypervisor.xml import serialise
 from .operation import Tools
@@ -73,9 +73,6 @@ def _failed(connection: Connection, domain: Domain, error: EngineError, *, kept:
 def delete(domain: Domain, params: dict[str, Any], names: list[str]) -> None:
     """Delete the snapshot, with its children where asked, which makes it `names`, parents first."""
     name, timeout = params["name"], params["timeout"]
-    if name not in {found.name for found in snapshots(domain)}:
-        # What an interrupted run left of it was removed just before.
-        return
     with marked(domain, DELETE, names[::-1], timeout=timeout):
         bounded(
             lambda: delete_snapshot(domain, name, children=bool(params["remove_children"])),

@@ -86,7 +86,8 @@ def _remove(domain: Domain, name: str, disks: Collection[str], timeout: float) -
     held = [path for path in disks if _points(path, name)]
     if held:
         if not _known(domain, name):
-            targets = [disk.target for disk in writable_disks(domain) if disk.path in held]
+            # All of them, also those that don't hold it: libvirt demands that, and deletes what is there.
+            targets = [disk.target for disk in writable_disks(domain)]
             note_leftover(domain, name, targets=targets, created=_points(held[0], name)[0].date)
             fault_point("vm_snapshot:inside-leftover-known")
         call = partial(delete_snapshot, domain, name, children=False)

@@ -69,6 +69,11 @@ class Journal:
         """Internal snapshots that the next run removes from the disks unless libvirt knows them."""
         return [] if not self.inside or self.inside["act"] == REVERT else list(self.inside["names"])
 
+    @property
+    def doomed(self) -> list[str]:
+        """Internal snapshots whose deletion began: also what libvirt still knows of them goes with the next run."""
+        return list(self.inside["names"]) if self.inside and self.inside["act"] == DELETE else []
+
     def note(self, **changes: Any) -> None:
         """Change something, durably."""
         for name, value in changes.items():

@@ -123,6 +123,15 @@ def test_what_is_left_never_passes_for_a_snapshot(host: Host) -> None:
     assert known(host) == [] and held(host) == [] and settled(host)
 
 
+def test_what_is_left_makes_place_for_a_new_one(host: Host) -> None:
+    interrupt(host, "inside-begun", "a")
+    host.have_snapshot("a")
+    interrupt(host, "inside-leftover-known", "other")
+    plan = host.plan("a")
+    assert [step.title for step in plan.steps] == ["finish deleting a", "take the snapshot a of web"]
+    assert apply(plan)["state"] == "present" and held(host) == [] and settled(host)
+
+
 def test_what_can_not_be_deleted_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(host, "inside-begun", "a")
     host.have_snapshot("a")
