@@ -1,42 +1,51 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A controller that goes away while a task waits for its job: with detach the job goes on, with cancel it stops itself."""
+"""A controller that goes away while a task waits for its job: with detach the job goes on, with cancel it stops itself. And what it
+is told while it stays.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any, Callable
 
-from host import BUILD, INVENTORY, TOP, Host, expect, wait_for
+from host import BUILD, INVENTORY, REMOTE_TMP, TOP, Host, expect, wait_for
 from relay import Relay
 
 FOLDER = "/var/tmp/imageops-faults-jobs"
 SRC, DEST = f"{FOLDER}/source.raw", f"{FOLDER}/image.raw"
 STATE = f"/var/lib/imageops/jobs/convert-{hashlib.sha256(DEST.encode()).hexdigest()[:16]}"
 LEASE = 6
-# 40 MiB at 2 MB/s: twenty seconds in which a controller can go away.
+# Fifty seconds in which a controller can go away. qemu-img counts up to 32 MiB as done before they are written, so of a small image
+# it says so early that it is nearly done that the module waits for it itself.
+MEBIBYTES = 200
 TASK: dict[str, Any] = {
     "src": SRC,
     "src_format": "raw",
     "dest": DEST,
     "format": "raw",
     "force": True,
-    "bandwidth": "2M",
+    "bandwidth": "4M",
     "lease_timeout": LEASE,
 }
 _PLAYBOOK = BUILD / "faults-jobs.json"
+# Instead of the words for people, what programs read.
+_AS_JSON = {"ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"), "ANSIBLE_STDOUT_CALLBACK": "as_json"}
+_MODULE = f"pgrep -f '{REMOTE_TMP}/.*AnsiballZ_disk_convert[.]py' || true"
 Interrupt = Callable[[subprocess.Popen[str], Relay], None]
 
 
 def prepare(host: Host) -> None:
     """A source with random content."""
-    host.shell(f"rm -rf {FOLDER}; mkdir {FOLDER}; dd if=/dev/urandom of={SRC} bs=1M count=40 status=none")
+    host.shell(f"rm -rf {FOLDER}; mkdir {FOLDER}; dd if=/dev/urandom of={SRC} bs=1M count={MEBIBYTES} status=none")
 
 
 def tidy(host: Host) -> None:
@@ -50,8 +59,11 @@ def state(host: Host) -> dict[str, Any]:
     return found
 
 
-def begin(host: Host, relay: Relay, on_interrupt: str) -> subprocess.Popen[str]:
-    """ansible-playbook over the relay, with an older file at the destination, as soon as its plugin polls the job."""
+def begin(host: Host, relay: Relay, on_interrupt: str, **more: str) -> subprocess.Popen[str]:
+    """ansible-playbook over the relay, with an older file at the destination, as soon as its plugin polls the job.
+
+    `more` is added to its environment.
+    """
     host.shell(f"rm -rf {STATE} {FOLDER}/.[!.]*; printf old > {DEST}")
     task = {"imageops.fleet.disk_convert": {**TASK, "on_interrupt": on_interrupt}}
     _PLAYBOOK.write_text(json.dumps([{"hosts": host.name, "gather_facts": False, "tasks": [task]}]), encoding="utf-8")
@@ -59,9 +71,13 @@ def begin(host: Host, relay: Relay, on_interrupt: str) -> subprocess.Popen[str]:
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(BUILD / "collections")),
         "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_REMOTE_TMP": f"/var/tmp/{REMOTE_TMP}",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": f"/tmp/imageops-faults-{os.getpid()}",
+        **more,
     }
     link = {"ansible_host": "127.0.0.1", "ansible_port": relay.port, "ansible_ssh_extra_args": _alias(host)}
+    # Without pipelining the module is a process that can be found by its name.
+    link["ansible_ssh_pipelining"] = False
     process = subprocess.Popen(
         [TOP / ".venv" / "bin" / "ansible-playbook", "-i", INVENTORY, _PLAYBOOK, "-e", json.dumps(link)],
         stdout=subprocess.PIPE,
@@ -71,9 +87,11 @@ def begin(host: Host, relay: Relay, on_interrupt: str) -> subprocess.Popen[str]:
         start_new_session=True,
     )
     wait_for(lambda: state(host).get("phase") == "convert", "the conversion")
-    # The module's own patience, and some polls of the plugin.
-    time.sleep(3)
+    wait_for(lambda: not host.shell(_MODULE).strip(), "the end of the module's own patience")
+    # Some polls of the plugin.
+    time.sleep(2)
     expect(process.poll() is None, "the playbook did not wait for its job")
+    expect(state(host).get("percent", 100) < 50, f"the module waited for its job itself: {state(host)}")
     return process
 
 
@@ -121,7 +139,7 @@ def _goes_on(host: Host, *, joins: bool) -> None:
     if joins:
         said = host.run("disk_convert", **TASK)
         expect(said.get("changed") is True and said["disks"][0].get("joined") is True, f"not joined: {said}")
-    wait_for(lambda: state(host).get("status") != "running", "the job's end", seconds=60)
+    wait_for(lambda: state(host).get("status") != "running", "the job's end", seconds=90)
     expect(state(host)["status"] == "done", f"the job is not done: {state(host)}")
     again = host.run("disk_convert", **TASK)
     expect(again.get("changed") is False, f"the next run changed something: {again}")
@@ -192,6 +210,24 @@ def short_cut(host: Host) -> None:
     _converges(host)
 
 
+def told(host: Host) -> None:
+    """Progress comes on standard error while the job works; standard output holds nothing but the callback's JSON."""
+    relay = Relay(host.address)
+    process = begin(host, relay, "detach", **_AS_JSON)
+    try:
+        stdout, stderr = process.communicate(timeout=90)
+        results = json.loads(stdout)
+        expect([one["changed"] for one in results] == [True], f"the task did not end well: {results}{stderr}")
+        lines = re.findall(rf"^{host.name}: {DEST}: convert (\d+) % of {MEBIBYTES} MiB, .+/s", stderr, re.MULTILINE)
+        percents = [int(line) for line in lines]
+        expect(len(percents) > 4 and percents == sorted(percents), f"progress is not told: {stderr}")
+        expect(percents[0] < 50 < percents[-1], f"progress is told late: {percents}")
+    finally:
+        _end(process)
+        relay.cut()
+    _converges(host)
+
+
 _WAYS: dict[str, Interrupt] = {
     "Ctrl-C": ctrl_c,
     "kill -9 of ansible-playbook": kill_main,
@@ -206,4 +242,5 @@ CASES: dict[str, Callable[[Host], None]] = {
         for wish in ("detach", "cancel")
     },
     "link cut for a moment": short_cut,
+    "not at all, beside a callback of JSON": told,
 }
