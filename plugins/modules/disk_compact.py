@@ -86,6 +86,8 @@ options:
         description:
           - The partition that takes the new room of O(size) together with its file system, V(last) (the last one on the
             disk, whatever its number) or its number from 1 on.
+          - The last one on the disk grows where it is, with ext2, ext3, ext4 or btrfs. For others C(virt-resize) moves what lies behind, which
+            is refused where partitions aren't numbered in their order on the disk, since it would number them anew.
           - Without libguestfs only the disk grows. The result says so. The partition then grows at the guest's next start, where
             cloud-init does that.
           - Refused for overlays, and without O(size).

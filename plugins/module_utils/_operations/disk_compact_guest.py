@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from .._faults import fault_point
 from .._files import remove
 from .._hypervisor.acceleration import kvm_obstacle
 from .._jobs.progress import Progress
-from .._qemu.guestfs import Guestfs, missing_programs
+from .._qemu.guestfs import Guestfs, Partition, missing_programs
 from .._qemu.image import QemuImg
 from .._qemu.node import Image
 from .._qemu.options import engine_arguments
@@ -105,22 +106,53 @@ class GuestPart:
         return copied
 
     def _grown(self, image: Image, grown: str, guestfs: Guestfs) -> Image:
-        self.progress.phase("grow")
-        partition = self._partition(image, guestfs)
-        options = engine_arguments(self.request.format, self.request.options)
-        target = Image(grown, image.format)
-        QemuImg(Commands()).create(target, size=self.request.size, options=options, pass_fds=(self.lock,))
-        guestfs.expand(image, target, partition)
-        self.told["growth"] = f"the disk, the partition {partition.rpartition('/')[2]} and its file system"
+        self.progress.phase("look at partitions")
+        found = guestfs.partitions(image)
+        chosen, target = self._partition(found), Image(grown, image.format)
+        if chosen is found[-1] and chosen.can_grow_in_place:
+            self._grow_last(image, target, chosen, guestfs)
+        else:
+            self._require_order(found)
+            self._expand(image, target, chosen, guestfs)
+        self.told["growth"] = f"the disk, the partition {_short(chosen)} and its file system"
         fault_point("compact:grown")
         return target
 
-    def _partition(self, image: Image, guestfs: Guestfs) -> str:
-        found, wanted = guestfs.partitions(image), self.request.grow_partition or LAST
+    def _grow_last(self, image: Image, target: Image, partition: Partition, guestfs: Guestfs) -> None:
+        if image.path == self.request.path:
+            self.progress.phase("copy", total=self.request.old_size)
+            copy_beside(image.path, target.path, self.progress, bandwidth=self.request.bandwidth)
+        else:
+            os.rename(image.path, target.path)
+        self.progress.phase("grow")
+        QemuImg(Commands()).resize(target, size=self.request.size, pass_fds=(self.lock,))
+        guestfs.grow_last(target, partition, size=self.request.size)
+
+    def _require_order(self, found: list[Partition]) -> None:
+        """Raise Unsupported where virt-resize, which numbers partitions anew, would give them other numbers."""
+        numbers = [partition.number for partition in found]
+        if numbers != sorted(numbers):
+            raise Unsupported(
+                f"grow_partition: {self.request.path} has partitions that aren't numbered in their order on the disk, and of these only the "
+                f"last one grows, with ext2, ext3, ext4 or btrfs; leave it out, and grow it in the guest."
+            )
+
+    def _expand(self, image: Image, target: Image, partition: Partition, guestfs: Guestfs) -> None:
+        self.progress.phase("grow")
+        options = engine_arguments(self.request.format, self.request.options)
+        QemuImg(Commands()).create(target, size=self.request.size, options=options, pass_fds=(self.lock,))
+        guestfs.expand(image, target, partition.name)
+
+    def _partition(self, found: list[Partition]) -> Partition:
+        wanted = self.request.grow_partition or LAST
         if wanted == LAST and found:
             return found[-1]
-        named = [name for name in found if name.rstrip("0123456789") + wanted == name]
-        if not named:
-            known = ", ".join(name.rpartition("/")[2] for name in found) or "none"
-            raise InvalidOption(f"grow_partition: {self.request.path} has no partition {wanted}; it has: {known}.")
-        return named[0]
+        for partition in found:
+            if str(partition.number) == wanted:
+                return partition
+        known = ", ".join(_short(partition) for partition in found) or "none"
+        raise InvalidOption(f"grow_partition: {self.request.path} has no partition {wanted}; it has: {known}.")
+
+
+def _short(partition: Partition) -> str:
+    return partition.name.rpartition("/")[2]

@@ -27,7 +27,36 @@ _KILL_AFTER = 10
 _MEBIBYTE = 1 << 20
 # The only disk of the small machine; a row of its partition table, as guestfish prints it.
 _DISK = "/dev/sda"
-_ROW = re.compile(r"part_num: (\d+)\s+part_start: (\d+)")
+_ROW = re.compile(r"part_num: (\d+)\s+part_start: (\d+)\s+part_end: (\d+)")
+_NAME = re.compile(rf"({_DISK}\d+)(?:: (\w+))?")
+_SECTOR = 512
+# What grows a file system into its partition.
+_EXT = "e2fsck-f {0} : resize2fs {0}"
+_GROWING = {
+    "ext2": _EXT,
+    "ext3": _EXT,
+    "ext4": _EXT,
+    "btrfs": "mount {0} / : btrfs-filesystem-resize /",
+}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition by its name in the small machine (/dev/sda1), its first and last byte, and what is on it, if that is known."""
+
+    name: str
+    start: int = -1
+    end: int = -1
+    file_system: str = ""
+
+    @property
+    def number(self) -> int:
+        return int(self.name[len(_DISK) :])
+
+    @property
+    def can_grow_in_place(self) -> bool:
+        """Whether its file system is of a kind that grows where it is."""
+        return self.file_system in _GROWING
 
 
 @dataclass(frozen=True)
@@ -48,17 +77,35 @@ class Guestfs:
         """Let every file system in `image` (which is changed) discard what it doesn't use, and swap what it holds."""
         self.run(["virt-sparsify", "--quiet", "--in-place", "--format", image.driver, image.path])
 
-    def partitions(self, image: Image) -> list[str]:
-        """The partitions by their names in the small machine (/dev/sda1), in their order on the disk.
+    def partitions(self, image: Image) -> list[Partition]:
+        """The partitions in their order on the disk.
 
         Their numbers tell nothing of it: sda14 and sda15 of Debian's and Ubuntu's cloud images stand before sda1.
         """
-        # Of a disk without a table the second command fails (-), or it tells the file system that fills the disk.
-        how = ["run", ":", "list-partitions", ":", "-part-list", _DISK]
-        said = self.run([_FISH, "--ro", f"--format={image.driver}", "-a", image.path, "--", *how])
-        starts = {f"{_DISK}{number}": int(start) for number, start in _ROW.findall(said)}
-        names = [line.strip() for line in said.splitlines() if line.startswith(_DISK)]
-        return sorted(names, key=lambda name: starts.get(name, -1))
+        # Of a disk without a table part-list fails (-), or it tells the file system that fills the disk.
+        said = self._fish(image, "run", "list-partitions", f"-part-list {_DISK}", "-list-filesystems", mode="--ro")
+        places = {f"{_DISK}{number}": (int(start), int(end)) for number, start, end in _ROW.findall(said)}
+        told = [found.groups("") for found in map(_NAME.fullmatch, said.splitlines()) if found]
+        kinds = {name: kind for name, kind in told if kind}
+        found = [Partition(name, *places.get(name, (-1, -1)), kinds.get(name, "")) for name, kind in told if not kind]
+        return sorted(found, key=lambda partition: partition.start)
+
+    def grow_last(self, image: Image, partition: Partition, *, size: int) -> None:
+        """Let the last partition on the disk of `size` bytes, and its file system, take the room behind it; in place.
+
+        Numbers and identities of all partitions stay, which virt-resize makes anew.
+        """
+        # A GPT has its second half in the last sectors.
+        end = size // _MEBIBYTE * _MEBIBYTE - _MEBIBYTE
+        if end <= partition.end:
+            return
+        # On a disk with another table there is nothing to be moved to the end.
+        table = [f"-part-expand-gpt {_DISK}", f"part-resize {_DISK} {partition.number} {end // _SECTOR - 1}"]
+        self._fish(image, "run", *table, _GROWING[partition.file_system].format(partition.name), mode="--rw")
+
+    def _fish(self, image: Image, *commands: str, mode: str) -> str:
+        words = " : ".join(commands).split()
+        return self.run([_FISH, mode, f"--format={image.driver}", "-a", image.path, "--", *words])
 
     def expand(self, source: Image, target: Image, partition: str) -> None:
         """Copy `source` onto the larger `target`, with one partition and its file system grown into the new room."""

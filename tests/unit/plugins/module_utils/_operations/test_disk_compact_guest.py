@@ -19,7 +19,8 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import 
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import disk_compact_guest
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_compact_guest import GuestPart
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_compact_request import CompactRequest
-from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guestfs import Guestfs
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guestfs import Guestfs, Partition
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu.node import Image
 
 from .._formats.images import qemu_img
 
@@ -43,7 +44,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(disk_compact_guest, "missing_programs", lambda: fails.get("missing", ""))
     monkeypatch.setattr(Guestfs, "launch", act("launch"))
     monkeypatch.setattr(Guestfs, "discard_free_space", act("discard"))
-    monkeypatch.setattr(Guestfs, "partitions", act("partitions", ["/dev/sda1", "/dev/sda5"]))
+    monkeypatch.setattr(Guestfs, "partitions", act("partitions", [Partition("/dev/sda1"), Partition("/dev/sda5")]))
     monkeypatch.setattr(Guestfs, "expand", act("expand"))
     return fails
 
@@ -87,11 +88,25 @@ def test_growing_makes_a_larger_one(image: Path) -> None:
 def test_the_last_one_is_the_last_on_the_disk(
     image: Path, programs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not the one with the greatest number; the list is in the order of the disk."""
-    monkeypatch.setattr(Guestfs, "partitions", lambda *arguments: ["/dev/sda14", "/dev/sda15", "/dev/sda1"])
-    found = part(image, discard="never", size=16 * MIB, grow_partition="last")
-    prepare(found, image)
-    assert found.told["growth"] == "the disk, the partition sda1 and its file system"
+    """Not the one with the greatest number. It grows where it is, on a copy, since virt-resize would give it another number."""
+    cloud = [Partition("/dev/sda14"), Partition("/dev/sda15"), Partition("/dev/sda1", file_system="ext4")]
+    grown: list[Any] = []
+    monkeypatch.setattr(Guestfs, "partitions", lambda *arguments: cloud)
+    monkeypatch.setattr(Guestfs, "grow_last", lambda self, *arguments, **more: grown.append((arguments, more)))
+    programs["expand"] = EngineError("must not run")
+    for wanted, discard in (("last", "auto"), ("1", "never")):
+        found = part(image, size=16 * MIB, grow_partition=wanted, discard=discard)
+        assert prepare(found, image) == f"{image}-grown"
+        assert found.told["growth"] == "the disk, the partition sda1 and its file system"
+        assert grown.pop() == ((Image(f"{image}-grown", "qcow2"), cloud[-1]), {"size": 16 * MIB})
+        assert '"virtual-size": 16777216' in qemu_img("info", "--output=json", f"{image}-grown")
+        assert not Path(f"{image}-work").exists()
+        assert '"virtual-size": 8388608' in qemu_img("info", "--output=json", str(image))
+        Path(f"{image}-grown").unlink()
+    cloud[-1] = Partition("/dev/sda1", file_system="ntfs")
+    for wanted in ("last", "14"):
+        with pytest.raises(Unsupported, match="^grow_partition: .* aren't numbered in their order on the disk"):
+            prepare(part(image, discard="never", size=16 * MIB, grow_partition=wanted), image)
 
 
 def test_one_partition_by_its_number(image: Path) -> None:

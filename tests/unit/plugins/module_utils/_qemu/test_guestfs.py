@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, TimedOut
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu import guestfs
-from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guestfs import Guestfs, missing_programs
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu.guestfs import Guestfs, Partition, missing_programs
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.node import Image
 
 NAMES = ("virt-sparsify", "virt-resize", "guestfish")
@@ -35,9 +35,13 @@ CLOUD = """/dev/sda1
   part_end: 2147466751
   part_size: 2012200448
 }
+/dev/sda1: ext4
+/dev/sda14: unknown
+/dev/sda15: vfat
+btrfsvol:/dev/sda1/x: btrfs
 """
 BLANK = ""
-WHOLE = "[0] = {\n  part_num: 1\n  part_start: 0\n  part_end: 8388607\n  part_size: 8388608\n}\n"
+WHOLE = "[0] = {\n  part_num: 1\n  part_start: 0\n  part_end: 8388607\n  part_size: 8388608\n}\n/dev/sda: ext4\n"
 
 
 @pytest.fixture
@@ -86,19 +90,55 @@ def test_each_call_names_formats_and_the_backend(programs: Path, emulated: bool,
     assert re.fullmatch(rf"guestfish --ro --format=raw -a \S+ run / {settings}", told[0])
     assert told[1:] == [
         f"virt-sparsify --quiet --in-place --format vpc /disks/a / {settings}",
-        f"guestfish --ro --format=vpc -a /disks/a -- run : list-partitions : -part-list /dev/sda / {settings}",
+        f"guestfish --ro --format=vpc -a /disks/a -- run : list-partitions : -part-list /dev/sda : -list-filesystems / {settings}",
         f"virt-resize --quiet --format vpc --output-format qcow2 --expand /dev/sda2 /disks/a /disks/b / {settings}",
     ]
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [(CLOUD, ["/dev/sda14", "/dev/sda15", "/dev/sda1"]), (BLANK, []), (WHOLE, [])],
+    [
+        (
+            CLOUD,
+            [
+                Partition("/dev/sda14", 1048576, 5242879, "unknown"),
+                Partition("/dev/sda15", 5242880, 135266303, "vfat"),
+                Partition("/dev/sda1", 135266304, 2147466751, "ext4"),
+            ],
+        ),
+        (BLANK, []),
+        (WHOLE, []),
+    ],
 )
-def test_partitions_in_their_order_on_the_disk(programs: Path, said: str, expected: list[str]) -> None:
+def test_partitions_in_their_order_on_the_disk(programs: Path, said: str, expected: list[Partition]) -> None:
     (programs / "said").write_text(said)
     install(programs, "guestfish", f"cat {programs}/said")
     assert Guestfs(True, 60).partitions(Image("/disks/a", "qcow2")) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "does"),
+    [
+        ("ext4", "e2fsck-f /dev/sda1 : resize2fs /dev/sda1"),
+        ("btrfs", "mount /dev/sda1 / : btrfs-filesystem-resize /"),
+    ],
+)
+def test_the_last_one_grows_in_place(programs: Path, kind: str, does: str) -> None:
+    install(programs, "guestfish")
+    last = Partition("/dev/sda1", 1 << 20, (60 << 20) - 1, kind)
+    assert last.can_grow_in_place
+    Guestfs(True, 60).grow_last(Image("/disks/a", "qcow2"), last, size=(96 << 20) + 512)
+    table = "-part-expand-gpt /dev/sda : part-resize /dev/sda 1 194559"
+    assert calls(programs) == [
+        f"guestfish --rw --format=qcow2 -a /disks/a -- run : {table} : {does} / direct force_tcg"
+    ]
+
+
+def test_no_partition_gets_smaller(programs: Path) -> None:
+    install(programs, "guestfish")
+    last = Partition("/dev/sda1", 1 << 20, (95 << 20) - 1 + 512, "ext4")
+    Guestfs(True, 60).grow_last(Image("/disks/a", "qcow2"), last, size=96 << 20)
+    assert not (programs / "log").exists()
 
 
 def test_a_call_ends_in_time(programs: Path) -> None:
