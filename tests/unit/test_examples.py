@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every example in the documentation has options that its module takes. That those of the disk modules run is shown by the
-integration target `examples`; examples with a URL leave the fleet, so these are all that is tested of them.
+"""Every example in the documentation has options that its module takes. That those of the disk modules and of image_publish run is
+shown by the integration target `examples`; examples with a URL or a registry leave the fleet, so these are all that is tested of them.
 """
 
 from __future__ import annotations
