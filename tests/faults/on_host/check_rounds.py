@@ -98,7 +98,6 @@ class Read(Repair):
     """A checksum of what guests see; the image is never touched."""
 
     name = "check: checksum"
-    variant = True
     kind = "read"
     points = ("read:before-verify",)
     done = OLD

@@ -191,7 +191,6 @@ class OnDevice(ToQcow2):
     """Onto a block device, which is marked as unfinished while it is neither old nor new."""
 
     name = "convert: block device"
-    variant = True
     points = (*MOMENTS, "convert:before-mark")
     format = "raw"
     in_place = True
