@@ -42,6 +42,7 @@ WAYS = (
     (UPDATE, "rsync", "rsync", "v2"),
     (UPDATE, "casync", "casync", "v2"),
     (UPDATE, "distribute", "ours", "v2"),
+    (UPDATE, "trusting", "ours_trusting", "v2"),
     (AGAIN, "ping", "ping", "v2"),
     (AGAIN, "image_pull", "pull_again", "v2"),
 )
@@ -63,7 +64,7 @@ class Row:
 class Bench:
     """The fleet's extra hosts, their links, and what serves them."""
 
-    def __init__(self, hosts: int, rate: str) -> None:
+    def __init__(self, hosts: int, rate: str, *, reflink: bool) -> None:
         self.podman = Podman(fleet.BASE)
         fleet.more(self.podman, hosts)
         self.hosts = [recipe.host for recipe in fleet.more_hosts(hosts)]
@@ -71,7 +72,7 @@ class Bench:
         template = "{{(index .Subnets 0).Gateway}}"
         address = self.podman.call("network", "inspect", "fleet", "--format", template).strip()
         self.servers = Servers(FOLDER, address)
-        self.rate, self.address = rate, address
+        self.rate, self.address, self.reflink = rate, address, reflink
 
     def play(self, tasks: str, number: int, version: str) -> None:
         """Run a file of tasks on the first hosts."""
@@ -90,6 +91,7 @@ class Bench:
             "bench_folder": str(FOLDER),
             "bench_url": self.servers.url,
             "bench_address": self.address,
+            "bench_reflink": self.reflink,
         }
         limit = ["--limit", ",".join([*self.hosts[:number], "localhost"])]
         playbook = [TOP / "benchmarks" / "distribute.yml", "-e", json.dumps(told), *limit]
@@ -164,18 +166,21 @@ def main() -> int:
     parser.add_argument("--image", type=Path, help="a raw disk to distribute instead of the Debian one")
     parser.add_argument("--rate", default="1gbit", help="of each link, as tc has it")
     parser.add_argument("--ways", default="", help="only these ways, with commas; the names in the table")
+    parser.add_argument("--tables", default="", help="only these tables, with commas; their names")
+    parser.add_argument("--reflink", action="store_true", help="hosts keep images on XFS, where files can share blocks")
     parser.add_argument("--keep", action="store_true", help="keep the hosts for the next run")
     wanted = parser.parse_args()
     numbers = sorted({int(number) for number in wanted.hosts.split(",")})
-    names = set(filter(None, wanted.ways.split(",")))
+    names, tables = (set(filter(None, given.split(","))) for given in (wanted.ways, wanted.tables))
+    ways = [way for way in WAYS if (not names or way[1] in names) and (not tables or way[0] in tables)]
     distribute_image.make(FOLDER, wanted.image)
-    bench = Bench(max(numbers), wanted.rate)
+    bench = Bench(max(numbers), wanted.rate, reflink=wanted.reflink)
     rows = []
     try:
         bench.servers.start()
         bench.play("setup", max(numbers), "v1")
         for number in numbers:
-            rows += [bench.measure(*way, number) for way in WAYS if not names or way[1] in names]
+            rows += [bench.measure(*way, number) for way in ways]
     finally:
         bench.servers.stop()
         if not wanted.keep:
