@@ -120,7 +120,7 @@ def report(rounds: list[dict[str, Any]], rows: list[dict[str, Any]], missed: lis
     if rounds:
         print(f"all hosts\n{rounds_of.table(told['operations'])}\n")
     for row in rows:
-        print(f"{row['host']:<8}{row['case']:<44}{row['seconds']:>9}  {'FAILED' if row['problem'] else 'held'}")
+        print(f"{row['host']:<8}{row['case']:<60}{row['seconds']:>9}  {'FAILED' if row['problem'] else 'held'}")
     if missed:
         print(f"FAILED: no scenario meets the named points {', '.join(missed)}")
     bad = sum(1 for row in [*rounds, *rows] if row["problem"])

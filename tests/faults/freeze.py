@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import Any, Callable
 
-from host import BUILD, Host, expect, wait_for
+from host import BUILD, Host, expect, kill_libvirtd, wait_for
 
 NAME = "imageops-freeze"
 FOLDER = f"/var/lib/libvirt/images/{NAME}"
@@ -136,7 +136,7 @@ def killed_guard(host: Host) -> None:
 def killed_daemon(host: Host) -> None:
     """SIGKILL of libvirtd while the guest is frozen: the guard finds its way again."""
     freeze(host)
-    host.shell("kill -9 $(systemctl show -P MainPID libvirtd.service)")
+    kill_libvirtd(host)
     thaws(host, seconds=LIMIT + 3 * _GRACE)
 
 

@@ -140,6 +140,11 @@ def wait_for(look: Any, what: str, *, seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
+def kill_libvirtd(host: Host) -> None:
+    """kill -9 of the host's libvirtd; systemd starts another."""
+    host.shell("pid=$(systemctl show -P MainPID libvirtd.service); test $pid -gt 1; kill -9 $pid")
+
+
 def forget(job: str) -> str:
     """A shell script after which nothing is known of a job that has ended."""
     return f"rm -rf /var/lib/imageops/jobs/{job}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 from typing import Any, Callable
 
-from host import REMOTE_TMP, Host, answer, expect, wait_for
+from host import REMOTE_TMP, Host, answer, expect, kill_libvirtd, wait_for
 
 IMAGES = "/var/lib/libvirt/images"
 NAME = "imageops-faults"
@@ -199,7 +199,7 @@ def killed_daemon(host: Host) -> None:
     process = host.start("vm", **DEPLOY)
     first = f"{IMAGES}/{VMS[0]}-vda.qcow2"
     wait_for(lambda: host.shell(f"test -e {first} && echo yes || true").strip() == "yes", "the first disk")
-    host.shell("kill -9 $(systemctl show -P MainPID libvirtd.service)")
+    kill_libvirtd(host)
     said = answer(process)
     expect(not said.get("lost"), f"the run said nothing: {said}")
     if said.get("failed"):
