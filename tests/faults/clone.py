@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from host import BUILD, REMOTE_TMP, Host, answer, expect, wait_for
+from host import BUILD, REMOTE_TMP, Host, answer, expect, kill_libvirtd, wait_for
 
 NAME = "imageops-cloning"
 FOLDER = f"/var/lib/libvirt/images/{NAME}"
@@ -111,14 +111,16 @@ def converged(host: Host, wanted: str, pid: str, options: dict[str, Any]) -> Non
     expect(again.get("changed") is False, f"a further run changed something: {again}")
 
 
-def killed_at(point: str) -> Callable[[Host], None]:
-    """SIGKILL of the helper, or of the module, at a named moment."""
+def killed_at(point: str, *, daemon: bool = False) -> Callable[[Host], None]:
+    """SIGKILL of the helper, or of the module, at a named moment, and of libvirtd if that is wanted."""
 
     def case(host: Host) -> None:
         wanted, pid = start_source(host)
         said = host.run("vm_clone", fault=f"{point}:kill", **OPTIONS)
         expect(bool(said.get("lost") or said.get("failed")), f"nothing was killed: {said}")
         untouched(host, wanted, pid)
+        if daemon:
+            kill_libvirtd(host)
         converged(host, wanted, pid, OPTIONS)
 
     return case
@@ -166,7 +168,7 @@ def killed_daemon(host: Host) -> None:
     wanted, pid = start_source(host)
     process = host.start("vm_clone", **_SLOW)
     wait_for(lambda: "Backup" in host.shell(f"virsh domjobinfo {SOURCE}", check=False), "the backup")
-    host.shell("kill -9 $(systemctl show -P MainPID libvirtd.service)")
+    kill_libvirtd(host)
     said = answer(process)
     expect(not said.get("lost"), f"the run said nothing: {said}")
     if said.get("failed"):
@@ -192,6 +194,7 @@ def cancelled(host: Host) -> None:
 
 CASES: dict[str, Callable[[Host], None]] = {
     **{f"kill -9 at {point}": killed_at(point) for point in POINTS if point != EDITED},
+    **{f"kill -9 at {point}, and of libvirtd": killed_at(point, daemon=True) for point in POINTS if point != EDITED},
     f"kill -9 at {EDITED}": killed_after_editing,
     "kill -9 of the module": killed_module,
     "kill -9 of libvirtd": killed_daemon,
