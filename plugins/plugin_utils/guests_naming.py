@@ -51,7 +51,8 @@ def guests_of(
 
 
 def _variables(host: str, vm: Mapping[str, Any], pattern: re.Pattern[str]) -> dict[str, Any]:
-    disk = next((disk for disk in vm.get("disks", []) if disk.get("made_from") or disk.get("image")), {})
+    disks: list[Mapping[str, Any]] = vm.get("disks", [])
+    disk = next((disk for disk in disks if disk.get("made_from") or disk.get("image")), {})
     path, pulled = disk.get("made_from") or "", disk.get("image") or {}
     addresses = _addresses(vm)
     image, version = image_of_catalog(pulled) or image_and_version(path, pattern)
