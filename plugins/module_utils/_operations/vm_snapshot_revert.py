@@ -15,7 +15,7 @@ from typing import Any
 
 from .._errors import EngineError, ImageOpsError, NotFound, TimedOut
 from .._faults import fault_point
-from .._files import real_path
+from .._files import fingerprint, real_path
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import Snapshot, snapshots
@@ -44,7 +44,7 @@ def recover_revert(domain: Domain, connection: Connection, tools: Tools, *, time
     if not mark:
         return
     known = {snapshot.name: snapshot for snapshot in snapshots(domain)}
-    if mark["stopping"] and not domain.active and mark["name"] in known:
+    if mark["stopping"] and not domain.active and mark["name"] in known and not _used_since(domain, mark):
         _Revert(domain, connection, known[mark["name"]], tools, start=mark["start"], timeout=timeout).run()
         return
     if _runs_on(domain, mark["overlays"]) and mark["name"] in known:
@@ -68,6 +68,17 @@ def _snapshot(domain: Domain, name: str) -> Snapshot:
 
 def _runs_on(domain: Domain, overlays: Mapping[str, str]) -> bool:
     return any(real_path(disk.path) in overlays.values() for disk in domain.disks(inactive=True) if disk.path)
+
+
+def _used_since(domain: Domain, mark: Mapping[str, Any]) -> bool:
+    """Whether the VM went on after it was brought back: what it wrote then is nothing that a revert may throw away."""
+    return _runs_on(domain, mark["overlays"]) and _written_at(mark["overlays"]) != mark.get("written_at")
+
+
+def _written_at(overlays: Mapping[str, str]) -> dict[str, int]:
+    """When each was written to last, in nanoseconds; 0 of one that isn't there."""
+    seen = {target: fingerprint(path) for target, path in overlays.items()}
+    return {target: found.mtime_ns if found else 0 for target, found in seen.items()}
 
 
 class _Revert:
@@ -122,7 +133,7 @@ class _Revert:
             path = self._overlays[target]
             make_overlay(self._domain, path, below=disk.path, format=disk.format, tools=self._tools)
         fault_point("vm_snapshot:revert-before-stop")
-        journal.note(reverting={**mark, "stopping": True})
+        journal.note(reverting={**mark, "stopping": True, "written_at": _written_at(self._overlays)})
 
     def _made_by_libvirt(self) -> set[str]:
         """Overlays of snapshots that another tool took: what they hold goes, or is merged, as with ours."""
