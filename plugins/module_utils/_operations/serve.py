@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +16,7 @@ from .._errors import EngineError
 from .._files import fingerprint
 from .._jobs.launch import Job, running, start
 from .._jobs.state import JobState, digest, read_state
+from .._locks import wait_for_lock
 from .operation import Tools
 
 KIND = "serve"
@@ -97,10 +101,11 @@ def start_server(job: Job, tools: Tools) -> JobState:
     """Start the server, and wait until it listens; another one on its port is ended before. Raises what keeps it from listening."""
     from .serve_job import SERVING
 
-    state = server_state(job, tools)
-    if state is not None and not is_same(job, state):
-        stop_server(job, tools)
-    start(job, tools.clock, tools.commands)
+    with _alone(job, tools):
+        state = server_state(job, tools)
+        if state is not None and not is_same(job, state):
+            stop_server(job, tools)
+        start(job, tools.clock, tools.commands)
 
     def settled() -> bool:
         found = read_state(job.id)
@@ -108,6 +113,19 @@ def start_server(job: Job, tools: Tools) -> JobState:
 
     tools.clock.wait_until(settled, _START_SECONDS, interval=_INTERVAL)
     return _require_serving(job, SERVING)
+
+
+@contextlib.contextmanager
+def _alone(job: Job, tools: Tools) -> Iterator[None]:
+    """Nobody else starts the server of the job's port meanwhile, such as the next image of the same task, which shares it."""
+    handle = wait_for_lock(
+        f"start of {job.target}", timeout=_START_SECONDS + _STOP_SECONDS, wait=tools.clock.wait_until
+    )
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _require_serving(job: Job, phase: str) -> JobState:
