@@ -127,9 +127,11 @@ class _Publish:
         packer = Packer(store, journal, folder=spool_folder(request.shown), limit=request.bandwidth)
         with contextlib.closing(packer):
             writer = ImageWriter(store, known, packer, journal, level=request.level)
+            after = sum(disk.content.size for disk in found.disks)
             for disk in found.disks:
+                after -= disk.content.size
                 self._progress.phase(f"read {disk.name}", total=disk.content.size)
-                writer.read(disk, report=self._progress.update)
+                writer.read(disk, after=after, report=self._progress.update)
             found.require_same()
             self._progress.phase("send")
             writer.finish()

@@ -84,11 +84,11 @@ class ImageWriter:
             for digest, offset, length in pack.blocks:
                 self._known.add(digest, Place(pack.digest, offset, length))
 
-    def read(self, disk: DiskSource, *, report: Report) -> None:
-        """Read a disk, and send the blocks of it that aren't known."""
+    def read(self, disk: DiskSource, *, after: int = 0, report: Report) -> None:
+        """Read a disk, and send the blocks of it that aren't known; disks of `after` bytes are read after it."""
         found, size = Content(disk.content.size), disk.content.size
         for batch in packed(disk.content, block_size=BLOCK_SIZE, pack=self._packed):
-            self._packer.left = self._expected(size - batch.end)
+            self._packer.left = self._expected(size - batch.end + after)
             self._take(batch, found)
             report(batch.end)
             fault_point("publish:while-reading")

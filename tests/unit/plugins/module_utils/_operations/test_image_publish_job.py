@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog import packs
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image import MOST_PACKS
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.packs import PACK_SIZE
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import BLOCK_SIZE
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, ImageOpsError
@@ -194,6 +196,19 @@ def test_an_alias_follows_new_versions_only(catalog: Path, tmp_path: Path) -> No
     assert [turn.digest for turn in read_aliases(store).past("stable")] == [first["digest"], second["digest"]]
     publish(catalog, write(tmp_path / "disk"), aliases=["stable"])
     assert store.tags()["stable"] == second["digest"]
+
+
+def test_packs_stay_few_however_many_disks_there_are(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (packs, image_publish_packer):
+        monkeypatch.setattr(module, "PACK_SIZE", BLOCK_SIZE)
+    every = tuple(range(BLOCKS))
+    disks = [write(tmp_path / f"disk{number}", seed=number, changed=every) for number in range(6)]
+    told = publish(catalog, *disks)
+    assert told["new_blocks"] == 6 * (BLOCKS - 10) and 24 < told["packs"] <= MOST_PACKS
+    assert len(packs_of(catalog)) == told["packs"]
+    assert bytes_of_image(catalog, "vdf") == disks[5].read_bytes()
 
 
 def test_an_interrupted_publish_goes_on(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
