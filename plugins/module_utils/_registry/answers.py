@@ -35,7 +35,7 @@ def refusal(where: str, response: http.client.HTTPResponse, body: bytes, *, act:
             status=status,
         )
     if status == 405:
-        return Unsupported(f"{where} can't be {act}: the server said {said}.", status=status)
+        return Unsupported(f"{where} can't be {act}: the server said {said}{_closed(act)}.", status=status)
     if status == 413:
         return TransferError(
             f"{where} can't be {act}: the server said {said}; allow larger requests there, often in a proxy before it "
@@ -44,6 +44,13 @@ def refusal(where: str, response: http.client.HTTPResponse, body: bytes, *, act:
         )
     kind = Broken if status in PASSING else TransferError
     return kind(f"{where} can't be {act}: the server said {said}.", status=status, retry_after=_retry_after(response))
+
+
+def _closed(act: str) -> str:
+    """Why a server that allows it at other times may not do so now."""
+    if act == "written":
+        return "; it is read-only, always or while it collects garbage: see whether that runs, and run the task again after it"
+    return ""
 
 
 def _who(named: bool) -> str:

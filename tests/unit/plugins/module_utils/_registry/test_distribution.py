@@ -215,6 +215,12 @@ def test_refusals_name_the_way_out(registry: Registry, said: int, error: type[Ex
         store_of(registry).manifest("12")
 
 
+def test_a_registry_that_takes_nothing_may_be_collecting_garbage(registry: Registry) -> None:
+    registry.statuses = [405]
+    with pytest.raises(Unsupported, match="can't be written: the server said 405.*while it collects garbage"):
+        store_of(registry).write_manifest(b"{}", INDEX, tag="12")
+
+
 def test_a_silent_host_is_no_riddle() -> None:
     with serving() as registry:
         gone = store_of(registry)
