@@ -12,7 +12,7 @@ from .blocks import DiskBlocks
 
 # Reading so much that isn't wanted costs less than another request.
 GAP = 64 << 10
-# One request. Eight of them under way keep a link busy, and are two ranges of 4 MiB that a cut can lose.
+# One request. Eight of them under way keep a link busy, and a kill loses what they brought of their blocks: at most eight requests.
 REQUEST = 1 << 20
 UNDER_WAY = 8 << 20
 
