@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What blocks of several sizes and levels of zstd cost and save, and how fast an image is published.
 
-blocks.py FIRST.raw [SECOND.raw]: the second one is a new version of the first. Prints tables in Markdown; CPU times are of one thread.
+blocks.py [--packs] FIRST.raw [SECOND.raw]: the second one is a new version of the first. Prints tables in Markdown; CPU times are of one thread.
+With --packs only the table of packs' sizes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -15,15 +17,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import zstandard
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / ".build" / "collections"))
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_publish_packer
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.images import load_image
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 from ansible_collections.imageops.fleet.tests.unit.publish_params import publish
 
 SIZES = [64 << 10, 128 << 10, 256 << 10]
 LEVELS = [1, 3, 6, 9]
+PACK_SIZES = [16 << 20, 32 << 20, 64 << 20]
 MIB = 1 << 20
 
 
@@ -93,6 +100,47 @@ def whole(paths: list[str]) -> None:
                 )
 
 
+@contextlib.contextmanager
+def packs_of(size: int) -> Iterator[None]:
+    """All packs that are begun meanwhile have this size, however large the image is."""
+    with (
+        mock.patch.object(image_publish_packer, "PACK_SIZE", size),
+        mock.patch.object(image_publish_packer, "pack_size", lambda packs, left: size),
+    ):
+        yield
+
+
+def pack_sizes(paths: list[str]) -> None:
+    """One line for each size of packs: what an image and its new version need, and what a cut costs where an upload begins anew."""
+    print(
+        "\n| packs of | published | packs of the image | new packs | sent, MiB | sent again for a cut, at most, MiB |"
+    )
+    print("|---|---|---|---|---|---|")
+    for size in PACK_SIZES:
+        with tempfile.TemporaryDirectory(dir=Path(paths[0]).parent) as folder, packs_of(size):
+            os.environ["IMAGEOPS_STATE_DIR"] = f"{folder}/state"
+            stored: set[Path] = set()
+            for tag, path in enumerate(paths):
+                told = publish(Path(folder) / "catalog", Path(path), tag=str(tag))
+                sent = sorted(pack_files(Path(folder) / "catalog", str(tag)) - stored)
+                stored.update(sent)
+                largest = max((pack.stat().st_size for pack in sent), default=0)
+                print(
+                    f"| {size // MIB} MiB | {'new version' if tag else 'first'} | {told['packs']} | {len(sent)} | "
+                    f"{told['uploaded_bytes'] / MIB:.1f} | {largest / MIB:.1f} |",
+                    flush=True,
+                )
+
+
+def pack_files(catalog: Path, tag: str) -> set[Path]:
+    """The files of an image's packs."""
+    packs = load_image(LayoutStore(str(catalog)), tag).manifest.packs
+    return {catalog / "blobs" / "sha256" / pack.digest.partition(":")[2] for pack in packs}
+
+
 if __name__ == "__main__":
-    table(sys.argv[1:])
-    whole(sys.argv[1:])
+    only, *images = sys.argv[1:] if sys.argv[1:2] == ["--packs"] else ["", *sys.argv[1:]]
+    if not only:
+        table(images)
+        whole(images)
+    pack_sizes(images)
