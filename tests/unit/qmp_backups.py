@@ -31,7 +31,9 @@ def machine_with_two_disks(folder: Path) -> Iterator[Machine]:
     for (path,) in disks.values():
         path.write_bytes(b"")
     found = Machine(folder / "s", disks)
-    yield found
-    if found.server:
-        found.server.close()
-    found.end()
+    try:
+        yield found
+    finally:
+        if found.server:
+            found.server.close()
+        found.end()

@@ -76,7 +76,7 @@ def _reading(domain: Domain, name: str) -> Iterator[None]:
 
 def _as(kind: type[_Kind], told: Any) -> _Kind:
     """What was told, when it is of that kind and no other; raises ValueError."""
-    if type(told) is not kind:
+    if not isinstance(told, kind) or (isinstance(told, bool) and kind is not bool):
         raise ValueError(f"not a {kind.__name__}")
     return told
 
