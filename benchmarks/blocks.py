@@ -111,10 +111,8 @@ def packs_of(size: int) -> Iterator[None]:
 
 
 def pack_sizes(paths: list[str]) -> None:
-    """One line for each size of packs: what an image and its new version need, and what a cut costs where an upload begins anew."""
-    print(
-        "\n| packs of | published | packs of the image | new packs | sent, MiB | sent again for a cut, at most, MiB |"
-    )
+    """One line for each size of packs: what an image and its new version need; where uploads begin anew, a cut costs up to two packs."""
+    print("\n| packs of | published | packs of the image | new packs | sent, MiB | largest pack, MiB |")
     print("|---|---|---|---|---|---|")
     for size in PACK_SIZES:
         with tempfile.TemporaryDirectory(dir=Path(paths[0]).parent) as folder, packs_of(size):
