@@ -123,6 +123,7 @@ class ImageWriter:
         rest = {pack: count for pack, count in used.items() if pack not in lost}
         written = len(self._packer.sent) + 1
         self._repacked = lost | packs_to_repack(rest, self._known.sizes, written=written)
+        self._packer.left = sum(used[pack] for pack in self._repacked)
         for disk, content in self._disks:
             self._repack(disk, content)
         self._packer.finish()

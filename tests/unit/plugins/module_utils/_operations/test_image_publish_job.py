@@ -209,6 +209,10 @@ def test_packs_stay_few_however_many_disks_there_are(
     assert told["new_blocks"] == 6 * (BLOCKS - 10) and 24 < told["packs"] <= MOST_PACKS
     assert len(packs_of(catalog)) == told["packs"]
     assert bytes_of_image(catalog, "vdf") == disks[5].read_bytes()
+    write(disks[5], seed=7, changed=every[1::4])
+    again = publish(catalog, *disks, tag="2")
+    assert again["new_blocks"] > 12 and again["repacked_blocks"] > 0 and again["packs"] <= MOST_PACKS
+    assert bytes_of_image(catalog, "vdf", "2") == disks[5].read_bytes()
 
 
 def test_an_interrupted_publish_goes_on(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
