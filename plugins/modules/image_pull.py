@@ -17,7 +17,7 @@ description:
   - Blocks that the host has in any image that was pulled before are taken from there, shared where the file system can; all others are
     fetched, several at once. Every block is compared with its digest as it comes, and nothing is read twice. Holes stay holes.
   - The file is written under a hidden name and gets its own when it is complete. What an interruption leaves is kept, and the next run of
-    the task goes on there; of what was under way at most 8 MiB are fetched again.
+    the task goes on there; of what was under way at most 8 MiB are fetched again (1 MiB of each of more than 8 O(connections) with O(peers)).
   - A file knows by the collection's record what it is. A second run asks the catalog what the tag names now, by one request, or by none when
     O(image) has a digest, and reads no image data.
   - A containerDisk of KubeVirt, which is an image of a container with a disk under C(/disk), is taken too. Its layers are read as streams and

@@ -71,11 +71,17 @@ def packs_to_repack(
     """
     chosen = {pack for pack, count in used.items() if 2 * count < sizes[pack]}
     kept = sorted((pack for pack in used if pack not in chosen), key=lambda pack: (used[pack], pack), reverse=True)
-    while kept and len(kept) + written + _packs_of(used, chosen) > most:
-        chosen.add(kept.pop())
+    left = sum(used[pack] for pack in chosen)
+    while kept and len(kept) + written + _packs_of(left, packs=len(kept) + written) > most:
+        chosen.add(kept[-1])
+        left += used[kept.pop()]
     return chosen
 
 
-def _packs_of(used: Mapping[str, int], chosen: Iterable[str]) -> int:
-    """How many packs the blocks of `chosen` need."""
-    return -(-sum(used[pack] for pack in chosen) // PACK_SIZE)
+def _packs_of(left: int, *, packs: int) -> int:
+    """How many packs so many bytes need when so many packs are there."""
+    count = 0
+    while left > 0:
+        left -= pack_size(packs + count, left=left)
+        count += 1
+    return count

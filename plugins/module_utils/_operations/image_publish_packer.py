@@ -44,8 +44,8 @@ class _Pack:
 class Packer:
     """Collects frames in their order; equal frames in equal order give equal packs.
 
-    `sent` are the packs in their order. `left` is about how many bytes of frames are still to come, which who fills it says. Files
-    of large packs are in `folder`. `limit` is the most bytes a second on the average.
+    `sent` are the packs in their order. Who fills it says `left`, about how many bytes of frames are still to come, and `kept`, how
+    many packs the image has besides. Files of large packs are in `folder`. `limit` is the most bytes a second on the average.
     """
 
     def __init__(self, store: Store, journal: PublishJournal, *, folder: str, limit: int | None = None) -> None:
@@ -59,7 +59,7 @@ class Packer:
         self._places: dict[bytes, tuple[int, int, int]] = {}
         self._pack = _Pack(PACK_SIZE)
         self.sent: list[Descriptor] = []
-        self.left = 0
+        self.left = self.kept = 0
         self.bytes = 0
 
     def __contains__(self, digest: bytes) -> bool:
@@ -117,7 +117,7 @@ class Packer:
     def _send(self) -> None:
         pack = self._pack
         self.sent.append(Descriptor(PACK, pack.digest, pack.size))
-        self._pack = _Pack(pack_size(len(self.sent), left=self.left))
+        self._pack = _Pack(pack_size(self.kept + len(self.sent), left=self.left))
         self._journal.note(SentPack(pack.digest, pack.size, pack.blocks))
         fault_point("publish:pack-noted")
         self._wait(_UNDER_WAY - 1)

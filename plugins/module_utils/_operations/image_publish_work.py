@@ -124,6 +124,7 @@ class ImageWriter:
         written = len(self._packer.sent) + 1
         self._repacked = lost | packs_to_repack(rest, self._known.sizes, written=written)
         self._packer.left = sum(used[pack] for pack in self._repacked)
+        self._packer.kept = len(used.keys() - self._repacked)
         for disk, content in self._disks:
             self._repack(disk, content)
         self._packer.finish()

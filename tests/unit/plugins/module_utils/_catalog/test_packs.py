@@ -25,6 +25,11 @@ def test_the_smallest_packs_go_when_there_are_too_many() -> None:
     assert chosen == {"0", "1", "2", "3"}
 
 
+def test_of_a_large_image_only_the_smallest_packs_are_written_anew() -> None:
+    sizes = {str(number): (100 << 20) + number for number in range(84)}
+    assert packs_to_repack(sizes, sizes, written=13) == {"0", "1"}
+
+
 def test_packs_stay_few_however_large_an_image_is() -> None:
     left, packs = 250 << 30, 0
     while left > 0:
