@@ -62,6 +62,7 @@ def test_stopped_vms_take_nothing_yet(tools: Tools) -> None:
         {"running": 0, "stopped": 2},
     )
     assert vms[0]["state"] == "stopped"
+    domain.start()
 
 
 @pytest.mark.parametrize(
