@@ -25,6 +25,7 @@ from .vm_snapshot_definition import differences
 from .vm_snapshot_delete import delete_external, merges_after
 from .vm_snapshot_expand import every_snapshot
 from .vm_snapshot_facts import facts_of, wish_of
+from .vm_snapshot_inside import doomed
 from .vm_snapshot_journal import read_journal
 from .vm_snapshot_kind import EXTERNAL, INTERNAL, Choice, choose
 from .vm_snapshot_merge import require_no_job, tidy_layers
@@ -51,7 +52,7 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
         # libvirt lists a snapshot that it is still taking for a module that is gone, and goes on with other acts too.
         settle(domain)
     found = look(domain)
-    for name in journal.doomed:
+    for name in doomed(domain):
         found = found.without(name, children=False)
     world, provisional = foresee(found, params, tools)
     asked = _Asked(params, domain, tools, provisional)

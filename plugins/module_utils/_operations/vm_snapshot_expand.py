@@ -14,6 +14,7 @@ from .._errors import InvalidOption, NotFound
 from .._hypervisor.snapshots import Snapshot, snapshots
 from .operation import Tools
 from .qmp_request import asks_for_process, refuse_options
+from .vm_snapshot_inside import doomed
 from .vm_snapshot_world import find_domain
 
 _AGE = re.compile(r"^(\d{1,6})\s*([smhdw])$")
@@ -58,8 +59,13 @@ def _is_pattern(name: str) -> bool:
 
 def _let_go(params: dict[str, Any], tools: Tools) -> list[dict[str, Any]]:
     domain = find_domain(params["vm"], uri=params["uri"], option="vm", tools=tools)
+    going = doomed(domain)
     gone = expired(
-        [found for found in snapshots(domain) if fnmatch.fnmatchcase(found.name, params["name"])],
+        [
+            found
+            for found in snapshots(domain)
+            if fnmatch.fnmatchcase(found.name, params["name"]) and found.name not in going
+        ],
         keep=params["keep"],
         older_than=params["older_than"],
         now=tools.clock.time(),

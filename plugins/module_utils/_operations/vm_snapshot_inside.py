@@ -10,7 +10,7 @@ that they hold, knows one that they don't, or has brought back only some of them
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,19 +33,57 @@ def marked(domain: Domain, act: str, names: Collection[str], *, timeout: float, 
     """Note what libvirt is asked for while it does it; what fails is put right at once, unless libvirt may go on with it."""
     paths = {path for found in snapshots(domain) if found.name in names for path in found.disks}
     paths |= {disk.path for disk in writable_disks(domain) if disk.format == "qcow2"}
-    mark = {"act": act, "names": list(names), "disks": sorted(paths), "state": domain.state, **more}
+    there = _there(domain, names, paths)
+    mark = {"act": act, "names": list(names), "disks": sorted(paths), "there": there, "state": domain.state, **more}
     read_journal(domain).note(inside=mark)
     fault_point("vm_snapshot:inside-begun")
     try:
         yield
-    except TimedOut:
-        raise
-    except ImageOpsError:
-        with contextlib.suppress(ImageOpsError):
-            recover_inside(domain, timeout=timeout)
+    except ImageOpsError as error:
+        if not isinstance(error, TimedOut) or "libvirt_code" in error.details:
+            with contextlib.suppress(ImageOpsError):
+                _put_right(domain, mark, timeout)
         raise
     fault_point("vm_snapshot:inside-ended")
     read_journal(domain).note(inside=None)
+
+
+def _there(domain: Domain, names: Collection[str], disks: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Of each name, when what libvirt knows was made (None: nothing), and when what each disk holds was."""
+    made = {found.name: found.created for found in snapshots(domain)}
+    dates = {name: {path: point.date for path in sorted(disks) for point in _points(path, name)[:1]} for name in names}
+    return {name: {"created": made.get(name), "dates": dates[name]} for name in names}
+
+
+def _put_right(domain: Domain, mark: Mapping[str, Any], timeout: float) -> None:
+    """libvirt refused. A deletion that it didn't begin is not begun here either."""
+    if mark["act"] == DELETE and _there(domain, mark["names"], mark["disks"]) == mark["there"]:
+        read_journal(domain).note(inside=None)
+    else:
+        recover_inside(domain, timeout=timeout)
+
+
+def doomed(domain: Domain) -> list[str]:
+    """Snapshots whose deletion began, but for those that somebody made anew under that name."""
+    journal = read_journal(domain)
+    return [name for name in journal.doomed if not _made_anew(domain, name, journal.inside or {})]
+
+
+def _made_anew(domain: Domain, name: str, mark: Mapping[str, Any]) -> bool:
+    found, created = _known(domain, name), mark["there"][name]["created"]
+    return bool(found and created is not None and found.created != created)
+
+
+def _held(name: str, mark: Mapping[str, Any]) -> list[str]:
+    """The disks that hold the snapshot of the mark, or what is left of one that it began."""
+    there = mark["there"][name]
+    own = there["dates"] if there["dates"] or there["created"] is not None else None
+    return [
+        path
+        for path in mark["disks"]
+        for point in _points(path, name)[:1]
+        if own is None or own.get(path) == point.date
+    ]
 
 
 def recover_inside(domain: Domain, *, timeout: float) -> dict[str, Any] | None:
@@ -76,14 +114,14 @@ def _recover_take(domain: Domain, mark: dict[str, Any], timeout: float) -> None:
 
 def _recover_delete(domain: Domain, mark: Mapping[str, Any], timeout: float) -> None:
     for name in mark["names"]:
-        _remove(domain, name, mark["disks"], timeout)
-        forget_console(domain, name)
+        if not _made_anew(domain, name, mark):
+            _remove(domain, name, _held(name, mark), timeout)
+            forget_console(domain, name)
     read_journal(domain).note(inside=None)
 
 
-def _remove(domain: Domain, name: str, disks: Collection[str], timeout: float) -> None:
+def _remove(domain: Domain, name: str, held: Sequence[str], timeout: float) -> None:
     """Bring what libvirt knows and what the disks hold together: there is no such snapshot."""
-    held = [path for path in disks if _points(path, name)]
     if held:
         if not _known(domain, name):
             # All of them, also those that don't hold it: libvirt demands that, and deletes what is there.

@@ -17,6 +17,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain 
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.snapshots import delete_snapshot, snapshots
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_acts as acts
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_inside as inside
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_snapshot_expand import every_snapshot
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_snapshot_journal import (
     DELETE,
     REVERT,
@@ -170,6 +171,47 @@ def test_what_libvirt_may_go_on_with_is_looked_at_by_the_next_run(host: Host, mo
     with pytest.raises(TimedOut):
         apply(host.plan("a"))
     assert read_journal(domain_of(host)).leftovers == ["a"]
+
+
+def refuse_deletion(host: Host, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*words: Any, **options: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(acts, "delete_snapshot", refuse)
+        with pytest.raises(type(error)):
+            apply(host.plan("a", state="absent"))
+
+
+@pytest.mark.parametrize(
+    "error", [EngineError("libvirt refused.", libvirt_code=1), TimedOut("libvirt refused: busy.", libvirt_code=68)]
+)
+def test_a_deletion_that_libvirt_refused_is_not_carried_out_later(
+    host: Host, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    apply(host.plan("a"))
+    host.have_snapshot("a")
+    refuse_deletion(host, monkeypatch, error)
+    assert settled(host) and known(host) == ["a"] and held(host) == ["a"]
+
+
+def test_what_was_made_anew_meanwhile_stays(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(host.plan("a"))
+    refuse_deletion(host, monkeypatch, TimedOut("timeout: late."))
+    mark = read_journal(domain_of(host)).inside
+    assert mark is not None and inside.doomed(domain_of(host)) == ["a"]
+    mark["there"]["a"]["created"] -= 60
+    read_journal(domain_of(host)).note(inside=mark)
+    assert inside.doomed(domain_of(host)) == []
+    apply(host.plan("b"))
+    assert known(host) == ["a", "b"] and settled(host)
+
+
+def test_retention_does_not_count_what_goes_anyway(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply(host.plan("a"))
+    refuse_deletion(host, monkeypatch, TimedOut("timeout: late."))
+    given = {"vm": "web", "vms": None, "name": "*", "state": "absent", "keep": 0, "older_than": None}
+    assert list(every_snapshot({**given, "uri": "test:///default"}, host.tools)) == []
 
 
 def test_a_vm_that_libvirt_left_paused_runs_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
