@@ -28,6 +28,7 @@ class Bases:
         self._clock = clock
         self._mutex = threading.Lock()
         self._kept: dict[str, int] = {}
+        self._refused: dict[str, InUse] = {}
 
     def keep(self, path: str) -> bool:
         """Let nobody replace the file; whether it wasn't kept before, so that it may be another one than a moment ago.
@@ -38,7 +39,14 @@ class Bases:
         with self._mutex:
             if real in self._kept:
                 return False
-            self._kept[real] = _taken(real, self._clock, shared=True, why="it is being replaced by another task")
+            if real in self._refused:
+                # Waited for already: the other VMs of the task needn't.
+                raise self._refused[real]
+            try:
+                self._kept[real] = _taken(real, self._clock, shared=True, why="it is being replaced by another task")
+            except InUse as error:
+                self._refused[real] = error
+                raise
             return True
 
     def close(self) -> None:
@@ -47,6 +55,7 @@ class Bases:
             for handle in self._kept.values():
                 os.close(handle)
             self._kept.clear()
+            self._refused.clear()
 
 
 @contextlib.contextmanager

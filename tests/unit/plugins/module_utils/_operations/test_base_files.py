@@ -47,6 +47,9 @@ def test_any_number_keep_a_file_and_none_replaces_it(base: Path) -> None:
         task.close()
     with alone(str(link), Clock()), pytest.raises(InUse, match="it is being replaced by another task"):
         tasks[0].keep(str(base))
+    with pytest.raises(InUse, match="it is being replaced by another task"):
+        tasks[0].keep(str(base))
+    tasks[0].close()
     assert tasks[0].keep(str(base))
     tasks[0].close()
 
