@@ -148,6 +148,7 @@ def test_a_base_is_not_replaced_while_disks_are_made_from_it(
     image = str(base) if local else image
     with base_files.alone(str(base), tools.clock), pytest.raises(InUse, match="is being replaced"):
         plan(tools, image)
+    tools.bases.close()
     plan(tools, image)
     with pytest.raises(InUse), base_files.alone(str(base), tools.clock):
         pass
