@@ -67,12 +67,16 @@ def packs_to_repack(
     """The packs whose used blocks are better written anew: `used` says how many of the bytes of each an image uses.
 
     Those are packs of which less than half is used, and the smallest ones where the image would have more than `most` packs with
-    the `written` ones.
+    the `written` ones, as long as two of them fit into one.
     """
     chosen = {pack for pack, count in used.items() if 2 * count < sizes[pack]}
     kept = sorted((pack for pack in used if pack not in chosen), key=lambda pack: (used[pack], pack), reverse=True)
     left = sum(used[pack] for pack in chosen)
-    while kept and len(kept) + written + _packs_of(left, packs=len(kept) + written) > most:
+    while (
+        kept
+        and 2 * used[kept[-1]] <= MOST_PACK
+        and len(kept) + written + _packs_of(left, packs=len(kept) + written) > most
+    ):
         chosen.add(kept[-1])
         left += used[kept.pop()]
     return chosen

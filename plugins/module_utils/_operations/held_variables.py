@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 
@@ -64,9 +65,11 @@ def tidy_variables(used: Collection[str], now: float) -> None:
     folder = state_dir(_FOLDER)
     names = {digest_bytes(digest).hex() for digest in used}
     for entry in os.scandir(folder):
-        old = now - entry.stat(follow_symlinks=False).st_mtime > _GRACE_SECONDS
-        if old and (is_partial(entry.name) or entry.name not in names):
-            remove(entry.path)
+        # What another pull is just giving its name is gone under the old one.
+        with contextlib.suppress(FileNotFoundError):
+            old = now - entry.stat(follow_symlinks=False).st_mtime > _GRACE_SECONDS
+            if old and (is_partial(entry.name) or entry.name not in names):
+                remove(entry.path)
 
 
 def _path(told: Variables) -> str:

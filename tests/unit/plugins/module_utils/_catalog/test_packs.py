@@ -30,6 +30,11 @@ def test_of_a_large_image_only_the_smallest_packs_are_written_anew() -> None:
     assert packs_to_repack(sizes, sizes, written=13) == {"0", "1"}
 
 
+def test_packs_that_are_as_large_as_can_be_are_left_alone() -> None:
+    sizes = {str(number): (4 << 30) - (1 << 20) for number in range(124)}
+    assert packs_to_repack(sizes, sizes, written=1) == set()
+
+
 def test_packs_stay_few_however_large_an_image_is() -> None:
     left, packs = 250 << 30, 0
     while left > 0:
