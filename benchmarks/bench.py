@@ -32,8 +32,8 @@ def prepare() -> None:
     subprocess.run([TOP / "tests" / "fleet" / "fleet", "up"], check=True)
 
 
-def run(playbook: str, host: str, log: Path) -> None:
-    """One playbook of measurements; the callback writes its times to `log`."""
+def run(playbook: str, host: str, extra: list[str], log: Path) -> None:
+    """One playbook of measurements with these extra variables; the callback writes its times to `log`."""
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
@@ -44,6 +44,7 @@ def run(playbook: str, host: str, log: Path) -> None:
         "IMAGEOPS_BENCH_LOG": str(log),
     }
     command = [VENV / "bin" / "ansible-playbook", "-i", BUILD / "fleet" / "inventory.yml", "-e", f"bench_host={host}"]
+    command += [part for one in extra for part in ("-e", one)]
     subprocess.run([*command, TOP / "benchmarks" / f"{playbook}.yml"], check=True, env=environment)
 
 
@@ -91,13 +92,21 @@ def main() -> int:
     parser.add_argument(
         "--no-writers", dest="writers", action="store_false", help="without the writers of compressed images"
     )
+    parser.add_argument(
+        "-e",
+        dest="extra",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help='variables of the playbooks, as {"bench_mib": 8192}',
+    )
     wanted = parser.parse_args()
     prepare()
     RESULTS.mkdir(parents=True, exist_ok=True)
     log = RESULTS / "times.jsonl"
     log.write_text("", encoding="utf-8")
     for playbook in wanted.playbooks:
-        run(playbook, wanted.host, log)
+        run(playbook, wanted.host, wanted.extra, log)
     if wanted.writers:
         subprocess.run([TOP / "benchmarks" / "writers"], check=True)
     rows = rows_of(log)

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All checks and tests in two lanes side by side, and one table at the end. Every stage runs, whatever became of the others.
+"""All checks and tests in lanes side by side, and one table at the end. Every stage runs, whatever became of the others.
 
-One lane is for what needs no fleet, and then what may share it; the other starts the fleet and does what needs it alone. What a stage says is printed when it
-ends, and kept in .build/stages. Below the table stands the end of what the failed ones said.
+One lane is for what needs no fleet, and then what may share it; one starts the fleet and does what needs it; in one the other
+hosts of the fleet run their integration targets, while the first runs its own. What a stage says is printed when it ends, and
+kept in .build/stages. Below the table stands the end of what the failed ones said.
 Stages: see --list. With names as arguments only these run (and the set-up, the fleet and other stages that they need).
 """
 
@@ -68,6 +69,7 @@ NOT_OLDEST = without(
     "_operations/test_vm*",
     "_operations/test_catalog_base.py",
     "_operations/test_disk_job_info.py",
+    "_operations/test_held_anywhere.py",
     "_operations/test_image_pull_container.py",
     "_operations/test_host_info.py",
     "_operations/test_usage.py",
@@ -86,9 +88,12 @@ ON_FLEET = (FLEET.name,)
 # Beside others: its rounds keep their state in folders of their own.
 FAULTS = Stage(
     "faults, sample",
-    "tests/faults/run --quick --host first alias chain check compact convert disk prune publish pull sign snapshot",
+    "tests/faults/run --quick --host first alias chain check compact convert disk jobs prune publish pull sign snapshot tasks",
     needs=ON_FLEET,
 )
+TARGETS = f"ansible-playbook -i {INVENTORY} tests/integration/run.yml --limit"
+# At its own pace: a play of all hosts would wait for the slowest at each task.
+OTHER_HOSTS = Stage("integration, other hosts", f"{TARGETS} 'hypervisors[1:]'", needs=ON_FLEET)
 FLEET_DOWN = Stage("fleet down", "tests/fleet/fleet down --keep-images")
 STAGES = (
     Stage("ruff", "ruff check . && ruff format --check ."),
@@ -126,10 +131,11 @@ STAGES = (
         needs=(*ON_FLEET, "build and install"),
         variables=OF_INSTALLED,
     ),
-    Stage("integration", f"ansible-playbook -i {INVENTORY} tests/integration/run.yml", needs=ON_FLEET),
+    Stage("integration, first host", f"{TARGETS} 'hypervisors[0]'", needs=ON_FLEET),
+    OTHER_HOSTS,
     FAULTS,
-    Stage("molecule", "molecule test --all", needs=ON_FLEET),
-    Stage("demo", "demo/run && demo/run --expect-unchanged", needs=ON_FLEET),
+    Stage("molecule", "molecule test --all", needs=ON_FLEET, after=(OTHER_HOSTS.name,)),
+    Stage("demo", "demo/run && demo/run --expect-unchanged", needs=ON_FLEET, after=(OTHER_HOSTS.name,)),
 )
 
 
@@ -156,14 +162,20 @@ def table(outcomes: Sequence[Outcome], seconds: float) -> int:
 
 
 def lanes_of(stages: Sequence[Stage], *, keep_fleet: bool) -> list[list[Stage]]:
-    """What needs no fleet, with the faults; the fleet and what else needs it."""
-    with_fleet = [stage for stage in stages if FLEET.name in stage.needs and stage != FAULTS]
+    """What needs no fleet, with the faults; the fleet and what else needs it; what other hosts do beside it. A stage waits only
+    for those that are there."""
+    names = {stage.name for stage in stages}
+    stages = [replace(stage, after=tuple(name for name in stage.after if name in names)) for stage in stages]
+    beside = [stage for stage in stages if stage.name in (FAULTS.name, OTHER_HOSTS.name)]
+    with_fleet = [stage for stage in stages if FLEET.name in stage.needs and stage not in beside]
     others = [stage for stage in stages if FLEET.name not in stage.needs]
-    faults = [stage for stage in stages if stage == FAULTS]
-    if not with_fleet and not faults:
+    if not with_fleet and not beside:
         return [others]
-    down = [] if keep_fleet else [replace(FLEET_DOWN, after=tuple(stage.name for stage in faults))]
-    return [[*others, *faults], [FLEET, *with_fleet, *down]]
+    down = [] if keep_fleet else [replace(FLEET_DOWN, after=tuple(stage.name for stage in beside))]
+    faults, other_hosts = (
+        [stage for stage in beside if stage.name == name] for name in (FAULTS.name, OTHER_HOSTS.name)
+    )
+    return [[*others, *faults], [FLEET, *with_fleet, *down], other_hosts]
 
 
 def run_lanes(lanes: Sequence[Sequence[Stage]]) -> list[Outcome]:

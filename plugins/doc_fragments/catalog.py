@@ -35,8 +35,8 @@ options:
     default: false
   idle_timeout:
     description:
-      - Seconds of silence after which a connection counts as broken; at least 1. What a broken one was asked for is asked again, six
-        times without a byte between, with growing pauses.
+      - Seconds of silence after which a connection counts as broken, V(1) to V(86400). What a broken one was asked for is asked
+        again, six times without a byte between, with growing pauses.
     type: int
     default: 60
   mirrors:

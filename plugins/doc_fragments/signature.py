@@ -26,6 +26,7 @@ options:
         required: true
       identity:
         description:
-          - Which of the principals in that file must have signed. Shell patterns such as V(*@example.org) are allowed; by default any.
+          - Which of the principals in that file must have signed. Shell patterns such as V(*@example.org) are allowed. Left out or null, it is any of
+            them; an empty text is refused.
         type: str
 """

@@ -61,8 +61,22 @@ class MissingLibrary(ImageOpsError):
     """A Python library or program that this operation needs isn't installed."""
 
 
+# Where an error names a file, what can be done.
+_WAYS = {
+    errno.EACCES: "let the task run as a user who may, or give another path",
+    errno.EPERM: "let the task run as a user who may, or give another path",
+    errno.ELOOP: "its links lead in a circle, so give another path",
+    errno.ENOTDIR: "a part of the path is a file, so give another one",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EROFS: "give a path on a file system that can be written to",
+}
+
+
 def system_error(error: OSError) -> ImageOpsError:
     """What the operating system said, as one sentence of ours."""
     named = f"{error.filename}: " if error.filename else ""
+    said = error.strerror or str(error) or type(error).__name__
+    # Who raised it may have told the way out already.
+    way = _WAYS.get(error.errno or 0) if error.filename and ";" not in said else None
     kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else ImageOpsError
-    return kind(f"{named}{error.strerror or str(error) or type(error).__name__}.", errno=error.errno)
+    return kind(f"{named}{said}{f'; {way}' if way else ''}.", errno=error.errno)

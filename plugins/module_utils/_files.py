@@ -10,10 +10,11 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ._errors import Conflict, InvalidOption, NoSpace, NotFound
+from ._errors import Conflict, InvalidOption, NoSpace, NotFound, system_error
 from ._sizes import format_size
 
 STATE_DIR = "/var/lib/imageops"
@@ -39,13 +40,20 @@ def state_top() -> str:
 
 
 def state_dir(*parts: str) -> str:
-    """A folder of ours (0700, made when missing) under the state directory."""
-    path = state_top()
-    os.makedirs(path, mode=0o711, exist_ok=True)
-    for part in parts:
-        path = os.path.join(path, part)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
+    """A folder of ours (0700, made when missing) under the state directory.
+
+    Raises PermissionError with the way out for users that can't have one, such as those without a home.
+    """
+    path = top = state_top()
+    try:
+        os.makedirs(path, mode=0o711, exist_ok=True)
+        for part in parts:
+            path = os.path.join(path, part)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+    except PermissionError as error:
+        way = f"let the task run with 'become: true', or name another state directory in {STATE_VARIABLE}"
+        raise PermissionError(error.errno, f"{error.strerror}; {way}", top) from error
     return path
 
 
@@ -65,7 +73,7 @@ def fingerprint(path: str) -> Fingerprint | None:
     """The fingerprint of `path` (links followed), None when nothing is there."""
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return Fingerprint(found.st_ino, found.st_size, found.st_mtime_ns)
 
@@ -95,13 +103,31 @@ def is_partial(path: str) -> bool:
 
 
 def require_folder(path: str, *, option: str) -> None:
-    """Raise NotFound unless the folder that shall hold `path` exists, InvalidOption when the name leaves no room for ours."""
+    """Raise NotFound unless the folder that shall hold `path` exists, InvalidOption when it is none or the name leaves no room for ours."""
     folder = os.path.dirname(path) or "/"
     if not os.path.isdir(folder):
+        if os.path.exists(folder):
+            raise InvalidOption(f"{option}: {folder} is a file, so nothing can be made in it; give another path.")
         raise NotFound(f"{option}: the folder {folder} does not exist; create it first, or give another path.")
     most = _MOST_NAME - len(_PARTIAL.format(name="", suffix=""))
     if len(os.fsencode(os.path.basename(path))) > most:
         raise InvalidOption(f"{option}: the file name of {path} is longer than {most} bytes; give a shorter one.")
+
+
+def require_folders(paths: Collection[str], *, option: str) -> None:
+    """Raise InvalidOption unless each is named by its absolute path, NotFound unless it is a folder."""
+    for path in paths:
+        require_absolute(path, option=option)
+        if not os.path.isdir(path):
+            raise NotFound(
+                f"{option}: there is no folder {path}, so nothing in it can be looked at; give its right path, or leave it out."
+            )
+
+
+def require_absolute(path: str, *, option: str) -> None:
+    """Raise InvalidOption for a path that means another file in every working directory."""
+    if not os.path.isabs(path):
+        raise InvalidOption(f"{option}: '{path}' is not an absolute path; give one that starts with a slash.")
 
 
 def require_writable_folder(path: str, *, option: str) -> None:
@@ -124,9 +150,11 @@ def require_regular(path: str, *, option: str) -> os.stat_result:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        raise NotFound(f"{option}: {path} does not exist.") from None
+        raise NotFound(f"{option}: {path} does not exist; give the path of an existing file.") from None
+    except OSError as error:
+        raise Conflict(f"{option}: {system_error(error)}") from error
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISBLK(found.st_mode)):
-        raise Conflict(f"{option}: {path} is neither a regular file nor a block device.")
+        raise Conflict(f"{option}: {path} is neither a regular file nor a block device; give the path of one.")
     return found
 
 
@@ -218,7 +246,7 @@ def remove_halves(folder: str) -> None:
                 os.unlink(os.path.join(folder, name))
 
 
-_MODE = re.compile(r"^0?[0-7]{3,4}$")
+_MODE = re.compile(r"^0?[0-7]{3,4}\Z")
 
 
 def parse_mode(value: str) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,12 @@ from typing import Callable
 from ._errors import InUse
 from ._files import state_dir
 
-_HELD: list[int] = []
+# Names that begin so are taken after all others, so that who has one waits for nothing that who waits for it has.
+LAST = "base:"
+# So many open files are no short list, and so many may be open then.
+_MANY_FILES, _MOST_FILES = 256, 65536
+# What this process has by `held`: names by descriptor.
+_HELD: dict[int, str] = {}
 
 
 def lock_path(name: str) -> str:
@@ -37,10 +43,22 @@ def try_lock(name: str, *, inheritable: bool = False, shared: bool = False) -> i
     except BlockingIOError:
         os.close(handle)
         return None
+    if handle >= _MANY_FILES:
+        _allow_more_files()
     if not shared:
         _sign(handle, name)
     os.set_inheritable(handle, inheritable)
     return handle
+
+
+def _allow_more_files() -> None:
+    """A lock is an open file, a long list has many, and the usual limit is 1024, which programs may raise themselves."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _sign(handle: int, name: str) -> None:
@@ -60,23 +78,51 @@ def holder(name: str) -> str:
         return ""
 
 
+def holders(name: str) -> str:
+    """Who has the lock of `name` now, alone or together, such as `process 12 (python3)`; what the kernel lets us see of it."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        lock = os.stat(lock_path(name))
+        for link in glob.glob("/proc/[0-9]*/fd/[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(link), lock) and _locks_by(link):
+                    found.add(_process_of(link))
+    return ", ".join(sorted(found)) or "a process that can't be seen from here"
+
+
+def _locks_by(link: str) -> bool:
+    """Whether the open file has a lock; one that somebody only opened to try for it has none."""
+    with open(link.replace("/fd/", "/fdinfo/"), encoding="ascii", errors="replace") as stream:
+        return any(line.startswith("lock:") for line in stream)
+
+
+def _process_of(link: str) -> str:
+    pid = link.split("/")[2]
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
+        return f"process {pid} ({stream.read().strip()})"
+
+
 @contextlib.contextmanager
 def held(names: Sequence[str], *, timeout: float, wait: Callable[[Callable[[], bool], float], bool]) -> Iterator[None]:
-    """Hold the locks of all `names`, taken in sorted order.
+    """Hold the locks of all `names`, taken in sorted order, those of LAST after the others.
 
     `wait(predicate, seconds)` polls until the predicate is true. Raises InUse when a lock isn't free in `timeout` seconds.
     """
     handles: list[int] = []
     try:
-        for name in sorted(set(names)):
+        for name in sorted(set(names), key=lambda name: (name.startswith(LAST), name)):
             handles.append(_take(name, timeout=timeout, wait=wait))
-        _HELD.extend(handles)
+            _HELD[handles[-1]] = name
         yield
     finally:
         for handle in handles:
-            if handle in _HELD:
-                _HELD.remove(handle)
+            del _HELD[handle]
             os.close(handle)
+
+
+def is_ours(name: str) -> bool:
+    """Whether this process has the lock of `name` by `held`, so that waiting for it would be in vain."""
+    return name in _HELD.values()
 
 
 def held_descriptors() -> tuple[int, ...]:
@@ -88,7 +134,7 @@ def _take(name: str, *, timeout: float, wait: Callable[[Callable[[], bool], floa
     handle = wait_for_lock(name, timeout=timeout, wait=wait)
     if handle is None:
         raise InUse(
-            f"{name} is being worked on by another task (process {holder(name) or 'unknown'}), and was not free within "
+            f"{name.removeprefix(LAST)} is being worked on by another task ({holders(name)}), and was not free within "
             f"{timeout:g} seconds; run the task again when that one has ended."
         )
     return handle

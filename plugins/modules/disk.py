@@ -116,7 +116,7 @@ options:
           - It never removes an image that a domain or a running process uses.
         type: bool
       search_paths: &search_paths
-        description: More folders whose images may be overlays of this one. Folders below them are not searched.
+        description: More folders whose images may be overlays of this one. Folders below them are not searched. Each must exist.
         type: list
         elements: path
       owner: &owner

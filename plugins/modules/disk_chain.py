@@ -134,7 +134,7 @@ options:
       search_paths: &search_paths
         description: >-
           More folders whose images may rest on files of the chain. The folders of these files and all storage pools are looked at
-          anyway.
+          anyway. Each must exist.
         type: list
         elements: path
   path:

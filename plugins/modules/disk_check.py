@@ -23,6 +23,7 @@ description:
     how the content is stored, so a copy in another format has the same checksum.
   - Content is read by a job, which shows progress and can be stopped. What was found is remembered and told again without
     reading while no file of the images was written to since.
+  - One image may be asked about by several items, tasks and playbooks at once; each gets its own answer.
   - Images that a running VM or another engine writes to are refused.
 extends_documentation_fragment:
   - imageops.fleet.attributes
@@ -37,6 +38,7 @@ options:
     description:
       - Many images in one task, with the same options as the single form.
       - What an item leaves out comes from the task's own option of that name.
+      - An image that one item repairs can't be in another one; that takes two tasks.
     type: list
     elements: dict
     suboptions:
@@ -112,7 +114,7 @@ options:
         description: Read the content even where it is known from an earlier task and no file was written to since.
         type: bool
       search_paths: &search_paths
-        description: More folders whose images may be overlays of O(path), looked at before a repair with O(repair=all).
+        description: More folders whose images may be overlays of O(path), looked at before a repair with O(repair=all). Each must exist.
         type: list
         elements: path
       bandwidth: &bandwidth

@@ -40,6 +40,7 @@ options:
     description:
       - Many images in one task, with the same options as the single form.
       - What an item leaves out comes from the task's own option of that name.
+      - Each image can be in one item only; two changes of one image take two tasks.
     type: list
     elements: dict
     suboptions:
@@ -86,8 +87,10 @@ options:
         description:
           - The partition that takes the new room of O(size) together with its file system, V(last) (the last one on the
             disk, whatever its number) or its number from 1 on.
-          - The last one on the disk grows where it is, with ext2, ext3, ext4 or btrfs. For others C(virt-resize) moves what lies behind, which
+          - The last one on the disk grows where it is, with ext2, ext3, ext4, btrfs or XFS. For others C(virt-resize) moves what lies behind, which
             is refused where partitions aren't numbered in their order on the disk, since it would number them anew.
+          - XFS itself grows where libguestfs has its programs (Debian's package C(libguestfs-xfs)), else its partition only. Of LVM the
+            physical volume grows, and no logical volume. RV(disks[].job) says in C(growth) what grew.
           - Without libguestfs only the disk grows. The result says so. The partition then grows at the guest's next start, where
             cloud-init does that.
           - Refused for overlays, and without O(size).
@@ -107,6 +110,7 @@ options:
       search_paths: &search_paths
         description: >-
           More folders whose images may rest on this one. The image's own folder and all storage pools are looked at anyway.
+          Each must exist.
         type: list
         elements: path
   path:

@@ -42,6 +42,7 @@ options:
       - Many conversions in one task, with the same options as the single form.
       - What an item leaves out comes from the task's own option of that name. An item may use as O(disks[].src) what an earlier
         item makes as O(disks[].dest).
+      - A file that an item reads can't be replaced by a later one; that takes two tasks.
     type: list
     elements: dict
     suboptions:
@@ -64,7 +65,8 @@ options:
             it is already what is asked for, that very file becomes O(dest). QEMU never reads from the network.
           - A broken connection goes on where it was. After a kill or too many failures the next run of the same task goes
             on with an uncompressed file, provided that the server's ETag or modification time is the same or O(checksum) is
-            given; of a compressed one the download starts again.
+            given; of a compressed one the download starts again. What came whole is kept, too, when it proves an option wrong, such
+            as O(src_passphrase), so that a run with the right ones asks for nothing again.
           - With O(checksum) a second run asks no server (only for a list of checksums) and keeps an O(dest) that was made from
             a file with this checksum, whatever its URL. Without it, one HEAD request tells whether ETag, modification time and size
             are the same; a server that tells neither of the first two is asked for the file again. An NBD export doesn't tell
@@ -76,18 +78,21 @@ options:
         description:
           - What the published file must be, before decompression, as C(ALGORITHM:DIGEST), or C(ALGORITHM:LIST), where the list is a URL
             or an absolute path on the host. It may be the output of C(sha256sum) or of BSD's C(sha256), or one digest alone.
-          - Of an NBD export it is the checksum of all its bytes.
+          - Of an NBD export it is the checksum of all its bytes, of a path that of this very file. The job reads such a file once more
+            and compares before it converts; check mode doesn't. A run that changes nothing doesn't read it again.
           - "Algorithms: sha256, sha512, sha384, sha224, and the weak sha1 and md5."
-          - Without it nothing proves that what came is what was published, and the task warns. A source that has no signature of a
-            disk format then needs O(src_format=raw).
+          - Without it nothing proves that what came from a URL is what was published, and the task warns. A source with a URL that has no
+            signature of a disk format then needs O(src_format=raw).
         type: str
       idle_timeout: &idle_timeout
         description:
-          - Seconds of silence after which a connection to the server counts as broken; at least 1. A broken one is tried again, six
-            times without a byte between.
+          - Seconds of silence after which a connection to the server counts as broken; V(1) to V(86400). A broken one is tried again,
+            six times without a byte between.
         type: int
       url_username: &url_username
-        description: User's name for HTTP's basic authentication. It is sent to the URL's own server only, not to where that redirects.
+        description: >-
+          User's name for HTTP's basic authentication. It is sent to the URL's own server only, not to where that redirects. Like
+          O(url_password) and O(headers) refused where the source is a path.
         type: str
       url_password: &url_password
         description: Password of O(url_username).
@@ -116,7 +121,7 @@ options:
         elements: path
       src_passphrase: &src_passphrase
         description:
-          - Passphrase of an encrypted source, and of the encrypted files below it.
+          - Passphrase of an encrypted source, and of the encrypted files below it. Refused where none of them is encrypted.
           - QEMU gets it in memory. It is in no file, no argument list, no log, no record and no result.
         type: str
       format: &format
@@ -130,7 +135,7 @@ options:
           - "qcow2: C(cluster_size) (bytes or a size such as 64K; default 64K), C(compress) (boolean; default false, true
             with C(compression_type)), C(compression_type) (V(zlib), V(zstd); with C(compress) it is V(zstd) unless C(compat)
             is V(0.10), which has only V(zlib)), C(compat), C(lazy_refcounts), C(preallocation), C(refcount_bits),
-            C(extended_l2). Compression uses all processors. An encrypted image can't be compressed."
+            C(extended_l2). Compression uses all processors. A compressed image can't be encrypted or preallocated."
           - "luks, and qcow2 with O(passphrase): C(cipher_alg) (V(aes-256), V(aes-128), V(serpent-256), V(twofish-256); default
             V(aes-256)), C(cipher_mode) (V(xts), V(cbc); default V(xts)), C(hash_alg) (V(sha256), V(sha512), V(sha1); default
             V(sha256)), C(ivgen_alg) (V(plain64), V(plain), V(essiv); default V(plain64)), C(iter_time) (milliseconds that
@@ -160,7 +165,7 @@ options:
             are the same format, raw or qcow2, with the same options and the file system can do it. Otherwise it takes the faster
             of C(qemu-img) and the collection's own writers. The content is the same in any case.
           - V(qemu-img) always converts with C(qemu-img).
-          - V(reflink) shares blocks, and fails where that can't be done.
+          - V(reflink) shares blocks, and fails where that can't be done. That formats and options differ is told in check mode too.
           - V(overlay) makes a new qcow2 file that holds nothing and rests on the source, which must not change any more.
         type: str
         choices: [auto, qemu-img, reflink, overlay]
@@ -188,7 +193,7 @@ options:
           - V(0) waits as long as it takes.
         type: int
       search_paths: &search_paths
-        description: More folders whose images may be overlays of O(dest), looked at before O(dest) is replaced.
+        description: More folders whose images may be overlays of O(dest), looked at before O(dest) is replaced. Each must exist.
         type: list
         elements: path
       owner: &owner
@@ -331,8 +336,8 @@ disks:
       type: str
       returned: success
     virtual_size:
-      description: Its virtual size in bytes.
-      type: int
+      description: Its virtual size in bytes; C((known after apply)) in check mode when it would be made from a URL.
+      type: raw
       returned: success
     allocated_size:
       description: Bytes that it takes on disk; C((known after apply)) in check mode when it would be converted.
@@ -364,9 +369,9 @@ disks:
       type: bool
       returned: when joined
     checksum:
-      description: Checksum of the published file, given or computed (SHA-256).
+      description: Checksum of the published file, given or computed (SHA-256); of a path the given one.
       type: str
-      returned: when the source is a URL
+      returned: when the source is a URL, or a checksum is given
       sample: "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     job:
       description:
@@ -374,8 +379,8 @@ disks:
           at once), C(seconds) from start to end, C(bytes) and C(rate) (bytes a second, null when nothing was counted) of the
           phase that moved most, C(verify), and C(phases), a list of C(name), C(bytes), C(seconds) and C(rate).
         - "C(method) names the engine: V(qemu-img), V(reflink), V(copy), V(overlay), V(download) for a file from a URL
-          that was what is asked for, or V(writer), our own parallel one for V(streamOptimized) VMDK and compressed qcow2.
-          Of a writer C(encoder) names the library that compressed:
+          that was what is asked for, or V(writer), our own parallel one for V(monolithicSparse) and V(streamOptimized) VMDK and compressed qcow2.
+          Of one that compresses C(encoder) names the library:
           V(libzstd) for zstd; V(ISA-L) (Debian's package C(python3-isal)), V(libdeflate) (C(libdeflate0)), or Python's V(zlib) without them."
         - "From a URL also C(download): C(size), the published bytes; C(resumed), how many of them an earlier run had brought;
           C(compression), such as V(xz), empty when there was none."

@@ -59,7 +59,7 @@ options:
     type: str
     choices: [raw, qcow2, vmdk, vhd, vpc, vhdx, vdi, qed, luks]
   backing:
-    description: Paths of all other files that the images may read, that is backing files, data files, extents and parents.
+    description: Absolute paths of all other files that the images may read, that is backing files, data files, extents and parents.
     type: list
     elements: path
   require_safe:
@@ -336,7 +336,8 @@ disks:
       description:
         - What was found, each with C(path), C(rule), C(severity) (V(unsafe), V(error), V(warning) or V(info)), C(message), and
           C(file), which is the other file that the finding is about, as the image names it.
-        - A file of a folder that can't be read, or is gone since the folder was listed, has the finding C(not-a-file) only.
+        - A file of a folder that can't be read, or is gone since the folder was listed, has the finding C(not-a-file) only. So has a
+          folder below it that can't be read, which stands here for the files that nobody knows.
       type: list
       elements: dict
       returned: when the image could be read

@@ -45,7 +45,8 @@ options:
   cancel:
     description:
       - Stop those of the chosen jobs that are at work, wait for their end, and remove what dead ones left.
-      - Needs O(ids) or O(paths), so that nobody stops jobs that he didn't mean. Jobs that ended are left alone.
+      - Needs O(ids) or O(paths), so that nobody stops jobs that he didn't mean. One that is null counts as not given; an empty list
+        names no job, and then nothing is stopped. Jobs that ended are left alone.
     type: bool
     default: false
   timeout:
@@ -85,7 +86,7 @@ jobs:
       type: str
       returned: success
     target:
-      description: The file or block device that it writes.
+      description: The file or block device that it writes, or that a check reads.
       type: str
       returned: success
     status:

@@ -42,6 +42,7 @@ options:
     description:
       - Many images in one task, with the same options as the single form.
       - What an item leaves out comes from the task's own option of that name.
+      - Each image can be in one item only; two changes of one image take two tasks.
     type: list
     elements: dict
     suboptions:
@@ -78,7 +79,7 @@ options:
         type: list
         elements: path
       search_paths: &search_paths
-        description: More folders whose images may be overlays of O(path), looked at before it is reverted.
+        description: More folders whose images may be overlays of O(path), looked at before it is reverted. Each must exist.
         type: list
         elements: path
       bandwidth: &bandwidth

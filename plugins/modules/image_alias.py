@@ -30,7 +30,7 @@ options:
   aliases:
     description:
       - Many aliases in one task, with the same options as the single form, moved in this order. One may point at what an earlier one of
-        the list points at by then.
+        the list points at by then. An alias is named once, but for rollbacks, of which each goes a version further back.
       - What an item leaves out comes from the task's own option of that name.
     type: list
     elements: dict
@@ -65,6 +65,8 @@ options:
         description:
           - Make an alias of a tag that is none, which moves or removes the name of a version. The task fails where it would be needed and
             isn't given.
+          - Also begin the list of aliases anew where it is lost. Then give it for every alias of the repository, as those that aren't set
+            again are plain tags.
         type: bool
   alias:
     description: Name of the alias, as a tag may be named.

@@ -26,7 +26,7 @@ attributes:
     description: Changes nothing, so there is nothing to show.
     support: N/A
 requirements:
-  - C(libvirt) for Python on a host that has libvirt and holds images (Debian's package C(python3-libvirt)), unless O(held=false)
+  - C(libvirt) for Python on a host that has libvirt (Debian's package C(python3-libvirt)), unless O(held=false)
   - C(ssh-keygen) with O(allowed_signers) (Debian's package C(openssh-client))
 options:
   repository:
@@ -43,7 +43,8 @@ options:
       - The version with which what the host holds is compared, a tag (also an alias) or a digest. By default the newest one that has a tag.
     type: str
   held:
-    description: Whether to tell what the host holds.
+    description:
+      - Whether to tell what the host holds. Where that can't be known, such as on a host with libvirt that doesn't answer, the task fails.
     type: bool
     default: true
   blocks:
@@ -226,6 +227,9 @@ held:
   description:
     - The files of this host that hold these images, or were pulled from O(repository); without O(repository) and O(image) all that hold
       an image of a catalog.
+    - They are known by a note that the pull left, or, when a file was renamed since or another user pulled it, by its own record. Such a
+      file is found in storage pools, beside files that have a note, and below the disks of virtual machines of libvirt and the overlays in
+      these folders. One that was copied has no record, and one elsewhere isn't found.
   returned: success
   type: list
   elements: dict

@@ -14,13 +14,15 @@ author:
   - The imageops.fleet developers (@imageops)
 description:
   - Removes versions of a repository by count and age, with their signatures, and in a directory the blobs that nothing needs any more.
-  - A version stays that an alias points at, that is in use, or that was not published by this collection.
+  - A version stays that an alias points at, that is in use, or that is no disk image of this collection.
   - What is used on other hosts only the caller knows, so O(in_use) must be given, even if it is empty. The playbook
     C(imageops.fleet.image_prune) asks all hosts of the inventory, and prunes only when all have answered.
   - In a directory publishing and pruning wait for each other. A run that is killed leaves a catalog in which every version that is
     listed is whole, and blobs that nothing names, which the next run removes.
   - From a registry only the manifests are removed. Their blobs go when the registry collects its garbage, as the role
     C(imageops.fleet.registry) sets up.
+requirements:
+  - C(libvirt) for Python on a host that has libvirt (Debian's package C(python3-libvirt))
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
@@ -37,6 +39,7 @@ options:
     description:
       - So many of the newest versions stay, by the time at which they were made. Those that stay for another reason are counted, too.
       - This or O(keep_within) is required. With both a version stays that is among the newest or is young.
+      - A task in which both keep nothing, such as one with two variables that are null or V(0), is refused.
     type: int
   keep_within:
     description: Versions stay that were made, or came here, within this time, a number with V(s), V(m), V(h), V(d) or V(w), such as V(30d).
@@ -48,7 +51,9 @@ options:
   in_use:
     description:
       - Digests of the versions that hosts use, as RV(imageops.fleet.image_info#module:held[].digest) tells them. What the host holds on which
-        this module runs counts besides.
+        this module runs counts besides, looked for again when nobody publishes any more.
+      - Of files that were renamed, copied or pulled by another user RV(imageops.fleet.image_info#module:held) says which are found. Give the
+        digests of those that aren't, or let an alias point at their versions.
       - Give an empty list only when no other host uses the repository.
     type: list
     elements: str
@@ -69,6 +74,11 @@ notes:
   - A registry must allow removing (C(REGISTRY_STORAGE_DELETE_ENABLED) of Debian's C(docker-registry)), else the task fails and nothing was
     removed.
   - An image that lost its tag to another one is a version, too, in a directory. A registry doesn't list such images.
+  - The list of aliases has a tag of its own, C(imageops-aliases). In a repository that was copied without it the aliases are plain tags,
+    which keep nothing, until M(imageops.fleet.image_alias) sets them again. Where the tag is there and the list is lost, the task fails.
+  - An image for containers, such as a KubeVirt containerDisk, always stays, also one that M(imageops.fleet.image_publish) made. It doesn't
+    tell when it was made, and clusters that start from it are no hosts that can be asked. C(skopeo delete) removes one from a
+    registry.
   - Blobs that the version needed last stay for O(grace) from when they were last published; a later run removes them.
 seealso:
   - module: imageops.fleet.image_info

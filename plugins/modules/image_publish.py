@@ -37,7 +37,7 @@ requirements:
 options:
   images:
     description:
-      - Many images in one task, with the same options as the single form.
+      - Many images in one task, with the same options as the single form. No two give the same tag or alias of one catalog.
       - What an item leaves out comes from the task's own option of that name.
     type: list
     elements: dict
@@ -91,7 +91,8 @@ options:
         description: Seconds that the guest may be frozen at most. The task fails when that is too short.
         type: int
       labels: &labels
-        description: Names and values that say more about the image. They are part of it. Other labels are another image.
+        description: Names and values that say more about the image. They are part of it. Other labels are another image. A value that is
+          null is refused.
         type: dict
       os: &os
         description: Facts of the operating system in the image, such as its name and version, for whoever makes VMs of it. Part of the image

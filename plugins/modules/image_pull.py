@@ -112,7 +112,7 @@ options:
       search_paths: &search_paths
         description: >-
           More folders whose images may rest on a file that is to be replaced. The file's own folder and all storage pools are looked at
-          anyway.
+          anyway. Each must exist.
         type: list
         elements: path
       bandwidth: &bandwidth

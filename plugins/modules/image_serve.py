@@ -30,7 +30,7 @@ notes:
 options:
   servers:
     description:
-      - Many servers of one host in one task, with the same options as the single form.
+      - Many servers of one host in one task, with the same options as the single form, each port once.
       - What an item leaves out comes from the task's own option of that name.
     type: list
     elements: dict
@@ -48,6 +48,13 @@ options:
       repository: &repository
         description: The catalog to serve, as V(dir:/PATH). It must be there. Needed for O(servers[].state=started).
         type: str
+      images: &images
+        description:
+          - References of images in the repository that is served. The result tells the digest that each of them names now, so that all
+            who are sent to the server with it get the same, also when a tag moves meanwhile.
+          - One that isn't there fails the task, and no server is started.
+        type: list
+        elements: str
       address: &address
         description: The address to listen on; V(0.0.0.0) is all of IPv4, V(::) all of IPv6.
         type: str
@@ -80,6 +87,7 @@ options:
   repository:
     description: The catalog to serve, as V(dir:/PATH). It must be there. Needed for O(state=started).
     type: str
+  images: *images
   address:
     <<: *address
     default: 0.0.0.0
@@ -150,6 +158,10 @@ servers:
     url:
       description: Scheme, address and port on which it listens.
       type: str
+      returned: when started
+    digests:
+      description: Of each of O(servers[].images) the digest of the image that it names.
+      type: dict
       returned: when started
     job:
       description: The job that serves; M(imageops.fleet.disk_job_info) tells how it stands.

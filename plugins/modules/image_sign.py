@@ -27,7 +27,8 @@ requirements:
 options:
   images:
     description:
-      - Many images in one task, with the same options as the single form.
+      - Many images in one task, with the same options as the single form. One that is named twice is signed once. To remove and make a
+        signature by one key takes two tasks.
       - What an item leaves out comes from the task's own option of that name.
     type: list
     elements: dict

@@ -23,8 +23,8 @@ description:
     interrupted at any moment is finished by the next one.
   - Images are inspected by the collection's own parsers before anything is made. One that names files that nobody
     declared is refused.
-  - Networks, bridges, firmware, TPM and huge pages are looked for before anything is made, and so is room for the disks and the
-    memory of all VMs of the task together.
+  - Networks, bridges, firmware, machine type, CPU model, TPM and huge pages are looked for before anything is made, and so is room for
+    the disks and the memory of all VMs of the task together.
   - Acceleration by KVM is only taken where it works, which needs C(/dev/kvm) and a CPU with VMX or SVM. The result says
     what was taken and why.
 extends_documentation_fragment:
@@ -49,6 +49,7 @@ options:
   vms:
     description:
       - Many VMs in one task, with the same options as the single form.
+      - A VM that is named twice is refused, also when its O(vms[].uri) is written in two ways. So is a process, by its O(vms[].socket).
       - What an item leaves out comes from the task's own option of that name.
     type: list
     elements: dict
@@ -85,7 +86,7 @@ options:
         description: libvirt's URI. It must be the host's own, since files on the host are touched.
         type: str
       memory: &memory
-        description: Memory with a unit such as V(512MiB) or V(2GiB), or in bytes. A new VM has V(1GiB) by default.
+        description: Memory with a unit such as V(512MiB) or V(2GiB), or in bytes, up to V(4PiB). A new VM has V(1GiB) by default.
         type: str
       vcpus: &vcpus
         description: Number of virtual CPUs. A new VM has one by default.
@@ -104,7 +105,7 @@ options:
         description: A short title. An empty one removes it.
         type: str
       description: &description
-        description: A free text. An empty one removes it.
+        description: A free text, whose lines end with a line feed in the VM. An empty one removes it.
         type: str
       disks: &disks
         description:
@@ -152,6 +153,8 @@ options:
             description:
               - Absolute path of the disk's file. A file that exists, given without O(vms[].disks[].image), is attached as it is.
               - A file that another VM or an overlay rests on is refused, unless O(vms[].disks[].readonly) is set.
+              - So is one that another VM of the same task writes to, reads, rests on or is copied from, also where O(vms[].xml) names it.
+                All may read a file together.
               - By default a file V(NAME-TARGET.qcow2) in the folder of the storage pool C(default), or in
                 C(/var/lib/libvirt/images).
               - For a cdrom the medium. Without it the drive is empty.
@@ -193,7 +196,10 @@ options:
             description: Name of a bridge on the host. Excludes O(vms[].networks[].network).
             type: str
           mac:
-            description: MAC address. By default libvirt chooses one for a new interface, which then stays.
+            description:
+              - MAC address. By default libvirt chooses one for a new interface, which then stays.
+              - One that another item of the list has is refused. One that another VM of the host has is told as a warning when the VM is
+                defined or changed.
             type: str
           model:
             description: Model of the card, V(virtio) for a new one by default; see also O(vms[].os).
@@ -307,7 +313,8 @@ options:
         choices: [none, vnc, spice]
       acceleration: &acceleration
         description:
-          - V(auto) takes KVM where it works, else emulation (TCG). It is what a new VM gets by default.
+          - V(auto) takes what an O(xml) beside it tells, else KVM where it works, else emulation (TCG). It is what a new VM gets by
+            default.
           - V(kvm) where it can't work is refused.
         type: str
         choices: [auto, kvm, tcg]
@@ -318,6 +325,7 @@ options:
             everything else stays. An element of which there may be many is found by what identifies it, such as the target of
             a disk or the MAC address of an interface; one that nothing identifies is added unless such a one is there already.
             See U(https://github.com/imageops/fleet/blob/main/docs/virtual-machines.md).
+          - A part that says something else than an option, such as another O(memory), is refused.
           - The UUID and the MAC addresses of a VM that exists are kept where the XML has none, and so is a disk's active
             layer when the declared file is below it.
           - XML with a document type declaration is refused.
@@ -389,7 +397,7 @@ options:
         type: bool
       search_paths: &search_paths
         description:
-          - More folders in which images may use a disk that is to be deleted, and in which left-overs of this VM are looked for.
+          - More folders in which images may use a disk that is to be deleted, and in which left-overs of this VM are looked for. Each must exist.
         type: list
         elements: path
   name:

@@ -24,7 +24,9 @@ description:
   - Every file is written under a hidden name, given a record of what it was made from, flushed to disk and then
     renamed. A run that was killed at any moment is finished by the next one.
   - What takes longer runs as a job of the host helper. A second run of the same task joins it.
-  - A clone that is there already is never made again, whatever was written to it or to the source since.
+  - A clone that is there already is never made again, whatever was written to it or to the source since, and is never changed, but
+    for its start. What says how it is made counts only then, such as O(directory), O(mac), O(disks), O(snapshot), O(identity),
+    O(tpm) and O(serials). Only an O(mac) that the clone hasn't is told, as a warning; another O(mode) or O(source) is refused.
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
@@ -45,6 +47,7 @@ notes:
   - All clones of one running source in a task are of the same moment; the source is read once for them.
   - While a running source is read, what its guest overwrites is kept in C(/var/lib/imageops/run). When less than 256 MiB are left
     there the reading ends, since QEMU would else refuse the guest's own writes.
+  - A VM that one item of a list starts can't be the source of another item. Clone it in a task before or behind.
   - Linked clones never rest on a file that the source may still write to, so a running source can only be linked to by an external
     O(snapshot). Where the disk of a stopped source is an overlay with at
     most 64 MiB of its own, each clone gets a copy of that layer over the same backing file, and the source stays as it
@@ -99,7 +102,9 @@ options:
           - Disks are named C(<name>-<target>.<format>), a seed C(<name>-seed.iso).
         type: path
       mac: &mac
-        description: MACs for the network interfaces, in their order. Those left out are made up.
+        description:
+          - MACs for the network interfaces, in their order. Those left out are made up.
+          - Pairs may be separated by colons or dashes. One that is given twice, or that another VM of the host has, is refused.
         type: list
         elements: str
       snapshot: &snapshot

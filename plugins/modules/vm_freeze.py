@@ -37,7 +37,8 @@ notes:
 options:
   vms:
     description:
-      - Many VMs of one host in one task, with the same options as the single form. They are frozen at one moment. More than 64 are refused.
+      - Many VMs of one host in one task, with the same options as the single form. They are frozen at one moment.
+      - More than 64 are refused, and one that is named twice.
       - What an item leaves out comes from the task's own option of that name.
     type: list
     elements: dict

@@ -24,7 +24,7 @@ requirements:
   - C(qemu.qmp) for Python on the host for O(hypervisor=qmp) (the role C(imageops.fleet.hypervisor) installs it)
 options:
   name:
-    description: Name of one VM. Without O(name) and O(names) all VMs are told of.
+    description: Name of one VM; an empty one is refused. Without O(name) and O(names) all VMs are told of.
     type: str
   names:
     description: Names of VMs.

@@ -138,7 +138,7 @@ options:
         type: bool
       timeout: &timeout
         description:
-          - Seconds to wait for libvirt to take or revert one snapshot, or to merge one layer; V(0) waits as long as it takes.
+          - Seconds to wait for libvirt to take or revert one snapshot, or to merge one layer, up to a year; V(0) waits as long as it takes.
           - The task fails after that, and libvirt goes on with what it began. Run the task again later.
         type: int
       hypervisor: &hypervisor

@@ -60,7 +60,7 @@ class LongTask(ActionBase):
         """One run of the module, which knows the jobs that the task waits for."""
         given = self._task.environment
         listed = given if isinstance(given, list) else [given] if given else []
-        self._task.environment = [*listed, {ATTENDED_VARIABLE: json.dumps(attended)}]
+        self._task.environment = [*listed, {ATTENDED_VARIABLE: json.dumps(attended, separators=(",", ":"))}]
         try:
             found: dict[str, Any] = self._execute_module(task_vars=task_vars)
             return found
@@ -131,7 +131,7 @@ class _Wait:
         for job, entry in self._open.items():
             if self._waits.get(job, {}).get("as") != entry["as"]:
                 self._since[job] = time.monotonic()
-            self._waits[job] = {"as": entry["as"], "timeout": entry["timeout"]}
+            self._waits[job] = {name: entry[name] for name in ("as", "timeout", "request")}
         return bool(self._open)
 
     def _again(self) -> dict[str, Any]:

@@ -15,13 +15,17 @@ from typing import Any, Callable
 
 import registry
 from host import Failed, Host, answer, expect, hosts
-from registry import FOLDER, access, reference
+from registry import FOLDER, PASSWORD, access, reference
 
 _RAW, _PULLED = f"{FOLDER}/disk.raw", f"{FOLDER}/pulled.raw"
 _LAYOUT = f"{FOLDER}/layout"
 # What a request asks for, and what is counted besides: TLS, headers, and pieces of frames.
 _RANGE, _EXTRA = 1 << 20, 256 << 10
+# So large packs become, and so many are sent at once; docker-registry forgets what it has of one when its upload is cut.
+_PACK, _AT_ONCE = (32 << 20) + (1 << 16), 2
 _RACES = 20
+# After each of so many of them the registry collects its garbage.
+_COLLECTS = 5
 _TOKENS = "imageops-faults-tokens"
 
 
@@ -91,7 +95,7 @@ def cut(mebibytes: int, cuts: int) -> Callable[[Host], None]:
         _good(_publish(host, "cut"))
         size = sum(pack["size"] for pack in registry.packs(host, _digest(host, "cut")))
         offsets = sorted(random.sample(range(1 << 20, (mebibytes - 1) << 20), cuts))
-        registry.link(host, offsets)
+        registry.link(host, "came", offsets)
         tasks = 0
         while tasks < 3:
             tasks += 1
@@ -102,14 +106,47 @@ def cut(mebibytes: int, cuts: int) -> Callable[[Host], None]:
         _same(host)
         came = registry.linked(host)
         # TLS adds a record's head to each 16 KiB.
-        again = came["bytes"] - size - size // 500
+        again = came["came"] - size - size // 500
         print(
-            f"faults: images: {host.name}: {mebibytes} MiB, {came['cuts']} cuts, {tasks} tasks, {came['bytes']} bytes came of {size},"
+            f"faults: images: {host.name}: {mebibytes} MiB, {came['cuts']} cuts, {tasks} tasks, {came['came']} bytes came of {size},"
             f" about {max(0, again)} again, {again // max(1, came['cuts'])} a cut",
             flush=True,
         )
         expect(came["cuts"] == cuts and tasks <= 2, f"{came['cuts']} cuts, {tasks} tasks")
         expect(again <= cuts * 2 * _RANGE + _EXTRA + size // 200, f"{again} bytes came again after {cuts} cuts")
+
+    return case
+
+
+def cut_upload(mebibytes: int, cuts: int) -> Callable[[Host], None]:
+    """The same while it is published: what was sent whole isn't sent again, and the tag names nothing before all is there."""
+
+    def case(host: Host) -> None:
+        _disk(host, mebibytes)
+        tag = f"sent-{mebibytes}"
+        registry.link(host, "went", sorted(random.sample(range(1 << 20, (mebibytes - 1) << 20), cuts)))
+        given = _publication(host, tag, image=reference(tag, port=registry.LINK_PORT), idle_timeout=20)
+        tasks = 0
+        while tasks < 4:
+            tasks += 1
+            said = host.run("image_publish", **given)
+            if not said.get("failed"):
+                break
+            print(f"faults: images: {host.name}: task {tasks}: {_sentence(said)}", flush=True)
+            expect(tag not in _tags(host), "an unfinished image has a name")
+        told = _good(said)["job"]
+        size = sum(pack["size"] for pack in registry.packs(host, _digest(host, tag)))
+        _good(host.run("image_pull", **_pulling(host, tag)))
+        _same(host)
+        went = registry.linked(host)
+        again = went["went"] - size - size // 500
+        _count(host, f"{mebibytes} MiB published, {went['cuts']} cuts", tasks, told, size)
+        print(
+            f"faults: images: {host.name}: {went['went']} bytes went, about {max(0, again)} again, {again // max(1, went['cuts'])} a cut",
+            flush=True,
+        )
+        expect(went["cuts"] == cuts, f"{went['cuts']} cuts")
+        expect(again <= cuts * _AT_ONCE * _PACK + _EXTRA + size // 200, f"{again} bytes went again after {cuts} cuts")
 
     return case
 
@@ -146,9 +183,7 @@ def _kill_twice(host: Host, task: subprocess.Popen[str]) -> None:
 
 def killed_while_publishing(host: Host) -> None:
     """The registry dies twice in the middle of a publish; what was sent isn't sent again."""
-    _disk(host, 96)
-    publish = host.start("image_publish", **_publication(host, "sent", bandwidth="12M"))
-    _bytes_of(host, f"{FOLDER}/registry", 8 << 20)
+    publish = _publish_slowly(host, "sent", 8 << 20)
     _kill_twice(host, publish)
     said = answer(publish)
     tasks = 1
@@ -158,6 +193,32 @@ def killed_while_publishing(host: Host) -> None:
     _good(host.run("image_pull", **_pulling(host, "sent")))
     _same(host)
     _count(host, "registry killed twice while publishing", tasks, told, 96 << 20)
+
+
+def _publish_slowly(host: Host, tag: str, size: int) -> subprocess.Popen[str]:
+    """A publish of 96 MiB that goes on for seconds, when the registry has got so many bytes of it."""
+    _disk(host, 96)
+    place = f"{FOLDER}/registry"
+    held = int(host.shell(f"du -sB1 {place} 2> /dev/null | cut -f1").strip() or 0)
+    publish = host.start("image_publish", **_publication(host, tag, bandwidth="12M"))
+    _bytes_of(host, place, held + size)
+    return publish
+
+
+def collected_while_publishing(host: Host) -> None:
+    """The registry collects garbage in the middle of a publish, and takes what was sent: no name for what isn't whole."""
+    publish = _publish_slowly(host, "collected", 40 << 20)
+    registry.collect_garbage(host)
+    said = answer(publish)
+    tasks = 1
+    if said.get("failed"):
+        _refused(said)
+        expect("collected" not in _tags(host), "an unfinished image has a name")
+        tasks, said = 2, _publish(host, "collected")
+    told = _good(said)["job"]
+    _good(host.run("image_pull", **_pulling(host, "collected")))
+    _same(host)
+    _count(host, "garbage collected while publishing", tasks, told, 96 << 20)
 
 
 def killed_publisher(host: Host) -> None:
@@ -199,22 +260,29 @@ def _bytes_of_partial(host: Host, size: int) -> None:
 
 
 def full_registry(host: Host) -> None:
-    """The registry's disk is full: a sentence, no name, and the next run goes on when there is room."""
+    """The registry's disk is full: a sentence, no name, and the next run goes on when there is room.
+
+    There is room for two of three packs: two are sent at once, and with less neither would be stored.
+    """
     _disk(host, 96)
     place = f"{FOLDER}/registry"
     host.shell(
-        f"systemctl stop imageops-faults-registry.service; mkdir -p {place}; mount -t tmpfs -o size=48M none {place}"
+        f"systemctl stop imageops-faults-registry.service; mkdir -p {place}; mount -t tmpfs -o size=80M none {place}"
     )
     registry.start(host)
-    said = _publish(host, "full")
-    _refused(said)
-    expect("full" not in _tags(host), "an unfinished image has a name")
-    host.shell(f"mount -o remount,size=512M {place}")
-    _good(_publish(host, "full"))
-    _good(host.run("image_pull", **_pulling(host, "full")))
-    _same(host)
-    host.shell(f"systemctl stop imageops-faults-registry.service; umount {place}")
-    registry.start(host)
+    try:
+        said = _publish(host, "full")
+        _refused(said)
+        expect("full" not in _tags(host), "an unfinished image has a name")
+        host.shell(f"mount -o remount,size=512M {place}")
+        told = _good(_publish(host, "full"))["job"]
+        _count(host, "registry full while publishing", 2, told, 96 << 20)
+        expect(told["resumed_bytes"] >= 32 << 20, f"what was stored is sent again: {told}")
+        _good(host.run("image_pull", **_pulling(host, "full")))
+        _same(host)
+    finally:
+        host.shell(f"systemctl stop imageops-faults-registry.service; umount {place}")
+        registry.start(host)
 
 
 def full_host(host: Host) -> None:
@@ -325,18 +393,42 @@ def credentials(host: Host) -> None:
     _nothing_visible(host)
     pull = host.start("image_pull", **_pulling(host, "secret", bandwidth="8M"))
     _bytes_of_partial(host, 4 << 20)
-    host.shell(
-        f"cp {FOLDER}/users {FOLDER}/users.kept; echo changed | htpasswd -B -C 4 -i {FOLDER}/users {registry.USER} 2> /dev/null"
-    )
-    registry.restart(host)
+    _change_password(host)
     _refused(answer(pull))
     _nothing_visible(host)
-    host.shell(f"cat {FOLDER}/users.kept > {FOLDER}/users")
-    registry.restart(host)
+    _change_password_back(host)
     told = _good(host.run("image_pull", **_pulling(host, "secret")))["job"]
     _same(host)
     _count(host, "password that expired while pulling", 2, told, 48 << 20)
     expect(told["resumed_bytes"] > 0, f"nothing was taken up: {told}")
+
+
+def _change_password(host: Host) -> None:
+    host.shell(
+        f"cp {FOLDER}/users {FOLDER}/users.kept; echo changed | htpasswd -B -C 4 -i {FOLDER}/users {registry.USER} 2> /dev/null"
+    )
+    registry.restart(host)
+
+
+def _change_password_back(host: Host) -> None:
+    host.shell(f"cat {FOLDER}/users.kept > {FOLDER}/users")
+    registry.restart(host)
+
+
+def credentials_while_publishing(host: Host) -> None:
+    """A password that becomes wrong while a publish goes on: a sentence without it, no name, and the next run goes on."""
+    publish = _publish_slowly(host, "expired", 40 << 20)
+    _change_password(host)
+    said = answer(publish)
+    _refused(said, "url_password")
+    expect(PASSWORD not in _sentence(said), "the password is in the sentence")
+    expect("expired" not in _tags(host), "an unfinished image has a name")
+    _change_password_back(host)
+    told = _good(_publish(host, "expired"))["job"]
+    _good(host.run("image_pull", **_pulling(host, "expired")))
+    _same(host)
+    _count(host, "password that expired while publishing", 2, told, 96 << 20)
+    expect(told["resumed_bytes"] >= 32 << 20, f"what was stored is sent again: {told}")
 
 
 def tokens(host: Host) -> None:
@@ -361,42 +453,54 @@ def tokens(host: Host) -> None:
         host.shell(f"systemctl stop {_TOKENS}.service", check=False)
 
 
-def racing(host: Host) -> None:
-    """Versions are published while old ones are pruned without any grace: what is listed is always whole."""
-    host.shell(f"mkdir -p {FOLDER}/race; head -c 4M /dev/urandom > {FOLDER}/race/disk.raw")
-    host.send(Path(__file__).parent / "on_host" / "catalog.py", f"{FOLDER}/race/catalog.py")
-    pruned = published = removed = 0
-    for number in range(_RACES):
-        host.shell(
-            f"head -c 1M /dev/urandom | dd of={FOLDER}/race/disk.raw bs=1M seek={number % 4} conv=notrunc status=none"
+def racing(repository: str, reader: str, **given: Any) -> Callable[[Host], None]:
+    """Versions are published while old ones are pruned without any grace: what is listed is always whole.
+
+    `reader` is the catalog as Python reads it on the host.
+    """
+
+    def case(host: Host) -> None:
+        host.shell(f"rm -rf {FOLDER}/race; mkdir {FOLDER}/race; head -c 4M /dev/urandom > {FOLDER}/race/disk.raw")
+        pruned = removed = collected = 0
+        for number in range(_RACES):
+            said, told = _race(host, repository, number, given)
+            _good(said)
+            # Before the first image there is nothing to prune.
+            if not told.get("failed"):
+                pruned += 1
+                removed += len(told["repositories"][0]["removed"])
+            elif number:
+                raise Failed(f"pruning failed: {str(told.get('msg'))[:400]} {told.get('repositories')}")
+            _whole(host, reader, str(number))
+            if given and number % _COLLECTS == _COLLECTS - 1:
+                registry.collect_garbage(host)
+                collected += 1
+                _whole(host, reader, str(number))
+        print(
+            f"faults: images: {host.name}: {repository}: {_RACES} published, {pruned} times pruned, {removed} removed,"
+            f" {collected} times garbage was collected, all listed are whole",
+            flush=True,
         )
-        image = {
-            "image": f"dir:{FOLDER}/race/disk:{number}",
-            "disks": [{"path": f"{FOLDER}/race/disk.raw", "format": "raw"}],
-        }
-        publish = host.start("image_publish", **image)
-        time.sleep(random.random() * 2)
-        prune = host.start("image_prune", repository=f"dir:{FOLDER}/race/disk", keep=2, grace="0s", in_use=[])
-        said, told = answer(publish), answer(prune)
-        _good(said)
-        published += 1
-        # Before the first image there is nothing to prune.
-        if not told.get("failed"):
-            pruned += 1
-            removed += len(told["repositories"][0]["removed"])
-        elif number:
-            raise Failed(f"pruning failed: {str(told.get('msg'))[:400]} {told.get('repositories')}")
-        _whole(host, str(number))
-    print(
-        f"faults: images: {host.name}: {published} published, {pruned} times pruned, {removed} removed, all listed are whole"
-    )
+
+    return case
 
 
-def _whole(host: Host, newest: str) -> None:
+def _race(host: Host, repository: str, number: int, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a publish says, and a pruning that began while it worked."""
+    disk = f"{FOLDER}/race/disk.raw"
+    host.shell(f"head -c 1M /dev/urandom | dd of={disk} bs=1M seek={number % 4} conv=notrunc status=none")
+    disks = [{"path": disk, "format": "raw"}]
+    publish = host.start("image_publish", image=f"{repository}:{number}", disks=disks, **given)
+    time.sleep(random.random() * 2)
+    prune = host.start("image_prune", repository=repository, keep=2, grace="0s", in_use=[], **given)
+    return answer(publish), answer(prune)
+
+
+def _whole(host: Host, reader: str, newest: str) -> None:
     """All that is listed is there, and the newest is the disk."""
     said = host.shell(
-        f"cd {FOLDER}/race; python3 -c \"from catalog import Catalog, sha256; c = Catalog('disk'); print(c.problems()); "
-        f"[c.content(tag) for tag in c.tags()]; print(c.content('{newest}') == sha256('disk.raw'))\""
+        f'cd {FOLDER}; python3 -c "from catalog import Catalog, sha256; from registry_catalog import RegistryCatalog; c = {reader}; '
+        f"print(c.problems()); [c.content(tag) for tag in c.tags()]; print(c.content('{newest}') == sha256('race/disk.raw'))\""
     )
     problems, same = said.split("\n")[:2]
     expect(not problems and same == "True", f"after {newest}: {problems or 'the newest is another disk'}")
@@ -462,8 +566,11 @@ def dead_peer(host: Host) -> None:
 CASES: dict[str, Callable[[Host], None]] = {
     "link cut 5 times in 256 MiB": cut(256, 5),
     "link cut 20 times in 1 GiB": cut(1024, 20),
+    "link cut 5 times while 256 MiB are sent": cut_upload(256, 5),
+    "link cut 20 times while 1 GiB is sent": cut_upload(1024, 20),
     "registry killed while pulling": killed_while_pulling,
     "registry killed while publishing": killed_while_publishing,
+    "garbage collected while publishing": collected_while_publishing,
     "publisher killed after a pack": killed_publisher,
     "registry full": full_registry,
     "disk full while pulling": full_host,
@@ -471,7 +578,13 @@ CASES: dict[str, Callable[[Host], None]] = {
     "a truncated pack": truncated_blob,
     "manifest and index with other digests": wrong_manifest,
     "wrong and expired password": credentials,
+    "password that expires while publishing": credentials_while_publishing,
     "tokens that end while pulling": tokens,
-    f"publish racing prune, {_RACES} rounds": racing,
+    f"publish racing prune, {_RACES} rounds": racing(f"dir:{FOLDER}/race/disk", "Catalog('race/disk')"),
+    f"publish racing prune in a registry, {_RACES} rounds": racing(
+        f"127.0.0.1:{registry.PORT}/team/race",
+        f"RegistryCatalog({registry.PORT}, 'team/race', ('{registry.USER}', '{PASSWORD}'), 'ca.pem')",
+        **access(),
+    ),
     "a peer killed while handing on": dead_peer,
 }

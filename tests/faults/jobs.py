@@ -244,3 +244,5 @@ CASES: dict[str, Callable[[Host], None]] = {
     "link cut for a moment": short_cut,
     "not at all, beside a callback of JSON": told,
 }
+# What a sample plays.
+QUICK = ("kill -9 of ansible-playbook, cancel",)

@@ -45,20 +45,16 @@ def reference(tag: str, *, port: int = PORT) -> str:
 
 
 def set_up(host: Host) -> None:
-    """Install and start it; whatever was there is gone."""
+    """Make and start it; whatever was there is gone."""
     tear_down(host)
-    host.shell(
-        "which docker-registry htpasswd openssl > /dev/null || { apt-get -q update; "
-        "DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install docker-registry apache2-utils openssl; }",
-        timeout=600,
-    )
     names = f"subjectAltName=IP:127.0.0.1,IP:{host.address}"
     host.shell(
         f"mkdir -p {FOLDER}; cd {FOLDER}; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout key.pem"
         f" -out ca.pem -days 2 -subj /CN=test -addext {names} 2> /dev/null\n"
         f"echo '{PASSWORD}' | htpasswd -c -B -C 4 -i users {USER} 2> /dev/null\ncat > config.yml << 'END'\n{_CONFIG}END\n"
     )
-    host.send(Path(__file__).parent / "on_host" / "cut_link.py", f"{FOLDER}/cut_link.py")
+    for name in ("cut_link.py", "catalog.py", "registry_catalog.py"):
+        host.send(Path(__file__).parent / "on_host" / name, f"{FOLDER}/{name}")
     start(host)
 
 
@@ -73,6 +69,17 @@ def start(host: Host) -> None:
 def answers(host: Host) -> bool:
     """Whether it listens."""
     return bool(host.shell(f"ss -Hltn 'sport = :{PORT}'").strip())
+
+
+def stop(host: Host) -> None:
+    host.shell(f"systemctl stop {_UNIT}.service")
+
+
+def collect_garbage(host: Host) -> None:
+    """Remove what nothing names; the registry is stopped meanwhile."""
+    stop(host)
+    host.shell(f"docker-registry garbage-collect {FOLDER}/config.yml > /dev/null 2>&1")
+    start(host)
 
 
 def kill(host: Host) -> None:
@@ -92,18 +99,18 @@ def tear_down(host: Host) -> None:
     )
 
 
-def link(host: Host, offsets: list[int]) -> None:
-    """A link to the registry at LINK_PORT that is cut after so many bytes."""
+def link(host: Host, which: str, offsets: list[int]) -> None:
+    """A link to the registry at LINK_PORT that is cut after so many bytes came from there, or went there, as `which` says."""
     words = " ".join(map(str, offsets))
     host.shell(
         f"systemctl stop {_LINK_UNIT}.service 2> /dev/null || true\n"
-        f"systemd-run -q --unit={_LINK_UNIT} --collect python3 {FOLDER}/cut_link.py {LINK_PORT} {PORT} {FOLDER}/link.json {words}\n"
+        f"systemd-run -q --unit={_LINK_UNIT} --collect python3 {FOLDER}/cut_link.py {LINK_PORT} {PORT} {FOLDER}/link.json {which} {words}\n"
         f"for turn in $(seq 100); do ss -ltn | grep -q ':{LINK_PORT} ' && break; sleep 0.1; done"
     )
 
 
 def linked(host: Host) -> dict[str, int]:
-    """How many bytes came through the link, and how often it was cut."""
+    """How many bytes came and went through the link, and how often it was cut."""
     found: dict[str, int] = json.loads(host.shell(f"cat {FOLDER}/link.json"))
     return found
 

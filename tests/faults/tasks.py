@@ -1,7 +1,9 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whole playbooks: the sshd that serves one is killed while its task waits, and eight want the same image at once."""
+"""Whole playbooks: the sshd that serves one is killed while its task waits, eight want the same image at once, eight ask of one image
+different things.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import re
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -23,18 +25,23 @@ _FOLDER = "/var/tmp/imageops-faults-tasks"
 _SOURCE, _IMAGE = f"{_FOLDER}/source.raw", f"{_FOLDER}/image.qcow2"
 _AT_ONCE = 8
 _MOST_SECONDS = 240
+_OTHER = f"{_FOLDER}/other.qcow2"
 _SAME = f"qemu-img compare -q -f raw -F qcow2 {_SOURCE} {_IMAGE}; qemu-img check -q -f qcow2 {_IMAGE}"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One operation; `begin` makes what is there before, `done` is true of what is there afterwards (both shell)."""
+    """One operation; `begin` makes what is there before, `done` is true of what is there afterwards (both shell).
+
+    `words` are the task's own keywords.
+    """
 
     module: str
     kind: str
     options: dict[str, Any]
     begin: str
     done: str = _SAME
+    words: dict[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -45,32 +52,32 @@ def _random(mebibytes: int, *, of: int) -> str:
     return f"head -c {mebibytes}M /dev/urandom > {_SOURCE}; truncate -s {of}M {_SOURCE};"
 
 
-# At the rate that each is allowed, its job lasts for ten to twenty seconds.
+# At the rate that each is allowed, its job lasts for about half a minute: the module itself waits for what ends within 18 s.
 TASKS = {
     "disk_convert": Task(
         "disk_convert",
         "convert",
-        {"src": _SOURCE, "src_format": "raw", "dest": _IMAGE, "format": "qcow2", "bandwidth": "2M"},
+        {"src": _SOURCE, "src_format": "raw", "dest": _IMAGE, "format": "qcow2", "bandwidth": "1M"},
         _random(30, of=30),
     ),
     "disk_chain": Task(
         "disk_chain",
         "chain",
-        {"path": _IMAGE, "chain": [_SOURCE], "depth": 1, "bandwidth": "2M"},
+        {"path": _IMAGE, "chain": [_SOURCE], "depth": 1, "bandwidth": "1M"},
         f"{_random(30, of=30)} qemu-img create -q -f qcow2 -b {_SOURCE} -F raw {_IMAGE}",
         f"{_SAME}; ! qemu-img info -f qcow2 {_IMAGE} | grep 'backing file'",
     ),
     "disk_compact": Task(
         "disk_compact",
         "compact",
-        {"path": _IMAGE, "discard": "never", "bandwidth": "2M"},
+        {"path": _IMAGE, "discard": "never", "bandwidth": "1M"},
         f"{_random(30, of=40)} qemu-img convert -S 0 -f raw -O qcow2 {_SOURCE} {_IMAGE}",
         f"{_SAME}; test $(stat -c %s {_IMAGE}) -lt 33000000",
     ),
     "disk_check": Task(
         "disk_check",
         "repair",
-        {"path": _IMAGE, "repair": "all", "bandwidth": "1M"},
+        {"path": _IMAGE, "repair": "all", "bandwidth": "512K"},
         f"{_random(15, of=15)} qemu-img convert -f raw -O qcow2 -o cluster_size=1024 {_SOURCE} {_IMAGE}\n"
         # 256 clusters of data count as free.
         f"python3 -c \"f = open('{_IMAGE}', 'r+b'); f.seek(48); f.seek(int.from_bytes(f.read(8), 'big') + 8)\n"
@@ -79,7 +86,7 @@ TASKS = {
     "disk_snapshot": Task(
         "disk_snapshot",
         "snapshot",
-        {"path": _IMAGE, "name": "old", "state": "reverted", "bandwidth": "1M"},
+        {"path": _IMAGE, "name": "old", "state": "reverted", "bandwidth": "512K"},
         f"{_random(12, of=40)} qemu-img convert -f raw -O qcow2 -o cluster_size=512 {_SOURCE} {_IMAGE}\n"
         f"qemu-img snapshot -c old {_IMAGE}; qemu-io -f qcow2 -c 'write -q -P 5 0 1M' {_IMAGE}",
     ),
@@ -101,7 +108,7 @@ def _fresh(host: Host, task: Task) -> None:
 def _play(host: Host, task: Task, folder: str, *, relay: Relay | None = None) -> subprocess.Popen[str]:
     """ansible-playbook with the task alone; `folder` keeps its connections apart from those of others."""
     playbook = Path(folder, "playbook.json")
-    tasks = [{f"imageops.fleet.{task.module}": task.options}]
+    tasks = [{f"imageops.fleet.{task.module}": task.options, **task.words}]
     playbook.write_text(json.dumps([{"hosts": host.name, "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
     link: dict[str, Any] = {}
     if relay:
@@ -201,7 +208,42 @@ def eight(task: Task) -> Callable[[Host], None]:
     return case
 
 
+def _question(words: dict[str, Any] | None = None, **options: Any) -> Task:
+    asked = {"path": _IMAGE, "reread": True, **options}
+    return Task("disk_check", "read", asked, "", words=words or {})
+
+
+def questions(host: Host) -> None:
+    """Each gets the answer to its own question, whatever others ask of the image meanwhile, and again when it is remembered."""
+    begin = f"{_random(15, of=30)} qemu-img convert -f raw -O qcow2 {_SOURCE} {_IMAGE}; qemu-img create -q -f qcow2 {_OTHER} 30M"
+    host.shell(f"rm -rf {_FOLDER}; mkdir {_FOLDER}; {begin}")
+    sums = {name: host.shell(f"{name}sum {_SOURCE}").split()[0] for name in ("sha256", "sha512")}
+    differs = {"register": "found", "failed_when": "found.disks[0].compare.equal"}
+    asked = [
+        _question(compare_to=_SOURCE, compare_format="raw", require_equal=True),
+        _question(differs, compare_to=_OTHER),
+        *(_question(checksum=name, expect=value, bandwidth="8M") for name, value in sums.items()),
+    ]
+    with tempfile.TemporaryDirectory(prefix="imageops-faults-") as top:
+        folders = [str(Path(top, str(number))) for number in range(_AT_ONCE)]
+        for folder in folders:
+            os.mkdir(folder)
+        processes = [_play(host, task, folder) for task, folder in zip(asked * 2, folders)]
+        try:
+            changes = [_changed(process) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        expect(changes == [0] * _AT_ONCE, f"a question changed something: {changes}")
+        for task in asked:
+            known = replace(task, options={**task.options, "reread": False})
+            expect(_changed(_play(host, known, folders[0])) == 0, "what is remembered changed something")
+
+
 CASES: dict[str, Callable[[Host], None]] = {
     **{f"kill -9 of sshd, {name}": killed_server(task) for name, task in TASKS.items()},
     **{f"eight playbooks at once, {name}": eight(task) for name, task in TASKS.items()},
+    "eight playbooks at once, questions about one image": questions,
 }
+# What a sample plays.
+QUICK = ("eight playbooks at once, questions about one image",)

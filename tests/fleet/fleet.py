@@ -84,7 +84,10 @@ def start(podman: Podman, recipe: Recipe) -> None:
     subnet = ipaddress.IPv4Network(
         podman.call("network", "inspect", "fleet", "--format", "{{(index .Subnets 0).Subnet}}").strip()
     )
-    place = ("--hostname", recipe.host, "--network", "fleet", "--ip", str(subnet[recipe.number]))
+    address = subnet[recipe.number]
+    # A host that is made anew has the address of the old one; with another MAC nobody would find it for a quarter of a minute.
+    mac = f"02:42:{address.packed.hex(':')}"
+    place = ("--hostname", recipe.host, "--network", "fleet", "--ip", str(address), "--mac-address", mac)
     podman.call(
         "run",
         "-d",

@@ -169,20 +169,29 @@ def test_the_stages_need_what_stands_before_them() -> None:
         assert all(need in names[: names.index(stage.name)] for need in stage.needs)
 
 
-def test_the_fleet_has_a_lane_of_its_own() -> None:
-    without, with_fleet = ([stage.name for stage in lane] for lane in stages.lanes_of(stages.STAGES, keep_fleet=False))
-    assert with_fleet == ["fleet", "smoke, installed", "integration", "molecule", "demo", "fleet down"]
+def test_the_fleet_has_lanes_of_its_own() -> None:
+    found = stages.lanes_of(stages.STAGES, keep_fleet=False)
+    without, with_fleet, other_hosts = ([stage.name for stage in lane] for lane in found)
+    assert with_fleet == ["fleet", "smoke, installed", "integration, first host", "molecule", "demo", "fleet down"]
+    assert other_hosts == ["integration, other hosts"]
     assert without[-1] == "faults, sample"
-    assert sorted([*without, *with_fleet[1:-1]]) == sorted(stage.name for stage in stages.STAGES)
+    assert sorted([*without, *with_fleet[1:-1], *other_hosts]) == sorted(stage.name for stage in stages.STAGES)
     assert stages.lanes_of(stages.STAGES, keep_fleet=True)[1][-1].name == "demo"
 
 
-def test_the_fleet_goes_when_the_faults_have_ended() -> None:
-    assert [lane[-1].after for lane in stages.lanes_of(stages.chosen(["faults"]), keep_fleet=False)] == [
-        (),
-        ("faults, sample",),
-    ]
+def test_the_fleet_goes_when_all_that_used_it_has_ended() -> None:
+    assert stages.lanes_of(stages.STAGES, keep_fleet=False)[1][-1].after == (
+        "integration, other hosts",
+        "faults, sample",
+    )
+    assert stages.lanes_of(stages.chosen(["faults"]), keep_fleet=False)[1][-1].after == ("faults, sample",)
     assert stages.lanes_of(stages.chosen(["molecule"]), keep_fleet=False)[1][-1].after == ()
+
+
+def test_scenarios_wait_for_the_other_hosts_where_these_run() -> None:
+    waits = {stage.name: stage.after for lane in stages.lanes_of(stages.STAGES, keep_fleet=False) for stage in lane}
+    assert waits["molecule"] == waits["demo"] == ("integration, other hosts",)
+    assert stages.lanes_of(stages.chosen(["molecule"]), keep_fleet=False)[1][-2].after == ()
 
 
 def test_the_fleet_is_started_only_for_what_needs_it() -> None:

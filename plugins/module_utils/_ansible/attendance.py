@@ -28,6 +28,7 @@ class Attendance:
         self._turn = threading.Condition()
         self._busy = 0
         self._had_turn: set[int] = set()
+        self._takers: dict[str, Item] = {}
 
     @property
     def begins(self) -> bool:
@@ -43,15 +44,21 @@ class Attendance:
         entry = (self._waits or {}).get(job or "")
         if job is None or entry is None:
             return False
-        from .._jobs.running import is_running, write_lock
+        first = self._takers.setdefault(job, item)
+        if first is not item:
+            # The job works for both: it is told with both, and what it made isn't made again when it has ended.
+            item.left, item.job = bool(first.waits_for), first.job
+            return item.left
+        from .._jobs.running import is_running
         from .._jobs.state import read_state
-        from .._jobs.waiting import JobDied, ended_state, job_facts, timed_out
+        from .._jobs.waiting import JobDied, ended_state, job_facts, require_request, timed_out
 
         state = read_state(job)
         target = state.target if state else job
         item.joined = entry["as"] == JOINED
         try:
-            if state is not None and is_running(state, write_lock(target), clock):
+            require_request(state, entry["request"])
+            if state is not None and is_running(state, clock):
                 if 0 < entry["timeout"] <= entry["waited"]:
                     raise timed_out(job, entry["timeout"])
                 item.waits_for = {**entry, "job": job, "pid": state.pid}
@@ -73,12 +80,15 @@ class Attendance:
         """The item's job outlasts our patience."""
         changed = CHANGED if item.plan and item.plan.changed else UPKEEP
         kind = JOINED if item.joined else changed
-        item.waits_for = {"job": pending.job, "as": kind, "timeout": pending.timeout, "pid": pending.pid}
+        told = {"timeout": pending.timeout, "request": pending.request, "pid": pending.pid}
+        item.waits_for = {"job": pending.job, "as": kind, **told}
 
     @contextlib.contextmanager
     def slot(self, item: Item, items: Sequence[Item], most: int) -> Iterator[bool]:
         """Room for one more item with steps, in the order of the list; False when as many jobs as may run go on after this run."""
         if not self.active or not item.plan or not item.plan.steps:
+            # One whose plan is made again may get steps; nobody waits for it then.
+            self._had_turn.add(id(item))
             yield True
             return
 

@@ -13,6 +13,7 @@ _ITEM: dict[str, Any] = {
     "port": {"type": "int"},
     "state": {"type": "str", "choices": ["started", "stopped"]},
     "repository": {"type": "str"},
+    "images": {"type": "list", "elements": "str"},
     "address": {"type": "str"},
     "token": {"type": "str", "no_log": True},
     "public": {"type": "bool"},

@@ -43,7 +43,10 @@ class ModuleSpec:
     constraints: dict[str, Any] = field(default_factory=dict)
 
     def items(self, params: dict[str, Any]) -> list[dict[str, Any]]:
-        """One dict per item; what an item leaves out comes from the task's own options."""
+        """One dict per item; what an item leaves out comes from the task's own options. Raises InvalidOption."""
+        from .plain_values import require_plain
+
+        require_plain(params)
         if not self.list_option:
             return [params]
         common = {name: value for name, value in params.items() if name != self.list_option}

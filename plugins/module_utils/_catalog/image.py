@@ -23,11 +23,13 @@ from .media_types import BLOCK_INDEX, CONFIG, IMAGE, MANIFEST, MANIFESTS, PACK, 
 from .segment import BLOCK_SIZE, MOST_SEGMENT, SEGMENT_SIZE
 
 SCHEMA = 1
-# Registries limit manifests to 4 MiB; some limit layers to about 127.
+# Registries limit manifests to 4 MiB.
 MOST_MANIFEST = 4 << 20
+# Some registries limit layers to about 127. What is no pack is the block index and the UEFI variables.
+MOST_LAYERS = 98
+MOST_PACKS = MOST_LAYERS - 2
 # A reader's objects may take twenty times as much; an image of 64 TiB needs 9 MiB.
 MOST_CONFIG = 16 << 20
-MOST_PACKS = 96
 MOST_DISKS = 64
 _MOST_SIZE = 1 << 46
 # What a publisher tells freely: so long a text, so deep.

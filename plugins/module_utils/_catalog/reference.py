@@ -104,10 +104,12 @@ def _split_tag(path: str) -> tuple[str, str]:
 
 
 def _directory(path: str, text: str, option: str) -> Reference:
-    place, tag = _split_tag(path)
-    if not place.startswith("/") or place == "/":
+    name, tag = _split_tag(path)
+    # POSIX lets two slashes at the beginning mean something else, and so Python keeps them.
+    place = "/" + os.path.normpath(name).lstrip("/")
+    if not name.startswith("/") or place == "/":
         raise InvalidOption(f"{option}: {text} names no directory by an absolute path; write dir:/PATH[:TAG].")
-    return Reference(DIRECTORY, os.path.normpath(place), tag=tag)
+    return Reference(DIRECTORY, place, tag=tag)
 
 
 def _web(name: str, text: str, option: str) -> Reference:

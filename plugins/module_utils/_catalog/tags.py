@@ -38,6 +38,8 @@ def version_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def require_version_tag(tag: str, *, option: str) -> None:
-    """Raise InvalidOption for a tag that the catalog keeps for itself."""
+    """Raise InvalidOption for no tag at all, and for one that the catalog keeps for itself."""
+    if not tag:
+        raise InvalidOption(f"{option}: an empty text is no tag; give one, or leave it out.")
     if not is_version_tag(tag):
         raise InvalidOption(f"{option}: the catalog keeps the tag '{tag}' for itself; give another one.")

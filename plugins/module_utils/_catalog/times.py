@@ -15,6 +15,9 @@ _AGE = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
 # RFC 3339, section 5.6; other tools write fractions of a second, also finer ones than Python reads.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,12})?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
 
+# Year 10000, which the text of a time can't hold. With an offset the text of a year before may still mean it.
+_END = 253402300800
+
 
 def format_time(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC."""
@@ -22,7 +25,7 @@ def format_time(seconds: float) -> str:
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds since the epoch, None for what is no time."""
+    """Seconds since the epoch, None for what is no time, or none that `format_time` could tell."""
     found = _TIME.fullmatch(text)
     if not found:
         return None
@@ -31,7 +34,8 @@ def parse_time(text: str) -> float | None:
         whole = datetime.datetime.fromisoformat(f"{day}T{time}{offset or '+00:00'}").timestamp()
     except (ValueError, OverflowError):
         return None
-    return whole + float(fraction or 0)
+    seconds = whole + float(fraction or 0)
+    return seconds if 0 <= seconds < _END else None
 
 
 def parse_age(value: str | int, *, option: str) -> float:

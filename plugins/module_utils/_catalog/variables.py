@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,3 +45,10 @@ def read_variables(told: Mapping[str, Any], *, where: str) -> Variables | None:
     if not is_digest(content) or not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= MOST_VARIABLES:
         raise TransferError(f"{where}: the UEFI variables have no digest of their content, or no sensible size.")
     return Variables(str(content), size, str(found.get("format", "raw"))[:_MOST_TEXT], found.get("secure_boot") is True)
+
+
+def recorded_variables(source: Mapping[str, Any]) -> Variables | None:
+    """What a file's record says of them; nothing for what can't be, since who owns the file may have written anything there."""
+    with contextlib.suppress(TransferError):
+        return read_variables(source, where="record")
+    return None

@@ -64,15 +64,28 @@ def open_image(path: str) -> Iterator[OpenImage]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path} does not exist.") from error
     except (OSError, ValueError) as error:
-        raise UnsafeImage(f"{path}: cannot be opened: {error}.") from error
+        raise UnsafeImage(f"{path}: cannot be opened: {_said(error)}.") from error
     with open(descriptor, "rb", buffering=0, closefd=True) as stream:
         status = os.fstat(descriptor)
         _refuse_others(path, status.st_mode)
-        size = stream.seek(0, os.SEEK_END)
+        size = _size(path, stream)
         regular = stat.S_ISREG(status.st_mode)
         allocated = status.st_blocks * 512 if regular else size
         version = (size, status.st_mtime_ns, status.st_ctime_ns) if regular else ()
         yield OpenImage(stream, size, allocated, status.st_dev, status.st_ino, version)
+
+
+def _size(path: str, stream: BinaryIO) -> int:
+    """Bytes of an open file; some of the kernel's are no files with a size."""
+    try:
+        return stream.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise UnsafeImage(f"{path}: has no size, so it is no disk: {_said(error)}.") from error
+
+
+def _said(error: Exception) -> str:
+    """What the system said, without number and path."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _refuse_others(path: str, mode: int) -> None:
@@ -138,7 +151,7 @@ class _Walk:
             try:
                 facts = self.known.inspect(image.stream, image.size, declared=declared, version=version)
             except OSError as error:
-                raise UnsafeImage(f"{path}: cannot be read: {error}.") from error
+                raise UnsafeImage(f"{path}: cannot be read: {_said(error)}.") from error
         return Link(path, os.path.realpath(path), facts, image.size, image.allocated, role)
 
     def reach(self, path: str, declared: str | None, role: str) -> Link | Finding:

@@ -24,11 +24,12 @@ _MOST_THREADS = 16
 
 @dataclass(frozen=True)
 class Block:
-    """One block that isn't zero: its number, and its bytes as the target's format stores them."""
+    """One block that isn't zero: its number, and its bytes as the target's format stores them, with a checksum if that is needed."""
 
     number: int
     data: bytes
     compressed: bool
+    checksum: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,35 @@ def packed(content: GuestContent, *, block_size: int, pack: Pack) -> Iterator[Ba
                 future.cancel()
 
 
+def store(content: GuestContent, *, block_size: int, pack: Pack, add: Callable[[Block], None], report: Report) -> None:
+    """Give `add` every block that isn't zero, in order, as `pack` makes it; `report` is called after every batch."""
+    for batch in packed(content, block_size=block_size, pack=pack):
+        for block in batch.blocks:
+            add(block)
+        report(batch.end, batch.read)
+
+
+def data_size(content: GuestContent, *, block_size: int) -> int:
+    """How many bytes `packed` reads: the blocks that hold data, by the tables of the disk and not by its bytes."""
+    return sum(end - start for start, end in _runs(content, block_size))
+
+
 def _stretches(content: GuestContent, block_size: int) -> Iterator[tuple[int, int]]:
     """Whole blocks that hold data, at most a batch at once; none twice."""
     step = max(block_size, _BATCH)
-    done = 0
+    for start, end in _runs(content, block_size):
+        for at in range(start, end, step):
+            yield at, min(at + step, end)
+
+
+def _runs(content: GuestContent, block_size: int) -> Iterator[tuple[int, int]]:
+    """Offset and end of whole blocks that hold data, ascending; none twice."""
+    done, last = 0, -(-content.size // block_size) * block_size
     for start, end in content.extents():
         at = max(done, start // block_size * block_size)
-        done = max(done, min(-(-end // block_size) * block_size, -(-content.size // block_size) * block_size))
-        while at < done:
-            yield at, min(at + step, done)
-            at += step
+        done = max(done, min(-(-end // block_size) * block_size, last))
+        if at < done:
+            yield at, done
 
 
 def _batch(content: GuestContent, start: int, end: int, block_size: int, pack: Pack) -> Batch:

@@ -42,7 +42,7 @@ def _compare(draft: Draft, found: list[str], wanted: str | None) -> None:
         draft.findings.append(
             finding(
                 "format-contradiction",
-                f"The image was declared as {wanted}, its content is {draft.format}; declare what it is.",
+                f"The image was declared as {wanted}, its content is {draft.format}; correct that, or use another image.",
             )
         )
 

@@ -14,7 +14,7 @@ import os
 import struct
 from array import array
 
-from .compress_pool import Block, Report, packed
+from .compress_pool import Block, Report, store
 from .encoder import DEFLATE, Encoder
 from .gathered_writes import GatheredWrites, write_at
 from .guest_content import GuestContent
@@ -43,10 +43,7 @@ def write_qcow2(
         found = encoder.compress(data, cluster_size - 1)
         return Block(number, data, False) if found is None else Block(number, found, True)
 
-    for batch in packed(content, block_size=cluster_size, pack=pack):
-        for block in batch.blocks:
-            writer.add(block)
-        report(batch.end, batch.read)
+    store(content, block_size=cluster_size, pack=pack, add=writer.add, report=report)
     writer.finish(version, encoder.compression_type if encoder else DEFLATE)
     os.fsync(handle)
 

@@ -94,6 +94,11 @@ def entries(data: bytes, *, code: str, big_endian: bool) -> array[int]:
     return values
 
 
+def little_endian(values: array[int]) -> bytes:
+    """The bytes of a table, as VMDK stores it."""
+    return entries(values.tobytes(), code=values.typecode, big_endian=False).tobytes()
+
+
 def spaced(values: Sequence[T], most: int) -> Sequence[T]:
     """At most that many of the values, evenly spaced, the first and the last among them."""
     if len(values) <= most:

@@ -22,14 +22,14 @@ import struct
 from array import array
 
 from .._errors import Unsupported
-from .compress_pool import Block, Report, packed
+from .compress_pool import Block, Report, store
 from .encoder import Encoder
 from .gathered_writes import GatheredWrites, write_at
 from .guest_content import GuestContent
-from .reader import SECTOR, entries
+from .reader import SECTOR, little_endian
 from .signatures import VMDK_SPARSE
 from .vmdk_sparse import AT_END, COMPRESSED, FOOTER_MARKER, LAYOUT, LINE_ENDS, MARKERS
-from .vmdk_text import stream_descriptor
+from .vmdk_text import STREAM_NAME, descriptor
 
 GRAIN = 64 << 10
 TABLE_ENTRIES = 512
@@ -59,10 +59,7 @@ def write_stream_vmdk(
         whole = data[: content.size - number * GRAIN]
         return Block(number, encoder.compress(whole, _MOST) or b"", True)
 
-    for batch in packed(content, block_size=GRAIN, pack=pack):
-        for block in batch.blocks:
-            writer.add(block)
-        report(batch.end, batch.read)
+    store(content, block_size=GRAIN, pack=pack, add=writer.add, report=report)
     writer.finish(adapter_type=adapter_type, hardware_version=hardware_version)
     os.fsync(handle)
 
@@ -109,21 +106,23 @@ class _Writer:
         if any(self._entries):
             self._marker(_TABLE_MARKER, TABLE_ENTRIES * 4 // SECTOR)
             self._directory[self._table] = self._at
-            self._store(_little_endian(self._entries))
+            self._store(little_endian(self._entries))
             self._entries = array("I", bytes(4 * TABLE_ENTRIES))
 
     def finish(self, *, adapter_type: str, hardware_version: int) -> None:
         """Write what is behind the grains, then what is before them; the header last."""
         self._close_table()
-        directory = _little_endian(self._directory)
+        directory = little_endian(self._directory)
         self._marker(_DIRECTORY_MARKER, -(-len(directory) // SECTOR))
         place = self._at
         self._store(directory)
         self._marker(FOOTER_MARKER, 1)
         self._store(self._header(place))
         self._marker(_END_MARKER, 0)
-        text = stream_descriptor(
+        text = descriptor(
             self._capacity,
+            create_type="streamOptimized",
+            extent=STREAM_NAME,
             identity=self._identity.digest(),
             adapter_type=adapter_type,
             hardware_version=hardware_version,
@@ -137,7 +136,3 @@ class _Writer:
             LAYOUT, VMDK_SPARSE, _VERSION, _FLAGS, self._capacity, _GRAIN_SECTORS, 1, _DESCRIPTOR_SECTORS, TABLE_ENTRIES,
             0, directory, _OVERHEAD_SECTORS, 0, LINE_ENDS, _DEFLATE,
         )  # fmt: skip
-
-
-def _little_endian(values: array[int]) -> bytes:
-    return entries(values.tobytes(), code="I", big_endian=False).tobytes()

@@ -24,11 +24,12 @@ DEFAULT_URI = "qemu:///system"
 
 @dataclass(frozen=True)
 class Pool:
-    """A storage pool; `path` is its folder, or an empty string for pools that have none."""
+    """A storage pool; `path` is its folder, or an empty string for pools that have none, `kind` its type, such as dir or netfs."""
 
     name: str
     path: str
     active: bool
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,7 @@ class Connection:
     def pools(self) -> list[Pool]:
         """All storage pools."""
         with calling("listing the storage pools"):
-            return [
-                Pool(raw.name(), get(parse(raw.XMLDesc(0)), "target/path"), bool(raw.isActive()))
-                for raw in self.raw.listAllStoragePools(0)
-            ]
+            return [_pool(raw, parse(raw.XMLDesc(0))) for raw in self.raw.listAllStoragePools(0)]
 
     def networks(self) -> list[Network]:
         """All virtual networks."""
@@ -174,3 +172,7 @@ class Connection:
         """What a domain of type `kind` (kvm, qemu) can have."""
         with calling("telling the capabilities of domains"):
             return parse(self.raw.getDomainCapabilities(None, arch or None, machine or None, kind, 0))
+
+
+def _pool(raw: Any, root: Element) -> Pool:
+    return Pool(raw.name(), get(root, "target/path"), bool(raw.isActive()), get(root, "@type"))

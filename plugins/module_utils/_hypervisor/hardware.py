@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from .._errors import InvalidOption
 from .._sizes import format_size, parse_size
 from .acceleration import Acceleration
 from .channel import channel_in
@@ -18,6 +19,8 @@ from .xml import Element, drop, get, put
 
 # Names that <cpu mode> takes; any other is a CPU model.
 CPU_MODES = ("host-passthrough", "host-model", "maximum")
+# libvirt's units that mean something else in the options.
+_UNITS = {"b": 1, "bytes": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
 def skeleton(name: str, acceleration: Acceleration, *, arch: str, machine: str) -> Element:
@@ -50,7 +53,8 @@ def _common_devices(root: Element, arch: str) -> None:
 def memory(root: Element) -> int:
     """Bytes of memory at the start; libvirt's default unit is KiB."""
     text, unit = get(root, "memory", "0"), get(root, "memory/@unit", "KiB")
-    return parse_size(f"{text}{unit}", option="memory")
+    factor = _UNITS.get(unit.lower())
+    return parse_size(text, option="memory") * factor if factor else parse_size(f"{text}{unit}", option="memory")
 
 
 def set_memory(root: Element, size: int) -> None:
@@ -63,8 +67,11 @@ def set_memory(root: Element, size: int) -> None:
 
 
 def vcpus(root: Element) -> int:
-    """Virtual CPUs at the start."""
-    return int(get(root, "vcpu", "1"))
+    """Virtual CPUs at the start; raises InvalidOption for XML that doesn't tell a number."""
+    text = get(root, "vcpu", "1")
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise InvalidOption(f"xml: <vcpu> holds {text[:40]!a}, which is no number of CPUs; give one such as 2.")
+    return int(text)
 
 
 def set_vcpus(root: Element, number: int) -> None:

@@ -84,7 +84,7 @@ def merge(whole: Element, part: Element) -> list[Change]:
 
 def _merge(whole: Element, part: Element, place: str) -> Iterator[Change]:
     for name, value in part.attrib.items():
-        if whole.get(name) != value:
+        if not _same(whole.get(name), value, f"{_local(whole)}/@{name}"):
             yield Change(f"{place}/@{name}", _name(whole.get(name, "")))
             whole.set(name, value)
     text = (part.text or "").strip()
@@ -119,8 +119,13 @@ def _partner(others: list[Element], child: Element, keys: tuple[str, ...] | None
         return others[0] if others else None
     told = [(key, get(child, key)) for key in keys if get(child, key)]
     if told:
-        return next((other for other in others if all(get(other, key) == value for key, value in told)), None)
+        return next((one for one in others if all(_same(get(one, key), value, key) for key, value in told)), None)
     return next((other for other in others if _holds(other, child)), None)
+
+
+def _same(one: str | None, other: str, path: str) -> bool:
+    """Whether two values at `path` say the same; libvirt writes the addresses of cards in lower case."""
+    return one == other or (path == "mac/@address" and one is not None and one.lower() == other.lower())
 
 
 def _holds(whole: Element, part: Element) -> bool:

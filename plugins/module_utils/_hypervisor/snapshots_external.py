@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Callable
 
-from .._errors import Unsupported
+from .._errors import ImageOpsError, Unsupported
 from .connection import Connection
 from .domain import Domain
 from .library import calling, library
 from .xml import Element, drop, get, parse, put, serialise
+
+# A libvirt that was killed while it gave QEMU a file forgets that it took the next number of a node for it. Each try takes the next.
+_NAME_TAKEN, _MOST_TRIES = "Duplicate nodes with node-name", 4
 
 
 def external_call(
@@ -48,8 +51,15 @@ def external_call(
     text = serialise(root)
 
     def create() -> None:
-        with calling(f"taking the snapshot {name} of {domain.name}"):
-            domain.raw.snapshotCreateXML(text, flags)
+        for left in reversed(range(_MOST_TRIES)):
+            try:
+                with calling(f"taking the snapshot {name} of {domain.name}"):
+                    domain.raw.snapshotCreateXML(text, flags)
+            except ImageOpsError as error:
+                if _NAME_TAKEN not in str(error) or not left:
+                    raise
+            else:
+                return
 
     return create
 

@@ -21,7 +21,7 @@ ElementTree.register_namespace("libosinfo", "http://libosinfo.org/xmlns/libvirt/
 _MOST = 4 << 20
 # The depth that libxml2, and so libvirt, reads.
 _DEEPEST = 256
-_STEP = re.compile(r"^(?P<tag>[^\[\]]+)(?P<predicates>(\[@[\w:.-]+='[^']*'\])*)$")
+_STEP = re.compile(r"^(?P<tag>[^\[\]]+)(?P<predicates>(\[@[\w:.-]+='[^']*'\])*)\Z")
 _PREDICATE = re.compile(r"\[@([\w:.-]+)='([^']*)'\]")
 
 

@@ -4,7 +4,7 @@
 """Attended mode: the controller's action plugin waits for jobs, and the module only starts them and takes their ends.
 
 The plugin tells so by an environment variable: a JSON object of the jobs that the task waits for already, by id, as the
-runner described them in an earlier run of the same task (`as`, `timeout`); `waited` is how many seconds ago that was.
+runner described them in an earlier run of the same task (`as`, `timeout`, `request`); `waited` is how many seconds ago that was.
 """
 
 from __future__ import annotations
@@ -21,16 +21,22 @@ CHANGED, UPKEEP, JOINED = "changed", "upkeep", "joined"
 PATIENCE = 3.0
 REST = 15.0
 MOST_PATIENCE = PATIENCE + REST
+# As much of a request's digest as tells it from others: the plugin sends that of each job in one argument, which Linux limits to 128 KiB.
+_DIGITS = 16
 
 
 class Pending(Exception):
-    """A job goes on after the module's patience; the plugin waits for it. No error, so it is none of ours."""
+    """A job goes on after the module's patience; the plugin waits for it. No error, so it is none of ours.
 
-    def __init__(self, job: str, *, pid: int, timeout: float | None) -> None:
+    `request` is the beginning of its request's digest.
+    """
+
+    def __init__(self, job: str, *, pid: int, timeout: float | None, request: str) -> None:
         super().__init__(f"the job {job} goes on")
         self.job = job
         self.pid = pid
         self.timeout = timeout or 0.0
+        self.request = request[:_DIGITS]
 
 
 def attended() -> dict[str, dict[str, Any]] | None:

@@ -19,7 +19,7 @@ from .._files import remove_halves
 from .attended import MOST_PATIENCE, PATIENCE, REST, Pending, attended
 from .clock import Clock
 from .lease import CALLER, CANCEL, Lease, grant, lease_of, renew, share
-from .running import START_SECONDS, is_running, write_lock
+from .running import START_SECONDS, is_running, read_lock, write_lock
 from .state import (
     FAILED,
     SESSION,
@@ -35,6 +35,7 @@ from .state import (
     write_request,
     write_state,
 )
+from .turns import in_turn
 
 _INTERVAL = 0.25
 _RENEW_SECONDS = 1.0
@@ -47,7 +48,8 @@ class Job:
 
     `entry` names the module whose main() the helper runs; it is asked only when the job starts, so that other runs needn't
     load the work. Two jobs with equal params are the same work. `secrets` reach the work as `params["secrets"]`; they are
-    never written to a file, and tell no two jobs apart.
+    never written to a file, and tell no two jobs apart. A job that only reads `target` has a `question`, the text that tells
+    it from others about the same object: such jobs run side by side, while who writes waits.
     """
 
     kind: str
@@ -55,14 +57,20 @@ class Job:
     params: dict[str, Any]
     entry: Callable[[], str]
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    question: str = ""
 
     @property
     def id(self) -> str:
-        return job_id(self.kind, self.target)
+        return job_id(self.kind, self.target, self.question)
 
     @property
     def lock(self) -> str:
-        return write_lock(self.target)
+        return read_lock(self.id) if self.question else write_lock(self.target)
+
+    @property
+    def shared(self) -> list[str]:
+        """The locks that it holds together with others."""
+        return [write_lock(self.target)] if self.question else []
 
 
 def running(job: Job, clock: Clock) -> JobState | None:
@@ -71,7 +79,7 @@ def running(job: Job, clock: Clock) -> JobState | None:
     One that was started a moment ago counts, though it doesn't hold its lock yet.
     """
     state = read_state(job.id)
-    return state if state is not None and is_running(state, job.lock, clock) else None
+    return state if state is not None and is_running(state, clock) else None
 
 
 def join(job: Job, clock: Clock, *, timeout: float | None = None, lease: Lease | None = None) -> bool:
@@ -107,7 +115,7 @@ def _require_same(job: Job, state: JobState) -> None:
         return
     stop = f"systemctl stop {unit_name(state.id)}" if state.launcher == UNIT else f"kill {state.pid}"
     raise Conflict(
-        f"{job.target} is being written by the job {state.id} with other options ({state.percent:g} % of phase "
+        f"{job.target} is being {'read' if job.question else 'written'} by the job {state.id} with other options ({state.percent:g} % of phase "
         f"'{state.phase}' done); run the task again when it has ended, or stop it with '{stop}'.",
         job=state.id,
     )
@@ -118,12 +126,13 @@ def start(job: Job, clock: Clock, commands: Commands, *, lease: Lease | None = N
 
     Raises Conflict when a job with other params writes the same target.
     """
-    current = _at_work(job, clock)
-    if current is not None:
-        _require_same(job, current)
-        share(job.id, lease or Lease())
-        return current
-    return _start_new(job, clock, commands, lease or Lease())
+    with in_turn(job.id, clock):
+        current = _at_work(job, clock)
+        if current is not None:
+            _require_same(job, current)
+            share(job.id, lease or Lease())
+            return current
+        return _start_new(job, clock, commands, lease or Lease())
 
 
 def _start_new(job: Job, clock: Clock, commands: Commands, lease: Lease) -> JobState:
@@ -151,9 +160,11 @@ def _start_new(job: Job, clock: Clock, commands: Commands, lease: Lease) -> JobS
         target=job.target,
         on_interrupt=lease.on_interrupt,
         lease_timeout=lease.timeout,
+        lock=job.lock,
     )
     argv = [sys.executable, "-I", helper_program(job.entry()), job_dir(job.id)]
-    write_request(job.id, {"kind": job.kind, "params": job.params, "lock": job.lock, "secrets": sorted(job.secrets)})
+    asked = {"kind": job.kind, "params": job.params, "lock": job.lock, "shared": job.shared}
+    write_request(job.id, {**asked, "secrets": sorted(job.secrets)})
     grant(job.id, lease)
     write_state(state)
     try:
@@ -193,12 +204,12 @@ def _status(job: Job) -> str:
 def finish(job: Job, clock: Clock, *, timeout: float | None = None) -> JobState:
     """Wait for the end of a running job; its state.
 
-    Raises TimedOut after `timeout` seconds (the job goes on), the job's own error, or JobDied. In attended mode Pending,
-    soon, when the job goes on.
+    Raises TimedOut after `timeout` seconds (the job goes on), the job's own error, or JobDied, and Conflict when another job has
+    taken its place. In attended mode Pending, soon, when the job goes on.
     """
-    from .waiting import ended_state, timed_out
+    from .waiting import ended_state, require_request, timed_out
 
-    attends = attended() is not None
+    attends, wanted = attended() is not None, digest(job.params)
     began = renewed = clock.now()
 
     def settled() -> bool:
@@ -206,14 +217,16 @@ def finish(job: Job, clock: Clock, *, timeout: float | None = None) -> JobState:
         if clock.now() - renewed >= _RENEW_SECONDS:
             renewed = clock.now()
             _ask_for(job.id)
-        return running(job, clock) is None or (attends and _is_long(job, clock.now() - began))
+        state = running(job, clock)
+        return state is None or state.request != wanted or (attends and _is_long(job, clock.now() - began))
 
     if not clock.wait_until(settled, timeout or _NO_LIMIT, interval=_INTERVAL):
         raise timed_out(job.id, timeout or _NO_LIMIT)
     state = running(job, clock)
     if state is None:
-        return ended_state(read_state(job.id), job.id, job.target)
-    raise Pending(job.id, pid=state.pid, timeout=timeout)
+        return ended_state(require_request(read_state(job.id), wanted), job.id, job.target)
+    require_request(state, wanted)
+    raise Pending(job.id, pid=state.pid, timeout=timeout, request=wanted)
 
 
 def _is_long(job: Job, waited: float) -> bool:

@@ -104,15 +104,16 @@ class Caller:
 
     def __init__(self) -> None:
         self._parent = os.getppid()
-        self._output = select.poll()
-        self._output.register(1, 0)
 
     def lives(self) -> bool:
         """Whether the parent is still the same and somebody can still read our output, as far as can be seen from here."""
         if os.getppid() != self._parent:
             return False
         gone = select.POLLERR | select.POLLHUP | select.POLLNVAL
-        return not any(event & gone for _handle, event in self._output.poll(0))
+        # Items are waited for side by side, and no two threads may poll by one object.
+        output = select.poll()
+        output.register(1, 0)
+        return not any(event & gone for _handle, event in output.poll(0))
 
 
 CALLER = Caller()

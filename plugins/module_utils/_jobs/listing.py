@@ -11,7 +11,7 @@ from typing import Any
 from .._files import state_top
 from .clock import Clock
 from .lease import lease_of
-from .running import is_running, write_lock
+from .running import is_running
 from .state import JobState, read_state
 
 DIED = "died"
@@ -27,7 +27,7 @@ def job_ids() -> list[str]:
 
 def works(state: JobState, clock: Clock) -> bool:
     """Whether the job is at work, or is being started."""
-    return is_running(state, write_lock(state.target), clock)
+    return is_running(state, clock)
 
 
 def status_of(state: JobState, clock: Clock) -> str:

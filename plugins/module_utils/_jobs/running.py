@@ -20,11 +20,16 @@ def write_lock(target: str) -> str:
     return f"write:{target}"
 
 
-def is_running(state: JobState, lock: str, clock: Clock) -> bool:
-    """Whether the job of `state`, which holds `lock` while it works, hasn't ended and hasn't died."""
+def read_lock(identifier: str) -> str:
+    """The lock that a job holds alone while it only reads its target; it holds that of who writes there together with others."""
+    return f"read:{identifier}"
+
+
+def is_running(state: JobState, clock: Clock) -> bool:
+    """Whether the job of `state` hasn't ended and hasn't died."""
     if state.ended:
         return False
-    return _is_starting(state, clock) or _is_held(lock)
+    return _is_starting(state, clock) or _is_held(state.lock or write_lock(state.target))
 
 
 def _is_starting(state: JobState, clock: Clock) -> bool:

@@ -32,7 +32,8 @@ class JobState:
 
     `target` is the object that it writes; `leaves` are the paths to clean when it dies; `phases` are those that ended, each
     with name, bytes, seconds and rate; `reason` says why it was cancelled. `on_interrupt` and `lease_timeout` say what
-    becomes of it when nobody asks for it any more. `starter` is the process that started it.
+    becomes of it when nobody asks for it any more. `starter` is the process that started it. `lock` is what it holds while it
+    works; without one, the lock of who writes `target`.
     """
 
     id: str
@@ -58,15 +59,17 @@ class JobState:
     on_interrupt: str = "detach"
     lease_timeout: int = 60
     starter: int = 0
+    lock: str = ""
 
     @property
     def ended(self) -> bool:
         return self.status in (DONE, FAILED, CANCELLED)
 
 
-def job_id(kind: str, target: str) -> str:
-    """The id of the job that writes `target`: one object, one job."""
-    return f"{kind}-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}"
+def job_id(kind: str, target: str, question: str = "") -> str:
+    """The id of the job that writes `target`: one object, one job. Of those that only read it each `question` has its own."""
+    words = [target, question] if question else [target]
+    return "-".join([kind, *(hashlib.sha256(os.fsencode(word)).hexdigest()[:16] for word in words)])
 
 
 def unit_name(identifier: str) -> str:

@@ -16,6 +16,7 @@ from .clock import Clock
 from .leaves import remove_leaves
 from .listing import works
 from .state import CANCELLED, UNIT, JobState, job_path, read_state, unit_name, write_state
+from .turns import in_turn
 
 
 def stop(state: JobState, clock: Clock, commands: Commands, *, timeout: float) -> None:
@@ -35,11 +36,15 @@ def stop(state: JobState, clock: Clock, commands: Commands, *, timeout: float) -
 
 
 def clean(state: JobState, clock: Clock) -> None:
-    """Remove what a job that has ended or died left, and make its state say that it is over."""
-    remove_leaves(state.leaves)
-    if not state.ended or state.leaves:
-        status = state.status if state.ended else CANCELLED
-        write_state(replace(state, status=status, leaves=[], updated=clock.time()))
+    """Remove what a job that has ended or died left, and make its state say that it is over, unless it was started again."""
+    with in_turn(state.id, clock):
+        now = read_state(state.id) or state
+        if works(now, clock):
+            return
+        remove_leaves(now.leaves)
+        if not now.ended or now.leaves:
+            status = now.status if now.ended else CANCELLED
+            write_state(replace(now, status=status, leaves=[], updated=clock.time()))
 
 
 def _is_helper(state: JobState) -> bool:

@@ -16,6 +16,7 @@ import shutil
 from .._files import is_partial, state_top
 from .clock import Clock
 from .state import read_state
+from .turns import if_free
 
 _KEPT_SECONDS = 7 * 86400.0
 
@@ -26,9 +27,10 @@ def tidy_jobs(clock: Clock) -> None:
     helpers = os.path.join(state_top(), "helper")
     jobs = os.path.join(state_top(), "jobs")
     for path in _older(jobs, oldest):
-        state = read_state(os.path.basename(path))
-        if state is not None and state.ended and not state.leaves and state.updated < oldest:
-            shutil.rmtree(path, ignore_errors=True)
+        with if_free(os.path.basename(path)) as free:
+            state = read_state(os.path.basename(path)) if free else None
+            if state is not None and state.ended and not state.leaves and state.updated < oldest:
+                shutil.rmtree(path, ignore_errors=True)
     # A helper that runs is read to its end when it starts, but its imports may come late.
     old = _older(helpers, oldest)
     if old and not _any_works(jobs):

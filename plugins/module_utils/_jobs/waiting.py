@@ -10,13 +10,27 @@ import stat
 from typing import Any
 
 from .. import _errors
-from .._errors import EngineError, ImageOpsError, TimedOut
+from .._errors import Conflict, EngineError, ImageOpsError, TimedOut
 from .lease import CANCEL, lease_of
 from .state import CANCELLED, DONE, JobState, log_tail, read_state
 
 
 class JobDied(EngineError):
     """A job ended without saying how: it was killed, or its host went down."""
+
+
+def require_request(state: JobState | None, request: str) -> JobState | None:
+    """The state of the job that was asked for `request`; raises Conflict for one of another job that took its place.
+
+    `request` is a digest, or how it begins.
+    """
+    if state is None or state.request.startswith(request):
+        return state
+    raise Conflict(
+        f"Another task has the job {state.id} do something else with {state.target}, so what it did for this task isn't known any "
+        f"more; run the task again.",
+        job=state.id,
+    )
 
 
 def ended_state(state: JobState | None, identifier: str, target: str) -> JobState:

@@ -56,6 +56,8 @@ def run_job(directory: str, work: Work) -> int:
     try:
         secrets = take_over(directory) if request.get("secrets") else {}
         lock = _take_lock(request["lock"], clock)
+        for name in request.get("shared", ()):
+            _take_lock(name, clock, shared=True)
         state.status, state.pid = RUNNING, os.getpid()
         write_state(state)
         _watch_lease(state, clock, over)
@@ -106,8 +108,8 @@ def _fail(state: JobState, error: ImageOpsError) -> None:
     state.error = {"type": type(error).__name__, "message": str(error), "details": error.details}
 
 
-def _take_lock(name: str, clock: Clock) -> int:
-    handle = wait_for_lock(name, timeout=_LOCK_SECONDS, wait=clock.wait_until, inheritable=True)
+def _take_lock(name: str, clock: Clock, *, shared: bool = False) -> int:
+    handle = wait_for_lock(name, timeout=_LOCK_SECONDS, wait=clock.wait_until, inheritable=not shared, shared=shared)
     if handle is None:
         raise InUse(
             f"{name.partition(':')[2]} is being written by another job; run the task again when that one has ended."

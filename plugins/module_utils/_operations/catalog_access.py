@@ -10,12 +10,11 @@ from typing import Any
 
 from .._errors import InvalidOption
 from .._registry.interface import StoreAccess
+from .._transfer.silence_watch import idle_timeout_of
 
 
 def access_of(params: dict[str, Any]) -> StoreAccess:
     """What the options of doc_fragments/catalog.py ask for; raises InvalidOption."""
-    if params["idle_timeout"] < 1:
-        raise InvalidOption(f"idle_timeout: {params['idle_timeout']} seconds are too few; give at least 1.")
     if params["url_password"] and not params["url_username"]:
         raise InvalidOption("url_password: a password without url_username can't be used; give both.")
     if ":" in (params["url_username"] or ""):
@@ -28,7 +27,7 @@ def access_of(params: dict[str, Any]) -> StoreAccess:
         ca_path=_ca_path(params["ca_path"] or ""),
         validate_certs=params["validate_certs"],
         plain_http=params["plain_http"],
-        idle_timeout=float(params["idle_timeout"]),
+        idle_timeout=idle_timeout_of(params["idle_timeout"]),
         mirrors=tuple(_mirror(mirror) for mirror in params["mirrors"] or ()),
     )
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._catalog.reference import Reference, parse_reference
-from .._catalog.variables import read_variables
+from .._catalog.variables import Variables, read_variables
+from .._errors import TransferError
 from .._locks import held as locked
 from .._plan import Plan, Step
 from .catalog_wanted import QCOW2, Base, Wanted
@@ -48,7 +49,10 @@ def _kept(wanted: Wanted, tools: Tools) -> HeldImage | None:
     """The file of the image here, which nobody replaces from now on; it may have been replaced just before."""
     held = _held(wanted)
     while held is not None and tools.bases.keep(held.path):
-        held = _held(wanted)
+        kept, held = held, _held(wanted)
+        if held is None or held.path != kept.path:
+            # It isn't that image any more, and the pull of that may have to replace it.
+            tools.bases.leave(kept.path)
     return held
 
 
@@ -71,9 +75,20 @@ def _fits(held: HeldImage, wanted: Wanted) -> bool:
 def _present(held: HeldImage, wanted: Wanted, tools: Tools, *, option: str) -> Base:
     image = inspect(held.path, declared=held.format, option=option)
     origin = _origin(wanted, digest=held.digest, disk=held.disk)
+    steps = () if _is_signed(held, wanted) else _checked(held, wanted, tools)
+    return Base(image, origin, steps, _variables(held))
+
+
+def _variables(held: HeldImage) -> Variables | None:
+    """What the record of the file says; raises TransferError for what can't be, since the VM would else go without them."""
     record = pulled_record(held.path)
-    variables = read_variables(record.source if record else {}, where=held.path)
-    return Base(image, origin, () if _is_signed(held, wanted) else _checked(held, wanted, tools), variables)
+    try:
+        return read_variables(record.source if record else {}, where="record")
+    except TransferError:
+        raise TransferError(
+            f"image: the record of {held.path} says of UEFI variables what can't be; let imageops.fleet.image_pull of the same image to the same "
+            f"file write it anew."
+        ) from None
 
 
 def _is_signed(held: HeldImage, wanted: Wanted) -> bool:
@@ -104,7 +119,9 @@ def _coming(wanted: Wanted, tools: Tools) -> Base:
     plan = _plan(item, tools)
     facts = plan.after
     image = Inspected.foreseen(item["dest"], facts)
-    steps = (Step(f"pull {wanted.reference} to {item['dest']}", _Once(item, tools)),) if plan.steps else ()
+    # Of a file that is here already the pull may only have to note what it is, and to bring the UEFI variables.
+    titles = [f"pull {wanted.reference} to {item['dest']}"] if plan.steps else [step.title for step in plan.upkeep]
+    steps = tuple(Step(title, _Once(item, tools)) for title in titles[:1])
     if not steps:
         tools.bases.keep(item["dest"])
     origin = _origin(wanted, digest=item["digest"], disk=str(facts["disk"]))
@@ -153,6 +170,9 @@ class _Once:
     def __call__(self) -> None:
         with self._lock, locked([self._item["dest"]], timeout=_LOCK_SECONDS, wait=self._tools.clock.wait_until):
             plan = _plan(self._item, self._tools)
+            if plan.steps:
+                # The pull is a job, which would wait for this task, and this task for it.
+                self._tools.bases.require_not_kept(self._item["dest"])
             for step in (*plan.upkeep, *plan.steps):
                 step.run()
             self._tools.bases.keep(self._item["dest"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .._errors import Unsupported
 from .._faults import fault_point
 from .._formats.facts import ImageFacts
 from .._qemu.found import found_options
@@ -42,6 +43,14 @@ def suits(params: dict[str, Any], source: Inspected) -> bool:
         return False
     wanted, found = completed(source.format, params["options"]), found_options(facts)
     return all(found.get(key, "off") == value for key, value in wanted.items())
+
+
+def unshared(dest: str, source: Inspected) -> Unsupported:
+    """The error of an image that can't share the blocks of its source."""
+    return Unsupported(
+        f"method: {dest} can't share the blocks of {source.path}; they must be on one file system that can (XFS, btrfs), and be the "
+        f"same format with the same options; use 'method: auto'."
+    )
 
 
 def _may_be_compressed(facts: ImageFacts) -> bool:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Callable
 
-from .._errors import Unsupported
 from . import convert_copy, convert_qemu, convert_writer
 from .convert_work import Work
 from .inspection import Inspected
@@ -55,8 +55,9 @@ def choose(params: dict[str, Any], source: Inspected) -> Iterator[Engine]:
         return
     if params["method"] != QEMU_IMG.method and source.pinned and convert_copy.suits(params, source):
         yield COPY
-    if params["method"] != QEMU_IMG.method and convert_writer.suits(params, source):
-        yield Engine(convert_writer.METHOD, convert_writer.write, {"encoder": convert_writer.encoder_name(params)})
+    writer = convert_writer.found_writer(params, source) if params["method"] != QEMU_IMG.method else None
+    if writer:
+        yield Engine(convert_writer.METHOD, partial(convert_writer.write, writer), writer.details)
     yield QEMU_IMG
 
 
@@ -65,7 +66,4 @@ def write(work: Work) -> dict[str, str]:
     for engine in choose(work.params, work.source):
         if engine.write(work) is not False:
             return {"method": engine.method, **engine.details}
-    raise Unsupported(
-        f"method: {work.params['dest']} can't share the blocks of {work.source.path}; they must be on one file system that can "
-        f"(XFS, btrfs), and be the same format with the same options; use 'method: auto'."
-    )
+    raise convert_copy.unshared(work.params["dest"], work.source)

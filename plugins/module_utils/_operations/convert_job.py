@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -13,11 +14,15 @@ from .._formats.facts import ImageFacts
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._records import Record
+from .._transfer.checksum import parse_checksum
 from . import convert_engine
+from .convert_checksum import require_checksum
 from .convert_place import place_of
 from .convert_source import obtained, require_unchanged
 from .convert_verify import verify
 from .convert_work import Work
+from .inspection import Inspected
+from .pacing import paced
 
 
 def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
@@ -27,6 +32,7 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
     unfinished until it is whole.
     """
     with obtained(params, progress, lock) as source:
+        _prove(params, source, progress)
         place = place_of(params)
         try:
             place.prepare(progress)
@@ -44,14 +50,25 @@ def convert(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
     return {"verify": params["verify"], **engine}
 
 
+def _prove(params: dict[str, Any], source: Inspected, progress: Progress) -> None:
+    """Raise Conflict unless the file that is held has the checksum that was asked for; nothing is touched before."""
+    asked = parse_checksum(params["checksum"]).known if params.get("checksum") else None
+    if asked is None:
+        return
+    handle = source.pinned[source.path]
+    progress.phase("checksum", total=os.lseek(handle, 0, os.SEEK_END))
+    require_checksum(source.path, handle, asked, paced(progress, params["bandwidth"], fault="convert:while-hashing"))
+
+
 def _record(work: Work, facts: ImageFacts) -> Record:
     """The record of the conversion."""
     params = work.params
+    proven = {"checksum": params["checksum"]} if params.get("checksum") else {}
     return Record(
         operation="convert",
         format=facts.format,
         virtual_size=work.virtual_size,
-        source=params.get("made_from", {"path": work.source.path, "files": params["source"]}),
+        source=params.get("made_from", {"path": work.source.path, "files": params["source"], **proven}),
         options=params["declared"],
         tool=params["tool"],
     )

@@ -14,6 +14,7 @@ from .._jobs.progress import Progress
 from .._locks import try_lock
 from .._plan import Step
 from . import convert_copy, convert_job
+from .base_files import base_lock
 from .convert_request import AUTO, REFLINK, ConvertRequest
 from .operation import Tools
 
@@ -53,8 +54,10 @@ def at_once(request: ConvertRequest, job: Job, step: Step, tools: Tools, info: d
 
 
 def _promising(request: ConvertRequest, job: Job) -> bool:
-    """Whether blocks may be shared; what must be compared afterwards takes its time, and is a job."""
+    """Whether blocks may be shared; what must be compared before or afterwards takes its time, and is a job."""
     if request.params["method"] not in (AUTO, REFLINK) or request.params["verify"] == "deep" or request.on_device:
+        return False
+    if request.checksum:
         return False
     folder = os.path.dirname(request.dest)
     near = all(os.stat(path).st_dev == os.stat(folder).st_dev for path in request.source.files)
@@ -67,8 +70,18 @@ def _shared(job: Job) -> dict[str, Any] | None:
     if lock is None:
         return None
     try:
+        if not _is_free(job.params["dest"]):
+            return None
         return convert_job.convert({**job.params, "method": REFLINK}, _Silent(), lock)
     except Unsupported:
         return None
     finally:
         os.close(lock)
+
+
+def _is_free(dest: str) -> bool:
+    """Whether nobody makes disks from what is there; for its end a job waits, which tells that it does."""
+    base = try_lock(base_lock(dest))
+    if base is not None:
+        os.close(base)
+    return base is not None

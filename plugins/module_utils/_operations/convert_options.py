@@ -14,7 +14,7 @@ from .._formats.names import canonical_format
 from .._qemu.encryption import ENCRYPTED, parse_encryption
 from .._qemu.encryption import TABLE as ENCRYPTION
 from .._qemu.option import Switch, one_of
-from .._qemu.options import parse_options
+from .._qemu.options import completed, parse_options
 
 _COMPRESS = "compress"
 # Four times as fast as zlib at the same size; qcow2 images of version 2 can't have it.
@@ -48,7 +48,23 @@ def read_target(format: str, given: Mapping[str, Any], *, passphrase: str | None
         raise InvalidOption(
             "options.compress: QEMU can't compress an encrypted image; leave out 'compress' or 'passphrase'."
         )
-    return Target(name, parse_options(name, rest), compress, encryption)
+    options = parse_options(name, rest, also=(_COMPRESS, *ENCRYPTION) if name == "qcow2" else ())
+    if compress and options.get("preallocation", "off") != "off":
+        raise InvalidOption(
+            f"options.preallocation: '{options['preallocation']}' takes the space that 'compress' would save; leave out one of them."
+        )
+    return Target(name, options, compress, encryption)
+
+
+def same_options(format: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two sets of declared options make the same image: what one of them leaves out has its default."""
+    return _whole(format, one) == _whole(format, other)
+
+
+def _whole(format: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+    encrypted = format == "luks" or "encryption" in declared
+    defaults = {key: option.default for key, option in ENCRYPTION.items()} if encrypted else {}
+    return {**defaults, **completed(format, declared)}
 
 
 def _encryption(name: str, given: dict[str, Any], passphrase: str | None) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ from .._jobs.launch import Job
 from .._qemu.node import is_block_device
 from .._qemu.options import takes_full_space
 from .._sizes import parse_size
+from .._transfer.checksum import Checksum
+from .convert_checksum import asked_checksum
 from .convert_device import check_device_options
 from .convert_images import needs_passphrase
 from .convert_options import Target, read_target
@@ -27,11 +29,16 @@ from .operation import Tools
 
 AUTO, OVERLAY, REFLINK = "auto", "overlay", "reflink"
 _MOST_PASSPHRASE = 4096
+# How a server is asked.
+ACCESS = ("url_username", "url_password", "headers")
 
 
 @dataclass(frozen=True)
 class ConvertRequest:
-    """Source as inspected, destination by its real path, options typed and canonical. Sizes are bytes."""
+    """Source as inspected, destination by its real path, options typed and canonical. Sizes are bytes.
+
+    `checksum` is what the source's file must have, None when nothing is asked for.
+    """
 
     source: Inspected
     dest: str
@@ -39,6 +46,7 @@ class ConvertRequest:
     bandwidth: int | None
     sparse_size: int | None
     params: dict[str, Any]
+    checksum: Checksum | None = None
 
     @property
     def format(self) -> str:
@@ -69,7 +77,12 @@ class ConvertRequest:
     @property
     def made_from(self) -> dict[str, Any]:
         """The source as the record keeps it."""
-        return {"path": self.source.path, "files": self.source.identity()}
+        return {"path": self.source.path, "files": self.source.identity(), **self.proven}
+
+    @property
+    def proven(self) -> dict[str, str]:
+        """The checksum as records, jobs and results tell it; nothing when none is asked for."""
+        return {"checksum": self.checksum.text} if self.checksum else {}
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -100,6 +113,7 @@ class ConvertRequest:
             "group": self.params["group"],
             "mode": self.params["mode"],
             "tool": f"imageops.fleet {version}",
+            **self.proven,
         }
         return Job("convert", self.dest, params, _entry, secrets=self.secrets)
 
@@ -132,6 +146,7 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
             )
     check_timeout(params)
     _check_passphrases(params)
+    _check_access(params)
     dest = real_path(params["dest"])
     target = read_target(params["format"], params["options"] or {}, passphrase=params["passphrase"])
     _check_destination(dest, target, params)
@@ -147,7 +162,18 @@ def read_request(params: dict[str, Any], tools: Tools) -> ConvertRequest:
         bandwidth=bandwidth_of(params),
         sparse_size=_sparse_size(params["sparse_size"]),
         params=params,
+        checksum=asked_checksum(source.path, params),
     )
+
+
+def _check_access(params: dict[str, Any]) -> None:
+    """Raise InvalidOption for what only a server could be told."""
+    for option in ACCESS:
+        if params.get(option):
+            raise InvalidOption(
+                f"{option}: is for a source with a URL, and {params['src']} is a path; leave it out, or give it to the items whose "
+                f"src is a URL."
+            )
 
 
 def _check_destination(dest: str, target: Target, params: dict[str, Any]) -> None:
@@ -182,6 +208,10 @@ def _source(params: dict[str, Any], tools: Tools) -> Inspected:
         _check_foreseen(path, params["src_format"], foreseen["format"])
         return Inspected.foreseen(path, foreseen)
     found = inspect(params["src"], declared=params["src_format"], backing=params["src_backing"] or (), option="src")
+    if not found.virtual_size:
+        raise InvalidOption(
+            f"src: {found.path} holds no byte of a disk, so nothing can be made of it; give another source."
+        )
     for one in found.files:
         if is_block_device(one):
             require_plain(one, option="src", instead="copy it into a file with a tool of its own, and convert that")
@@ -197,12 +227,20 @@ def _check_passphrases(params: dict[str, Any]) -> None:
     for option in ("passphrase", "src_passphrase"):
         if len(params[option] or "") > _MOST_PASSPHRASE:
             raise InvalidOption(f"{option}: it is longer than {_MOST_PASSPHRASE} characters; give a shorter one.")
+        if "\0" in (params[option] or ""):
+            raise InvalidOption(f"{option}: it holds a NUL character, with which QEMU can't use it; give one without.")
 
 
 def _require_passphrase(source: Inspected, params: dict[str, Any]) -> None:
-    if needs_passphrase(source) and not params["src_passphrase"]:
+    encrypted, given = needs_passphrase(source), params["src_passphrase"]
+    if encrypted and not given:
         raise InvalidOption(
             f"src_passphrase: {source.path} is encrypted, and none is given; give the one it was made with."
+        )
+    if given and source.files and not encrypted:
+        raise InvalidOption(
+            f"src_passphrase: {source.path} is not encrypted, nor is a file below it; leave it out, or give it to the items whose "
+            f"src is encrypted."
         )
 
 

@@ -17,8 +17,10 @@ from .._qemu.image_locks import holders
 from .._qemu.node import Image
 from .._qemu.options import virtual_size
 from .._records import Record, files_beside, read_record
+from .convert_checksum import require_checksum_of
 from .convert_found import Found, find, keep_record, top_link
 from .convert_images import is_encrypted, source_image, told_clearly
+from .convert_options import same_options
 from .convert_request import OVERLAY, ConvertRequest
 
 # Nothing to do; the content is right and only the record is out of date; convert.
@@ -35,10 +37,18 @@ def judge(request: ConvertRequest, engine: QemuImg) -> str:
     # "Made from this source" stays true when a VM writes to the image later.
     if made and not deep:
         return KEEP
+    if request.checksum and not deep and _tells(replace(request, checksum=None), found.record):
+        # The source is the one that was converted, so only the checksum is to be compared.
+        require_checksum_of(request.source.path, request.checksum)
+        return REFRESH if found.clean else KEEP
     # A copy that is as it was made and has the options is compared, anything else only when asked.
     comparable = (deep and not found.unfinished) or (found.clean and _alike(request, found.record))
     if comparable and _equal(request, engine):
-        return KEEP if made else REFRESH
+        if made:
+            return KEEP
+        if request.checksum:
+            require_checksum_of(request.source.path, request.checksum)
+        return REFRESH
     require_replaceable(request)
     return CONVERT
 
@@ -91,15 +101,17 @@ def refresh_record(request: ConvertRequest, version: str) -> None:
 
 def _tells(request: ConvertRequest, record: Record | None) -> bool:
     """Whether the record tells of just this conversion, and can be believed about the source."""
-    return (
-        record is not None and _alike(request, record) and record.source == request.made_from and request.source.telling
-    )
+    if record is None or not _alike(request, record) or not request.source.telling:
+        return False
+    # A checksum that was compared once and isn't asked for any more makes no difference.
+    return {**record.source, **request.made_from} == record.source
 
 
 def _alike(request: ConvertRequest, record: Record | None) -> bool:
     """Whether the record tells of a conversion to the same format with the same options."""
-    wanted = ("convert", request.format, request.declared)
-    return record is not None and (record.operation, record.format, record.options) == wanted
+    if record is None or (record.operation, record.format) != ("convert", request.format):
+        return False
+    return same_options(request.format, record.options, request.declared)
 
 
 def _wanted_size(request: ConvertRequest) -> int:

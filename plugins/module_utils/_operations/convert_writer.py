@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine "writer": our own compressed qcow2 and streamOptimized VMDK, whose clusters all cores compress."""
+"""The engine "writer": our own compressed qcow2 and VMDK, whose clusters all cores look through and compress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._formats.compress_pool import workers
-from .._formats.encoder import Encoder
 from .._formats.guest_content import GuestContent, RawContent
 from .._qemu.nbd_export import exported
 from .._qemu.nbd_server import can_serve
@@ -19,49 +18,31 @@ from .._qemu.node import is_block_device
 from .convert_images import told_clearly
 from .convert_work import Work
 from .inspection import Inspected
-from .own_writers import METHOD, encoder_for, write_image
+from .own_writers import METHOD, Writer, writer_for
 from .pacing import paced
 
-__all__ = ["METHOD", "encoder_name", "suits", "write"]
+__all__ = ["METHOD", "found_writer", "write"]
 
 
-def suits(params: dict[str, Any], source: Inspected) -> bool:
-    """Whether we can write what the job's `params` describe, and read its source."""
+def found_writer(params: dict[str, Any], source: Inspected) -> Writer | None:
+    """What of ours can write what the job's `params` describe, and read its source; None for nothing."""
     if params["encryption"] is not None or params["sparse_size"] is not None:
-        return False
+        return None
     if source.format != "raw" and not can_serve():
-        return False
-    return _encoder(params) is not None
+        return None
+    return writer_for(params["format"], params["options"], compress=params["compress"], path=params["dest"])
 
 
-def encoder_name(params: dict[str, Any]) -> str:
-    """The library that compresses on this host, for the result."""
-    encoder = _encoder(params)
-    return encoder.name if encoder else ""
-
-
-def _encoder(params: dict[str, Any]) -> Encoder | None:
-    return encoder_for(params["format"], params["options"], compress=params["compress"])
-
-
-def write(work: Work) -> bool:
+def write(writer: Writer, work: Work) -> bool:
     """Read the source as its guest sees it and write the image; False for block devices, which can't grow as files do."""
-    encoder = _encoder(work.params)
-    if encoder is None or is_block_device(work.target.path):
+    if is_block_device(work.target.path):
         return False
     report = paced(work.progress, work.params["bandwidth"], fault="convert:while-writing")
     handle = os.open(work.target.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with _content(work) as content:
             work.progress.phase("convert", total=content.size)
-            write_image(
-                content,
-                handle,
-                encoder=encoder,
-                format=work.target.format,
-                options=work.params["options"],
-                report=report,
-            )
+            writer.write(content, handle, report=report)
     finally:
         os.close(handle)
     return True

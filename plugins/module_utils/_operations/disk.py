@@ -27,6 +27,7 @@ from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.options import require_version, takes_full_space
 from .._sizes import format_size
+from .base_files import base_lock
 from .disk_facts import absent, differences, foreseen, inspect_existing, observed
 from .disk_request import DiskRequest, check_creation, item_path, read_request
 from .extent_files import is_untidy, tidy
@@ -183,9 +184,14 @@ def _check_removable(path: str, params: dict[str, Any]) -> None:
 
 
 def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
-    """The image, the job that may write it, and the backing file, which must not go while an overlay is made."""
+    """The image, the job that may write it, and the backing file, which must not go while an overlay is made.
+
+    What goes nobody may make disks from, from the look at who uses it on.
+    """
     path = real_path(params["path"])
-    below = params["backing"]["path"] if params["backing"] and params["state"] == "present" else ""
+    if params["state"] == "absent":
+        return [path, write_lock(path), base_lock(path)]
+    below = params["backing"]["path"] if params["backing"] else ""
     return [path, write_lock(path), *([real_path(below)] if below else [])]
 
 

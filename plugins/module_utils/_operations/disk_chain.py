@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -44,10 +44,17 @@ def plan_chain(params: dict[str, Any], tools: Tools) -> Plan:
 
 
 def _claim(request: ChainRequest, params: dict[str, Any], tools: Tools) -> bool:
-    """Whether an earlier item changes a file of this chain; raises InvalidOption for an image that is named twice."""
-    claims = tools.forecast.setdefault("chain:claims", {})
+    """Whether an earlier item changes a file of this chain; raises InvalidOption for one that is named or written twice."""
+    claims, written = (tools.forecast.setdefault(f"chain:{kind}", {}) for kind in ("claims", "written"))
     if claims.setdefault(request.path, id(params)) != id(params):
         raise InvalidOption(f"path: {request.path} is named twice in the list; give each image once.")
+    # Jobs are known by what they write.
+    target = request.into or request.path
+    if written.setdefault(target, id(params)) != id(params):
+        raise InvalidOption(
+            f"{'commit.into' if request.into else 'path'}: {target} is written by another item of the list too; do one after the "
+            f"other, each in a task of its own."
+        )
     return any(name in tools.forecast for name in _files(request) if name != request.path)
 
 
@@ -115,7 +122,7 @@ class _Item:
     def _job(self) -> list[Step]:
         if self._act.kind == NOTHING:
             return []
-        job = job_of_request(self._request, self._tools.version)
+        job = job_of_request(self._request, self._tools.version, search_paths=self._search)
         leftover = " (an unfinished one is thrown away)" if os.path.lexists(partial_path(self._request.path)) else ""
         title = _title(self._request, self._act) + leftover
         return [job_step(title, job, self._tools, params=self._params, info=self._info)]
@@ -156,9 +163,9 @@ def _title(request: ChainRequest, act: Act) -> str:
     }[act.kind]
 
 
-def job_of_request(request: ChainRequest, version: str) -> Job:
+def job_of_request(request: ChainRequest, version: str, *, search_paths: Sequence[str]) -> Job:
     """The job that does it; its target is the file that is written. Equal requests give equal jobs."""
-    params = {"request": asdict(request), "tool": f"imageops.fleet {version}"}
+    params = {"request": asdict(request), "search_paths": list(search_paths), "tool": f"imageops.fleet {version}"}
     return Job(_KIND, request.into or request.path, params, _entry)
 
 
@@ -182,7 +189,8 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
         request = read_request(params)
     except ImageOpsError:
         return False
-    return join_job(job_of_request(request, tools.version), tools, params=params)
+    job = job_of_request(request, tools.version, search_paths=params["search_paths"] or ())
+    return join_job(job, tools, params=params)
 
 
 def job_of(params: dict[str, Any], tools: Tools) -> str | None:

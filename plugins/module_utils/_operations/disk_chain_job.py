@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
 from .._errors import InUse
@@ -17,11 +17,14 @@ from .._jobs.progress import Progress
 from .._jobs.running import write_lock
 from .._jobs.worker import run_job
 from .._locks import wait_for_lock
-from .disk_chain_act import ANEW, COMMIT, COPY_UP, HEADER, TIDY, decide
+from .base_files import alone
+from .disk_chain_act import ANEW, COMMIT, COPY_UP, HEADER, TIDY, Act, decide
 from .disk_chain_commit import commit, tidy
 from .disk_chain_request import ChainRequest
 from .disk_chain_rest import change_header, copy_up, write_anew
+from .disk_chain_use import changed_files, require_free
 from .disk_chain_work import Work
+from .operation import Tools
 
 _LOCK_SECONDS = 20.0
 _ACTS: dict[str, Callable[[Work], None]] = {
@@ -42,7 +45,7 @@ def change(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
     progress.phase("inspect")
     act = decide(request)
     if act.kind in _ACTS:
-        with _locked(request, act.leftover) as others:
+        with _locked(request, act.leftover) as others, _unused(request, act, params["search_paths"]):
             _ACTS[act.kind](Work.of(request, act, progress, locks=(lock, *others), tool=params["tool"]))
     return {"act": act.kind, "verify": request.verify}
 
@@ -62,6 +65,19 @@ def _locked(request: ChainRequest, removed: tuple[str, ...]) -> Iterator[tuple[i
     finally:
         for handle in taken:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def _unused(request: ChainRequest, act: Act, search_paths: Sequence[str]) -> Iterator[None]:
+    """Held while a commit changes its base and removes what is above: nobody makes disks from them, and nobody did since the plan."""
+    files = changed_files(act)
+    with contextlib.ExitStack() as stack:
+        for path in sorted(files):
+            stack.enter_context(alone(path, Clock()))
+        if files:
+            with contextlib.closing(Tools()) as tools:
+                require_free(request, act, tools, search_paths=search_paths)
+        yield
 
 
 def main() -> int:

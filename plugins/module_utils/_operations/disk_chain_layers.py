@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._errors import Conflict, InvalidOption, UnsafeImage, Unsupported
+from .._errors import Conflict, UnsafeImage, Unsupported
 from .._files import real_path, require_regular
 from .._formats.chain import BACKING, IMAGE, Link, backing_path, inspect_chain
 from .._formats.facts import Finding
 from .._formats.safety import verdict
 from .._qemu.image import Image
-from .._records import read_record
 from .disk_chain_request import Backing, ChainRequest
-from .inspection import Inspected, inspect, recorded_backing
+from .inspection import Inspected, inspect_named, recorded_backing
 
 # What an unsafe rebase is the cure for: the header names a file that is gone, or names it badly.
 _CURED = (
@@ -107,14 +106,13 @@ def _require_handled(layers: Sequence[Link]) -> None:
 
 def read_backing(declared: Backing, path: str) -> Inspected:
     """The declared backing file of `path`; its format is declared, in our record, or told by its own signature."""
-    record = read_record(declared.path)
-    name = declared.format or (record.format if record else None)
-    found = inspect(declared.path, declared=name, backing=declared.chain, option="backing.path")
-    if name is None and found.format == "raw":
-        raise InvalidOption(
-            f"backing.format: {declared.path} has no signature of a disk format, and a guest may write one into a raw disk; "
-            f"say 'format: raw' when it is raw."
-        )
+    found = inspect_named(
+        declared.path,
+        declared=declared.format,
+        backing=declared.chain,
+        option="backing.path",
+        named_by="backing.format",
+    )
     if path in found.files:
         raise Conflict(f"backing.path: {declared.path} rests on {path} itself; give another path.")
     return found

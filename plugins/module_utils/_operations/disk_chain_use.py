@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
+from .._errors import InUse
 from .._files import fingerprint, partial_path
 from .._records import read_record
+from .base_files import alone
 from .disk_chain_act import COMMIT, HEADER, NOTHING, TIDY, Act, is_still, written_by_us
 from .disk_chain_request import ChainRequest
 from .operation import Tools
@@ -32,10 +35,16 @@ def require_free(request: ChainRequest, act: Act, tools: Tools, *, search_paths:
         )
 
 
+def changed_files(act: Act) -> list[str]:
+    """The files whose content a commit changes, or that it removes; none of another act."""
+    if act.kind == COMMIT:
+        return [layer.real_path for layer in act.layers][: (act.base or 0) + 1]
+    return list(act.leftover) if act.kind == TIDY else []
+
+
 def _require_free_layers(act: Act, tools: Tools, search_paths: Sequence[str], *, top: str) -> None:
     """A commit changes the content of its base and removes what is above: nobody else may rest on any of them."""
-    files = [layer.real_path for layer in act.layers][: (act.base or 0) + 1] if act.kind == COMMIT else []
-    wanted = files or list(act.leftover)
+    wanted = changed_files(act)
     # What a killed run left beside them is thrown away by this one.
     gone = [*wanted, *map(partial_path, {*wanted, top})]
     from .usage import refuse, users_of
@@ -73,5 +82,8 @@ def remove_unused(paths: Sequence[str], tools: Tools, *, search_paths: Sequence[
     from .disk_chain_commit import remove_layers
 
     for path in removable(paths, tools, search_paths=search_paths):
-        remove_layers([path])
-        removed.append(path)
+        # What another task makes disks from at this moment stays, and is told as unused until it is used.
+        with contextlib.suppress(InUse), alone(path, tools.clock, seconds=0):
+            if removable([path], tools, search_paths=search_paths):
+                remove_layers([path])
+                removed.append(path)

@@ -20,18 +20,21 @@ from .._qemu.image import Image
 from .._qemu.image_check import Report, check_image
 from .._qemu.image_locks import holders
 from .._records import read_record, untouched
-from .disk_check_request import CheckRequest, read_request
+from .claims import claim
+from .disk_check_request import READ, CheckRequest, question_of, read_request
 from .disk_check_result import judged, told
 from .long_work import bandwidth_of, job_step
 from .operation import Operation, Tools
 from .usage import OVERLAY, domains_using, refuse, users_of
 
+_REPAIR = "repair"
 _REPAIRABLE = ("qcow2", "qed")
 
 
 def plan_check(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan for one image; raises what speaks against looking at it, and in the end what was found wrong."""
     request = read_request(params)
+    _claim(request, tools)
     _require_still(request, tools)
     report = check_image(Image(request.image.path, request.image.format))
     if params["repair"] != "none":
@@ -77,6 +80,14 @@ def _known(request: CheckRequest) -> dict[str, Any] | None:
     if alone and value and algorithm == request.params["checksum"] and untouched(request.image.path, record):
         return {"checksum": value}
     return None
+
+
+def _claim(request: CheckRequest, tools: Tools) -> None:
+    """Items look at what they find; so an image that one repairs belongs to no other."""
+    own, *below = request.image.files
+    claim([own], tools, option="path", changes=request.params["repair"] != "none")
+    claim(below, tools, option="path", changes=False)
+    claim(request.other.files if request.other else (), tools, option="compare_to", changes=False)
 
 
 def _require_still(request: CheckRequest, tools: Tools) -> None:
@@ -157,7 +168,7 @@ def _job(request: CheckRequest, tools: Tools) -> Job:
     found = fingerprint(path)
     backup = params["backup"] if params["backup"] is not None else params["repair"] == "all"
     return Job(
-        "repair",
+        _REPAIR,
         path,
         {
             "path": path,
@@ -167,6 +178,7 @@ def _job(request: CheckRequest, tools: Tools) -> Job:
             "repair": params["repair"],
             "backup": backup,
             "bandwidth": bandwidth_of(params),
+            "search_paths": params["search_paths"] or [],
         },
         _repair_entry,
     )
@@ -194,9 +206,11 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
 
 
 def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that reads or repairs the image."""
-    kind = "read" if params["repair"] == "none" else "repair"
-    return job_id(kind, real_path(params["path"])) if params["path"] else None
+    """The id of the job that reads or repairs the image; None when there is nothing to do but look."""
+    repairs, question = params["repair"] != "none", question_of(params)
+    if not params["path"] or not (repairs or question):
+        return None
+    return job_id(_REPAIR if repairs else READ, real_path(params["path"]), question)
 
 
 OPERATION = Operation(plan=plan_check, result="disks", locks=locks, job_id=job_of, parallel=2)

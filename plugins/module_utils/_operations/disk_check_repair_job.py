@@ -20,7 +20,8 @@ from .._jobs.worker import run_job
 from .._qemu.image import Image
 from .._qemu.image_check import Report, check_image, repair_image
 from .._records import read_record, untouched
-from .whole_copy import copy_beside, publish_copy
+from .copy_publication import publish_copy
+from .whole_copy import copy_beside
 
 _BACKUP = "-backup"
 
@@ -75,12 +76,24 @@ def _publish(params: dict[str, Any], partial: str) -> str | None:
     # Only clusters that nobody refers to went: guests see what they saw, and the record says the same of the image.
     same = params["repair"] == "leaks" and untouched(path, record)
     fault_point("repair:before-backup")
-    if params["backup"]:
-        os.link(path, partial_path(path, suffix=_BACKUP))
-        sync_folder(path)
-    fault_point("repair:before-publish")
-    publish_copy(partial, path, before=params["before"], record=record, same=same)
-    fault_point("repair:after-publish")
+    try:
+        if params["backup"]:
+            os.link(path, partial_path(path, suffix=_BACKUP))
+            sync_folder(path)
+        fault_point("repair:before-publish")
+        publish_copy(
+            partial,
+            path,
+            before=params["before"],
+            record=record,
+            same=same,
+            reads_same=params["repair"] == "leaks",
+            search_paths=params["search_paths"],
+        )
+        fault_point("repair:after-publish")
+    except BaseException:
+        settle_backup(path)
+        raise
     return settle_backup(path)
 
 

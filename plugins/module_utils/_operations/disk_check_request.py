@@ -19,9 +19,12 @@ from .._formats.qcow2_header import read_header
 from .._formats.reader import Reader
 from .._formats.safety import verdict
 from .._jobs.launch import Job
+from .._jobs.state import digest
 from .inspection import Inspected, identity_of, inspect, recorded_backing
 from .long_work import bandwidth_of, check_timeout
 
+# The kind of the jobs that read.
+READ = "read"
 # What a broken image shows; none of it lets an engine open another file, as long as the header names none.
 _DAMAGE = ("truncated", "shared-table", "table-bounds", "table-overlap")
 _FLAGGED = "corrupt"
@@ -61,7 +64,16 @@ class CheckRequest:
             "checksum": self.params["checksum"],
             "bandwidth": bandwidth_of(self.params),
         }
-        return Job("read", self.image.path, params, _read_entry)
+        return Job(READ, self.image.path, params, _read_entry, question=question_of(self.params))
+
+
+def question_of(params: dict[str, Any]) -> str:
+    """What tells the questions about one image's content apart, by the options alone; empty when its content isn't asked about."""
+    if params["repair"] != "none" or not (params["compare_to"] or params["checksum"]):
+        return ""
+    other = real_path(params["compare_to"]) if params["compare_to"] else None
+    asked = ("format", "compare_format", "checksum", "bandwidth")
+    return digest({"compare_to": other, **{name: params[name] for name in asked}})
 
 
 def _read_entry() -> str:
@@ -102,7 +114,7 @@ def _check_options(params: dict[str, Any]) -> None:
             )
     if params["repair"] != "none" and (params["compare_to"] or params["checksum"]):
         raise InvalidOption(
-            f"repair: '{params['repair']}' can't be combined with 'compare_to' or 'checksum'; use two tasks, or two items."
+            f"repair: '{params['repair']}' can't be combined with 'compare_to' or 'checksum'; use two tasks."
         )
     if params["backup"] is not None and params["repair"] == "none":
         raise InvalidOption("backup: nothing is repaired, so nothing is kept; give 'repair' too.")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,7 @@ from .._formats.chain import inspect_chain
 from .._jobs.launch import Job
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan
+from .claims import claim
 from .disk_compact_request import ALWAYS, NEVER, CompactRequest, check_params, compacted, hidden_files, read_request
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
@@ -26,6 +27,7 @@ _KIND = "compact"
 def plan_compact(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one compaction; raises what speaks against it."""
     check_params(params)
+    claim([real_path(params["path"])], tools, option="path", changes=True)
     record = compacted(params)
     left = [path for path in hidden_files(real_path(params["path"])) if os.path.lexists(path)]
     if record is not None and not left:
@@ -40,7 +42,7 @@ def plan_compact(params: dict[str, Any], tools: Tools) -> Plan:
     before = _facts(request.path, request.format, request.old_size)
     after = {**before, "virtual_size": request.size, "allocated_size": KNOWN_AFTER}
     title = f"compact {request.path}" + (f" and grow it to {request.size} bytes" if request.grows else "")
-    step = job_step(title, job_of_request(request, tools.version), tools, params=params, info=info)
+    step = job_step(title, _job(request, params, tools), tools, params=params, info=info)
     return Plan(request.path, before, after, lambda: _observed(request.path), steps=(step,), info=info)
 
 
@@ -94,10 +96,14 @@ def _require_free(request: CompactRequest, params: dict[str, Any], tools: Tools)
         )
 
 
-def job_of_request(request: CompactRequest, version: str) -> Job:
+def job_of_request(request: CompactRequest, version: str, *, search_paths: Sequence[str]) -> Job:
     """The job that does it; equal requests give equal jobs."""
-    params = {"request": asdict(request), "tool": f"imageops.fleet {version}"}
+    params = {"request": asdict(request), "search_paths": list(search_paths), "tool": f"imageops.fleet {version}"}
     return Job(_KIND, request.path, params, _entry)
+
+
+def _job(request: CompactRequest, params: dict[str, Any], tools: Tools) -> Job:
+    return job_of_request(request, tools.version, search_paths=params["search_paths"] or ())
 
 
 def _entry() -> str:
@@ -116,7 +122,7 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     check_params(params)
     if compacted(params) is not None or not os.path.exists(real_path(params["path"])):
         return False
-    return join_job(job_of_request(read_request(params), tools.version), tools, params=params)
+    return join_job(_job(read_request(params), params, tools), tools, params=params)
 
 
 def job_of(params: dict[str, Any], tools: Tools) -> str | None:

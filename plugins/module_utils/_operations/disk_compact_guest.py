@@ -15,7 +15,7 @@ from .._faults import fault_point
 from .._files import remove
 from .._hypervisor.acceleration import kvm_obstacle
 from .._jobs.progress import Progress
-from .._qemu.guestfs import Guestfs, Partition, missing_programs
+from .._qemu.guestfs import PHYSICAL_VOLUME, Guestfs, Partition, missing_programs
 from .._qemu.image import QemuImg
 from .._qemu.node import Image
 from .._qemu.options import engine_arguments
@@ -25,6 +25,9 @@ from .whole_copy import copy_beside
 # An emulated machine on a slow host starts in a minute; the first start builds its image besides.
 _LAUNCH_SECONDS = 180
 _AT_BOOT = "the partition and its file system grow at the guest's next start where cloud-init (growpart) is installed"
+
+_IN_GUEST = "grow in the guest"
+_FILE_SYSTEM = "in place"
 
 
 @dataclass
@@ -111,10 +114,10 @@ class GuestPart:
         chosen, target = self._partition(found), Image(grown, image.format)
         if chosen is found[-1] and chosen.can_grow_in_place:
             self._grow_last(image, target, chosen, guestfs)
+            self.told["growth"] = _what_grew(chosen, _FILE_SYSTEM if chosen.growing else "")
         else:
             self._require_order(found)
-            self._expand(image, target, chosen, guestfs)
-        self.told["growth"] = f"the disk, the partition {_short(chosen)} and its file system"
+            self.told["growth"] = _what_grew(chosen, self._expand(image, target, chosen, guestfs))
         fault_point("compact:grown")
         return target
 
@@ -134,14 +137,14 @@ class GuestPart:
         if numbers != sorted(numbers):
             raise Unsupported(
                 f"grow_partition: {self.request.path} has partitions that aren't numbered in their order on the disk, and of these only the "
-                f"last one grows, with ext2, ext3, ext4 or btrfs; leave it out, and grow it in the guest."
+                f"last one grows, with ext2, ext3, ext4, btrfs or XFS; leave it out, and grow it in the guest."
             )
 
-    def _expand(self, image: Image, target: Image, partition: Partition, guestfs: Guestfs) -> None:
+    def _expand(self, image: Image, target: Image, partition: Partition, guestfs: Guestfs) -> str:
         self.progress.phase("grow")
         options = engine_arguments(self.request.format, self.request.options)
         QemuImg(Commands()).create(target, size=self.request.size, options=options, pass_fds=(self.lock,))
-        guestfs.expand(image, target, partition.name)
+        return guestfs.expand(image, target, partition.name)
 
     def _partition(self, found: list[Partition]) -> Partition:
         wanted = self.request.grow_partition or LAST
@@ -152,6 +155,21 @@ class GuestPart:
                 return partition
         known = ", ".join(_short(partition) for partition in found) or "none"
         raise InvalidOption(f"grow_partition: {self.request.path} has no partition {wanted}; it has: {known}.")
+
+
+def _what_grew(partition: Partition, method: str) -> str:
+    """What grew, for the result; `method` says how that in the partition did, empty when it did not."""
+    name = _short(partition)
+    if method == PHYSICAL_VOLUME:
+        return f"the disk, the partition {name} and its LVM physical volume; {_IN_GUEST} the logical volumes (lvextend --resizefs)"
+    if method:
+        return f"the disk, the partition {name} and its file system"
+    what = (
+        f"its file system ({partition.file_system})"
+        if partition.file_system not in ("", "unknown")
+        else "what is in it"
+    )
+    return f"the disk and the partition {name}, not {what}, which libguestfs can't grow on this host; {_IN_GUEST} that"
 
 
 def _short(partition: Partition) -> str:

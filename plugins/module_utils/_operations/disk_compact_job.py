@@ -24,6 +24,7 @@ from .disk_compact_request import Base, CompactRequest, hidden_files
 from .disk_compact_rewrite import require_equal, rewrite
 from .file_copy import copy_attributes
 from .inspection import identity_of, inspect
+from .replacing import changing, rests_or_runs, runs
 
 _SECTOR = 512
 
@@ -39,7 +40,7 @@ def compact(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, 
     try:
         for path in (new, work, grown):
             remove(path)
-        return _compact(request, params["tool"], progress, lock)
+        return _compact(request, params, progress, lock)
     finally:
         for path in (new, work, grown):
             remove(path)
@@ -50,7 +51,7 @@ def _request(values: dict[str, Any]) -> CompactRequest:
     return CompactRequest(**{**values, "base": Base(**base) if base else None})
 
 
-def _compact(request: CompactRequest, tool: str, progress: Progress, lock: int) -> dict[str, Any]:
+def _compact(request: CompactRequest, params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
     new, work, grown = hidden_files(request.path)
     inspect(request.path, declared=request.format, backing=request.allowed)
     _require_same(request)
@@ -65,12 +66,12 @@ def _compact(request: CompactRequest, tool: str, progress: Progress, lock: int) 
     facts = {**told, **guest.told, "before": before, "after": after}
     same = source.path == request.path and not request.grows
     if after >= before and not request.grows:
-        _note(request, tool)
+        _note(request, params["tool"])
         return {**facts, "after": before, "changed": False, "kept": f"the new image takes {after} bytes, no less"}
     if request.grows and source.path != grown:
         QemuImg(Commands()).resize(target, size=request.size, pass_fds=(lock,))
     progress.phase("publish")
-    _publish(request, tool, same=same)
+    _publish(request, params, same=same)
     return {**facts, "after": _allocated(request.path), "changed": True}
 
 
@@ -100,18 +101,19 @@ def _note(request: CompactRequest, tool: str) -> None:
         write_record(request.path, record, written=old is not None and not untouched(request.path, old))
 
 
-def _publish(request: CompactRequest, tool: str, *, same: bool) -> None:
+def _publish(request: CompactRequest, params: dict[str, Any], *, same: bool) -> None:
     """Give the new image owner, mode, attributes, record and name of the old one.
 
-    A disk that the guest sees otherwise than before counts as written to.
+    A disk that the guest sees otherwise than before counts as written to. Raises InUse when a VM runs with it by now, or, unless guests
+    read the same in it, something rests on it.
     """
     new, path = hidden_files(request.path)[0], request.path
-    with kept_from_engines(path):
+    with changing(path, disturbs=runs if same else rests_or_runs, search_paths=params["search_paths"]):
         _require_same(request)
         with open(path, "rb") as old, open(new, "rb") as stream:
             copy_attributes(old.fileno(), stream.fileno())
         found = fingerprint(new)
-        record = replace(_record(request, tool, found.as_dict() if found else {}), virtual_size=request.size)
+        record = replace(_record(request, params["tool"], found.as_dict() if found else {}), virtual_size=request.size)
         is_as_made = same and untouched(path, read_record(path))
         fault_point("compact:before-publish")
         write_record(

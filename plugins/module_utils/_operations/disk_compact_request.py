@@ -19,7 +19,7 @@ from .._qemu.found import found_options
 from .._qemu.options import TABLES, virtual_size
 from .._records import Record, read_record
 from .._sizes import parse_size
-from .inspection import Inspected, inspect
+from .inspection import Inspected, inspect_named
 from .long_work import bandwidth_of, check_timeout
 
 KEEP, LAST = "keep", "last"
@@ -109,7 +109,7 @@ def compacted(params: dict[str, Any]) -> Record | None:
 def read_request(params: dict[str, Any]) -> CompactRequest:
     """Inspect the image and check all that was given; raises InvalidOption, Unsupported or what inspect() raises."""
     declared = declared_of(params)
-    image = inspect(params["path"], declared=params["format"], backing=params["backing"] or ())
+    image = inspect_named(params["path"], declared=params["format"], backing=params["backing"] or ())
     facts = image.chain[0].facts
     _require_simple(image)
     base = _base(image)
@@ -143,6 +143,7 @@ def _require_simple(image: Inspected) -> None:
     facts = image.chain[0].facts
     problems = {
         "is a block device": not os.path.isfile(image.path),
+        "holds no byte": not image.virtual_size,
         "is encrypted": bool(facts.encryption) or facts.format == "luks",
         "keeps its data in other files": bool(facts.references) or facts.data_file is not None,
         f"holds internal snapshots ({_names(facts.snapshots)}), which would be lost; delete them first "

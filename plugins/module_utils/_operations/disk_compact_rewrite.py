@@ -13,7 +13,6 @@ from .._faults import fault_point
 from .._files import remove
 from .._formats.chain import inspect_chain
 from .._formats.compress_pool import workers
-from .._formats.encoder import Encoder
 from .._formats.safety import verdict
 from .._jobs.progress import Progress
 from .._qemu.image import Image, QemuImg, convert_arguments
@@ -23,7 +22,7 @@ from .._qemu.options import engine_arguments
 from .._qemu.percent import run_with_percent
 from .._qemu.rebase import header_arguments
 from .disk_compact_request import CompactRequest
-from .own_writers import METHOD, encoder_for, write_image
+from .own_writers import METHOD, Writer, writer_for
 from .pacing import paced
 
 
@@ -32,30 +31,30 @@ def rewrite(request: CompactRequest, source: Image, target: Image, progress: Pro
     remove(target.path)
     handle = os.open(target.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        encoder = _encoder(request)
-        if encoder:
+        writer = _writer(request)
+        if writer:
             progress.phase("rewrite", total=request.size)
-            _by_writer(request, source, handle, encoder, progress=progress, lock=lock)
-            return {"method": METHOD, "encoder": encoder.name}
+            _by_writer(request, source, handle, writer, progress=progress, lock=lock)
+            return {"method": METHOD, **writer.details}
     finally:
         os.close(handle)
     _by_engine(request, source, target, progress, lock)
     return {"method": "qemu-img"}
 
 
-def _encoder(request: CompactRequest) -> Encoder | None:
-    """What a writer of ours would compress with; they know no backing files, and read through qemu-nbd."""
+def _writer(request: CompactRequest) -> Writer | None:
+    """What of ours would write it; they know no backing files, and read through qemu-nbd."""
     if request.base is not None or not can_serve():
         return None
-    return encoder_for(request.format, request.options, compress=request.compress)
+    return writer_for(request.format, request.options, compress=request.compress, path=request.path)
 
 
 def _by_writer(
-    request: CompactRequest, source: Image, handle: int, encoder: Encoder, *, progress: Progress, lock: int
+    request: CompactRequest, source: Image, handle: int, writer: Writer, *, progress: Progress, lock: int
 ) -> None:
     report = paced(progress, request.bandwidth, fault="compact:while-writing")
     with exported(source, readers=workers(), pass_fds=(lock,)) as content:
-        write_image(content, handle, encoder=encoder, format=request.format, options=request.options, report=report)
+        writer.write(content, handle, report=report)
 
 
 def _by_engine(request: CompactRequest, source: Image, target: Image, progress: Progress, lock: int) -> None:

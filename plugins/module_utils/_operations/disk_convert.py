@@ -9,17 +9,19 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import Conflict, ImageOpsError, InvalidOption
+from .._errors import Conflict, ImageOpsError
 from .._files import is_read_only, partial_path, real_path, require_space, require_writable_folder
+from .._jobs.launch import Job
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
 from .._qemu.options import require_version, takes_full_space, virtual_size
 from .._transfer.url import is_url
+from .claims import claim_copy
 from .convert_device import open_exclusively, require_room
 from .convert_found import facts_of, find
-from .convert_request import ConvertRequest, read_request
+from .convert_request import REFLINK, ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
 from .extent_files import is_untidy
 from .long_work import job_step, join_job
@@ -35,8 +37,7 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
 
         return plan_fetch(params, tools)
     request = read_request(params, tools)
-    if request.dest in tools.forecast:
-        raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
+    claim_copy(request.source.files, request.dest, tools)
     owned = _owned(request)
     after = {**_after(request), **owned}
     before = _before(request)
@@ -99,6 +100,7 @@ def _after(request: ConvertRequest) -> dict[str, Any]:
         "virtual_size": _size(request),
         "allocated_size": KNOWN_AFTER,
         "options": request.declared,
+        **request.proven,
     }
 
 
@@ -133,7 +135,8 @@ def _unchanged(request: ConvertRequest, before: dict[str, Any], upkeep: tuple[St
     steps, warnings, owned = plan_ownership(
         request.dest, owner=params["owner"], group=params["group"], mode=params["mode"], tools=tools
     )
-    found = {**before, "src": request.source.path, "src_format": request.source.format, "options": request.declared}
+    told = {"src": request.source.path, "src_format": request.source.format, "options": request.declared}
+    found = {**before, **told, **request.proven}
     return Plan(
         request.dest,
         found,
@@ -157,6 +160,7 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
         users = users_of(request.dest, tools, search_paths=folders)
         refuse(request.dest, users + extent_users(request.dest, tools, search_paths=folders))
     job = request.job(tools.version)
+    _require_shareable(request, job)
     info: dict[str, Any] = {}
 
     def observe() -> dict[str, Any]:
@@ -170,6 +174,16 @@ def _conversion(request: ConvertRequest, before: dict[str, Any], after: dict[str
 
     steps = (at_once(request, job, step, tools, info),)
     return Plan(request.dest, before, after, observe, steps=steps, info=info)
+
+
+def _require_shareable(request: ConvertRequest, job: Job) -> None:
+    """Raise Unsupported where blocks shall be shared and formats or options differ; the file system tells only when it is asked."""
+    if request.params["method"] != REFLINK:
+        return
+    from .convert_copy import suits, unshared
+
+    if not suits(job.params, request.source):
+        raise unshared(request.dest, request.source)
 
 
 def _require_room(request: ConvertRequest, after: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError, UnsafeImage
-from .._files import real_path
+from .._files import real_path, require_absolute
 from .._formats.chain import Link, backing_path, follows, inspect_chain
 from .._formats.facts import ImageFacts
 from .._formats.known import Known
@@ -20,7 +20,7 @@ from .._formats.rules import finding
 from .._formats.safety import REFUSED, Verdict, verdict
 from .._plan import Plan
 from .._records import read_record
-from .disk_listing import LISTED, absolute, files_of
+from .disk_listing import LISTED, UNREAD, absolute, files_of
 from .disk_tally import count, summary
 from .inspection import recorded_backing
 from .operation import Operation, Tools
@@ -67,14 +67,16 @@ def _declared(params: dict[str, Any]) -> str | None:
 def _look(params: dict[str, Any], tools: Tools) -> dict[str, Any]:
     """The facts of one image, counted; none of a safe one where only the others are wanted.
 
-    Of a file that a folder was found to hold also that it can't be read, or is gone by now.
+    Of what a folder was found to hold also that it can't be read, or is gone by now.
     """
     path = absolute(params["path"])
     try:
+        _require_listed(path, params.get(UNREAD))
         chain = inspect_chain(path, declared=_declared(params), known=_KNOWN)
     except ImageOpsError as error:
         if not params.get(LISTED):
-            raise
+            way = "give the path of an image, a block device or a folder that can be read"
+            raise type(error)(f"path: {str(error).rstrip('.')}; {way}.", **error.details) from error
         missing = finding("not-a-file", str(error))
         count(tools.tally, "", Verdict(safe=False, findings=((path, missing),)))
         return dict(printable({"path": path, "safe": False, "findings": [{"path": path, **asdict(missing)}]}))
@@ -84,8 +86,18 @@ def _look(params: dict[str, Any], tools: Tools) -> dict[str, Any]:
     return {} if judged.safe and params.get("only_unsafe") else describe(chain, judged)
 
 
+def _require_listed(path: str, why: str | None) -> None:
+    """Raise UnsafeImage for a folder whose files are not known."""
+    if why:
+        raise UnsafeImage(
+            f"The folder {path} can't be read: {why}; let the task run as a user who may, or name another one."
+        )
+
+
 @lru_cache(maxsize=1)
 def _real_paths(paths: tuple[str, ...]) -> frozenset[str]:
+    for path in paths:
+        require_absolute(path, option="backing")
     return frozenset(map(real_path, paths))
 
 

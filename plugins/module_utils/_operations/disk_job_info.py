@@ -21,6 +21,8 @@ def wanted_jobs(params: dict[str, Any], tools: Tools) -> Iterator[dict[str, Any]
     """One item per job that the filters let through."""
     if params["timeout"] < 1:
         raise InvalidOption(f"timeout: {params['timeout']} seconds are too few to stop a job in; give 1 or more.")
+    if params["cancel"] and params["ids"] is None and params["paths"] is None:
+        raise InvalidOption("cancel: no job is named; give 'ids' or 'paths' of those that shall be stopped.")
     ids = None if params["ids"] is None else set(params["ids"])
     targets = None if params["paths"] is None else {real_path(path) for path in params["paths"]}
     for identifier in job_ids():

@@ -14,6 +14,8 @@ from .operation import Tools
 
 # Marks an item that was found in a folder: it may be gone a moment later.
 LISTED = "_listed"
+# Says of a folder below the named one why its files are not known.
+UNREAD = "_unread"
 # Files of ours that are no images: half-written ones and records (see _files.partial_path).
 _OURS = ".imageops-partial"
 
@@ -26,14 +28,14 @@ def files_of(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
     most = params["limit"]
     if most < 1:
         raise InvalidOption(f"limit: {most} is no number of files; give one from 1 on.")
-    found: list[str] = []
-    for name in _files(path, recurse=params["recurse"]):
-        found.append(name)
+    found: list[tuple[str, str]] = []
+    for listed in _files(path, recurse=params["recurse"]):
+        found.append(listed)
         if len(found) > most:
             raise InvalidOption(
                 f"path: the folder {path} holds more than {most} files; name a smaller one, or raise limit."
             )
-    return ({**params, "path": name, LISTED: True} for name in sorted(found))
+    return ({**params, "path": name, LISTED: True, UNREAD: why} for name, why in sorted(found))
 
 
 def absolute(path: str | None) -> str:
@@ -43,14 +45,22 @@ def absolute(path: str | None) -> str:
     return os.path.abspath(path)
 
 
-def _files(folder: str, *, recurse: bool) -> Iterator[str]:
-    """Regular files; links lead elsewhere, or to a file that is listed itself."""
-    folders = [folder]
+def _files(top: str, *, recurse: bool) -> Iterator[tuple[str, str]]:
+    """Regular files; links lead elsewhere, or to a file that is listed itself. Folders that can't be read, each with the reason."""
+    folders = [top]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    if not (entry.name.startswith(".") and _OURS in entry.name):
-                        yield entry.path
-                elif recurse and entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        if not (entry.name.startswith(".") and _OURS in entry.name):
+                            yield entry.path, ""
+                    elif recurse and entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError as error:
+            if folder == top:
+                raise
+            # One that is gone by now holds nothing.
+            if not isinstance(error, FileNotFoundError):
+                yield folder, str(error.strerror)

@@ -124,10 +124,10 @@ def _base(declared: dict[str, Any] | None, tools: Tools, *, first: bool) -> Base
     if declared is None:
         return None
     path = _absolute(declared["path"], option="backing.path")
-    tools.bases.keep(path)
     foreseen = tools.forecast.get(path, {}) if first else {}
     if foreseen.get("state") == "absent":
         raise NotFound(f"backing.path: {path} will have been removed by an earlier item of the list.")
+    tools.bases.keep(path)
     if foreseen and fingerprint(path) is None:
         return _foreseen(path, declared, foreseen)
     return _inspected(path, declared)

@@ -15,6 +15,7 @@ from .._formats.qcow2_points import Points, read_points
 from .._jobs.launch import Job, running
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
+from .claims import claim
 from .disk_snapshot_acts import CREATE, DELETE, REVERT, Act, acts_for, check_request, names_after
 from .disk_snapshot_mark import is_marked
 from .inspection import Inspected, inspect
@@ -31,6 +32,7 @@ def plan_snapshot(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan for one image; raises what speaks against it."""
     _check(params)
     image = _image(params)
+    claim([image.path], tools, option="path", changes=True)
     points = read_points(image.path)
     acts, marked = acts_for(params, points), is_marked(image.path)
     before = _facts(image.path, points)
@@ -61,12 +63,24 @@ def _check(params: dict[str, Any]) -> None:
 
 
 def _image(params: dict[str, Any]) -> Inspected:
-    image = inspect(params["path"], declared="qcow2", backing=params["backing"] or ())
+    image = _inspected(params)
     if not os.path.isfile(image.path):
         raise Unsupported(f"path: {image.path} is a block device, and only regular files are supported here.")
     if image.chain[0].facts.encryption:
         raise Unsupported(f"path: {image.path} is encrypted, and snapshots of encrypted images aren't supported here.")
     return image
+
+
+def _inspected(params: dict[str, Any]) -> Inspected:
+    try:
+        return inspect(params["path"], declared="qcow2", backing=params["backing"] or ())
+    except Conflict as error:
+        if not error.details.get("findings"):
+            raise
+        raise Unsupported(
+            f"path: {params['path']} is no qcow2 image, and only those hold snapshots; convert it with imageops.fleet.disk_convert.",
+            **error.details,
+        ) from error
 
 
 def _job(params: dict[str, Any], image: Inspected, points: Points, acts: list[Act], tools: Tools) -> Job:
@@ -87,6 +101,7 @@ def _job(params: dict[str, Any], image: Inspected, points: Points, acts: list[Ac
             "names": names_after(acts, points),
             "on_copy": on_copy,
             "bandwidth": bandwidth_of(params),
+            "search_paths": params["search_paths"] or [],
         },
         _entry,
     )

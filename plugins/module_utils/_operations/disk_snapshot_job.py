@@ -19,8 +19,10 @@ from .._qemu.image import Image
 from .._qemu.image_check import check_image
 from .._qemu.image_snapshots import APPLY, CREATE, DELETE, change_snapshots
 from .._records import read_record, untouched
+from .copy_publication import publish_copy
 from .disk_snapshot_mark import clear_mark, is_marked, recover, refresh_record, set_mark
-from .whole_copy import copy_beside, publish_copy
+from .replacing import rests_or_runs, undisturbed
+from .whole_copy import copy_beside
 
 
 def change(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
@@ -36,8 +38,16 @@ def change(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
     if params["on_copy"]:
         return {"method": _on_copy(params, progress, lock)}
     if params["acts"]:
-        _in_place(image, params, progress, lock)
+        with _undisturbed(params):
+            _in_place(image, params, progress, lock)
     return {"method": "in place"}
+
+
+def _undisturbed(params: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+    """Of what others rest on, only a revert changes the content."""
+    if not _reverts(params):
+        return contextlib.nullcontext()
+    return undisturbed(params["path"], disturbs=rests_or_runs, search_paths=params["search_paths"])
 
 
 def _in_place(image: Image, params: dict[str, Any], progress: Progress, lock: int) -> None:
@@ -81,7 +91,15 @@ def _on_copy(params: dict[str, Any], progress: Progress, lock: int) -> str:
         raise EngineError(f"The reverted copy of {path} is not sound, and was thrown away.", check=found.as_dict())
     fault_point("snapshot:before-publish")
     progress.phase("publish")
-    publish_copy(partial, path, before=before, record=read_record(path), same=False)
+    publish_copy(
+        partial,
+        path,
+        before=before,
+        record=read_record(path),
+        same=False,
+        reads_same=False,
+        search_paths=params["search_paths"],
+    )
     return how
 
 

@@ -10,9 +10,10 @@ puts them right.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .._errors import EngineError
 from .._files import partial_path, remove, write_bytes
@@ -21,6 +22,8 @@ from .._qemu.image_check import repair_image
 from .._records import read_record, write_record
 
 _SUFFIX = "-snapshot"
+# A table of snapshots and an L1 table take less, each rounded up to clusters of at most 2 MiB.
+_BEYOND = 64 << 20
 
 
 def mark_path(path: str) -> str:
@@ -43,7 +46,8 @@ def clear_mark(path: str) -> None:
 
 def recover(image: Image, *, pass_fds: Sequence[int] = ()) -> None:
     """Give back what a dead operation left, and let the record be true again; nothing a guest sees changes."""
-    found = repair_image(image, "leaks", pass_fds=pass_fds)
+    with _longer(image.path):
+        found = repair_image(image, "leaks", pass_fds=pass_fds)
     if not found.sound:
         raise EngineError(
             f"{image.path} is damaged beyond what an interrupted snapshot leaves: {'; '.join(found.messages) or 'see details'}; "
@@ -53,6 +57,19 @@ def recover(image: Image, *, pass_fds: Sequence[int] = ()) -> None:
     if _keeps(image.path):
         refresh_record(image.path)
     clear_mark(image.path)
+
+
+@contextlib.contextmanager
+def _longer(path: str) -> Iterator[None]:
+    """Let the file `path` be longer meanwhile: clusters that QEMU counted and died before it wrote them lie behind its end, where
+    `qemu-img check` doesn't look for leaks until a later operation has made the file longer."""
+    size = os.path.getsize(path)
+    os.truncate(path, size + _BEYOND)
+    try:
+        yield
+    finally:
+        # A repair of leaks takes no clusters, so all is where it was.
+        os.truncate(path, size)
 
 
 def refresh_record(path: str) -> None:

@@ -23,7 +23,7 @@ from .._records import files_beside, read_own, read_record
 from .image_layers import Layers, files_of
 
 # What QEMU puts behind the descriptor's own name (block/vmdk.c), behind eight digits of ours.
-_OURS = re.compile(r"-[0-9a-f]{8}-(?:flat|[fs]\d{3,4})\.vmdk$")
+_OURS = re.compile(r"-[0-9a-f]{8}-(?:flat|[fs]\d{3,4})\.vmdk\Z")
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 _MOST_STEM = 64
 _NOTE, _WORK = "-extents.json", "-extents"

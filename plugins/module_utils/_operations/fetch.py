@@ -9,15 +9,17 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import ImageOpsError, InvalidOption, TransferError
+from .._errors import ImageOpsError, TransferError
 from .._files import remove, require_space, require_writable_folder
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record
 from .._transfer.checksum import Checksum
 from .._transfer.journal import Journal
 from .._transfer.stream import Validators
+from .claims import claim_copy
 from .convert_device import open_exclusively
 from .convert_found import facts_of, find
+from .convert_options import same_options
 from .convert_verdict import require_replaceable
 from .fetch_request import FetchRequest, read_fetch_request
 from .fetch_source import look
@@ -40,8 +42,7 @@ def plan_fetch(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one conversion from a URL; raises what speaks against it."""
     request = read_fetch_request(params, tools)
     dest = request.conversion.dest
-    if dest in tools.forecast:
-        raise InvalidOption(f"dest: {dest} is given for two items of this task; give each its own.")
+    claim_copy((), dest, tools)
     before = _before(request)
     published = _Published(request.checksum())
     record = find(dest).record if before else None
@@ -66,8 +67,9 @@ def join_fetch(params: dict[str, Any], tools: Tools) -> bool:
 def _is_made(request: FetchRequest, record: Record | None, published: _Published) -> bool:
     """Whether the record tells of just this: format, options, and the file as it is published now."""
     conversion = request.conversion
-    wanted = ("convert", conversion.format, conversion.declared)
-    if record is None or (record.operation, record.format, record.options) != wanted:
+    if record is None or (record.operation, record.format) != ("convert", conversion.format):
+        return False
+    if not same_options(conversion.format, record.options, conversion.declared):
         return False
     if request.params["force"] and not find(conversion.dest).clean:
         return False

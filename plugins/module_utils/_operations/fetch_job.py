@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._commands import Commands
-from .._errors import Conflict, EngineError, ImageOpsError
+from .._errors import Conflict, EngineError, ImageOpsError, InvalidOption
 from .._faults import fault_point
 from .._files import fingerprint
 from .._formats.reader import MAX_VIRTUAL_SIZE
@@ -38,7 +38,7 @@ from .operation import Tools
 def fetch(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
     """Make the image that `params` (FetchRequest.job) describes; facts for the task's result.
 
-    What a broken connection left is kept for the next run, and nothing else.
+    What a broken connection left is kept for the next run, and what came whole for a task with other options; nothing else.
     """
     secrets = params.get("secrets", {})
     use_proxies(secrets)
@@ -46,13 +46,10 @@ def fetch(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, An
     download = _download(params, url, secrets, progress)
     progress.phase("connect")
     done = download.run()
-    try:
-        with _named(params["staging"], url.shown):
-            _require_same_destination(params)
-            fault_point("fetch:before-inspect")
-            facts = _finish(params, url, done, progress, lock)
-    finally:
-        download.discard()
+    with _used_up(download), _named(params["staging"], url.shown):
+        _require_same_destination(params)
+        fault_point("fetch:before-inspect")
+        facts = _finish(params, url, done, progress, lock)
     told = {"size": done.size, "resumed": done.resumed, "compression": done.compression}
     return {**facts, "checksum": done.checksum, "download": told}
 
@@ -71,8 +68,21 @@ def _download(params: dict[str, Any], url: RemoteUrl, secrets: dict[str, str], p
 
 
 @contextlib.contextmanager
+def _used_up(download: Download) -> Iterator[None]:
+    """What came goes at the end, unless only an option was wrong, which nobody could know before: the next run goes on with it."""
+    try:
+        yield
+    except InvalidOption:
+        raise
+    except BaseException:
+        download.discard()
+        raise
+    download.discard()
+
+
+@contextlib.contextmanager
 def _named(staging: str, shown: str) -> Iterator[None]:
-    """Let errors name the URL, which users know, instead of the hidden file, which is gone then."""
+    """Let errors name the URL, which users know, instead of the hidden file."""
     try:
         yield
     except ImageOpsError as error:

@@ -10,18 +10,19 @@ from typing import Any
 
 from .._errors import NotFound
 from .._transfer.checksum import Asked, Checksum
-from .._transfer.checksum_list import MOST_BYTES, find_checksum
+from .._transfer.checksum_list import MOST_BYTES, Listed, find_checksum
 from .._transfer.http import Access, HttpClient
 from .._transfer.http_stream import HttpStream, probe, read_small
 from .._transfer.nbd_stream import NbdStream, export_size
+from .._transfer.silence_watch import idle_timeout_of
 from .._transfer.stream import Clock, Source, Validators
 from .._transfer.url import RemoteUrl
 
 
 def access_of(params: dict[str, Any], *, headers: dict[str, str], password: str) -> Access:
-    """How a server is asked."""
+    """How a server is asked; raises InvalidOption for an `idle_timeout` that can't be meant."""
     return Access(
-        idle_timeout=float(params["idle_timeout"]),
+        idle_timeout=idle_timeout_of(params["idle_timeout"]),
         validate_certs=params["validate_certs"],
         ca_path=params["ca_path"] or "",
         username=params.get("url_username") or params.get("username") or "",
@@ -34,15 +35,20 @@ def resolve(asked: Asked | None, url: RemoteUrl, access: Access) -> Checksum | N
     """The checksum that `asked` names for `url`; raises NotFound, Conflict or TransferError when a list doesn't tell it."""
     if asked is None or asked.known is not None:
         return asked.known if asked else None
-    where = asked.url.text.partition("?")[0] if asked.url else asked.path
+    # Credentials are for the server of the source.
+    if asked.url and (asked.url.scheme, asked.url.host, asked.url.port) != (url.scheme, url.host, url.port):
+        access = Access(access.idle_timeout, access.validate_certs, access.ca_path)
+    return listed(asked, url, access)
+
+
+def listed(asked: Asked, source: Listed, access: Access) -> Checksum:
+    """The checksum of `source` in the list that `asked` names; raises NotFound, Conflict or TransferError."""
     if asked.url is None:
-        data = _read_list(asked.path)
+        where, data = asked.path, _read_list(asked.path)
     else:
-        # Credentials are for the server of the source.
-        same = (asked.url.scheme, asked.url.host, asked.url.port) == (url.scheme, url.host, url.port)
-        client = HttpClient(access if same else Access(access.idle_timeout, access.validate_certs, access.ca_path))
-        data = read_small(client, asked.url, most=MOST_BYTES)
-    return find_checksum(data.decode("utf-8", "replace"), algorithm=asked.algorithm, source=url, where=where)
+        where = asked.url.text.partition("?")[0]
+        data = read_small(HttpClient(access), asked.url, most=MOST_BYTES)
+    return find_checksum(data.decode("utf-8", "replace"), algorithm=asked.algorithm, source=source, where=where)
 
 
 def _read_list(path: str) -> bytes:

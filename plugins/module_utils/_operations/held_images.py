@@ -9,10 +9,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .._catalog.variables import read_variables
+from .._catalog.variables import recorded_variables
+from .._errors import Conflict
 from .._files import remove, state_dir, state_top, write_bytes
 from .._records import Record, read_record, untouched
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 OPERATION = "pull"
 _FOLDER = "held"
 _MOST_BYTES = 16 << 20
+_TEXTS = ("path", "reference", "digest", "disk", "format", "content")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,24 @@ class HeldImage:
 
 def held_images() -> list[HeldImage]:
     """All that is noted and still there, by path."""
-    return sorted(_noted(), key=lambda held: held.path)
+    return sorted((held for held in _noted() if os.path.exists(held.path)), key=lambda held: held.path)
+
+
+def noted_images() -> list[HeldImage]:
+    """All that is noted, also of files that are gone; raises Conflict for a note that can't be read."""
+    return list(_noted(strict=True))
+
+
+def held_by_record(path: str) -> HeldImage | None:
+    """What the file's own record says that it holds, None for one that no pull made; raises Conflict for a newer record."""
+    record = pulled_record(path)
+    if record is None:
+        return None
+    reference, digest, disk, content = (
+        str(record.source.get(name, "")) for name in ("reference", "manifest", "disk", "content")
+    )
+    valid = untouched(path, record)
+    return HeldImage(path, reference, digest, disk, record.format, content, record.virtual_size, valid=valid)
 
 
 def note_held(path: str, record: Record, disk: DiskEntry) -> None:
@@ -87,9 +106,9 @@ def segments_here() -> set[str]:
 
 
 def variables_here() -> set[str]:
-    """The digests of all UEFI variables that came with noted images."""
+    """The digests of all UEFI variables that came with noted images; raises Conflict for a record that can't be read."""
     records = (pulled_record(held.path) for held in held_images())
-    told = (read_variables(record.source, where=record.operation) for record in records if record)
+    told = (recorded_variables(record.source) for record in records if record)
     return {variables.content for variables in told if variables}
 
 
@@ -99,12 +118,17 @@ def pulled_record(path: str) -> Record | None:
     return record if record is not None and record.operation == OPERATION else None
 
 
-def _noted() -> Iterator[HeldImage]:
+def _noted(*, strict: bool = False) -> Iterator[HeldImage]:
     folder = os.path.join(state_top(), _FOLDER)
-    for name in _names(folder):
-        held = _read(os.path.join(folder, name))
-        if held is not None and os.path.exists(held.path):
+    for note in (os.path.join(folder, name) for name in _names(folder)):
+        held = _read(note)
+        if held is not None:
             yield held
+        elif strict and os.path.exists(note):
+            raise Conflict(
+                f"{note} can't be read, so it isn't known which image this host holds there; update the collection on the controller, or "
+                f"remove the note and pull the image to its file again."
+            )
 
 
 def _names(folder: str) -> list[str]:
@@ -118,13 +142,23 @@ def _read(note: str) -> HeldImage | None:
     try:
         with open(note, "rb") as stream:
             told: dict[str, Any] = json.loads(stream.read(_MOST_BYTES))
-        segments = [(int(number), str(digest)) for number, digest in told.pop("segments")]
-        held = HeldImage(**told, segments=segments)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        segments = [(int(number), str(digest)) for number, digest in told["segments"]]
+        texts = {name: os.fsdecode(told[name]) for name in _TEXTS}
+        # A newer version may tell more.
+        held = HeldImage(**texts, size=int(told["size"]), segments=segments, valid=False)
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    record = pulled_record(held.path)
+    return replace(held, valid=_is_valid(held))
+
+
+def _is_valid(held: HeldImage) -> bool:
+    try:
+        record = pulled_record(held.path)
+    except Conflict:
+        # The record is newer than this version, so it isn't known; that concerns who uses the file.
+        return False
     named = record is not None and (record.source.get("content"), record.format) == (held.content, held.format)
-    return HeldImage(**{**held.__dict__, "valid": named and untouched(held.path, record)})
+    return named and untouched(held.path, record)
 
 
 def _name(path: str) -> str:

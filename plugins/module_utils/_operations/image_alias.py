@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Callable
 
 from .._catalog.aliases import Aliases, Turn
 from .._catalog.digest import is_digest
@@ -17,7 +18,8 @@ from .._errors import Conflict, InvalidOption, NotFound
 from .._faults import fault_point
 from .._plan import Plan, Step
 from .._registry.interface import Store
-from .image_alias_state import change_aliases, current_aliases
+from .claims import claim_name
+from .image_alias_state import change_aliases, current_aliases, is_lost
 from .image_stores import named_repository, repository_of, require_writable
 from .operation import Operation, Tools
 
@@ -27,7 +29,8 @@ PRESENT, ABSENT = "present", "absent"
 def plan_alias(params: dict[str, Any], tools: Tools) -> Plan:
     """Plan for one alias; raises InvalidOption, NotFound, Conflict, Unsupported."""
     _require_sense(params)
-    _reference, store = repository_of(params, tools)
+    reference, store = repository_of(params, tools)
+    _claim(str(reference.at(tag=params["alias"])), params, tools)
     require_writable(store, option="repository")
     return _Alias(store, params, tools).plan()
 
@@ -39,6 +42,8 @@ def _require_sense(params: Mapping[str, Any]) -> None:
         raise InvalidOption(
             f"alias: '{alias[:80]}' can't be a tag, which an alias is; use letters, digits, '.', '_' and '-'."
         )
+    if params["version"]:
+        require_version_tag(params["version"], option="version")
     if params["state"] == ABSENT:
         if params["version"] or params["rollback"]:
             raise InvalidOption(
@@ -46,8 +51,17 @@ def _require_sense(params: Mapping[str, Any]) -> None:
             )
     elif bool(params["version"]) == bool(params["rollback"]):
         raise InvalidOption(f"version: say what the alias {alias} shall point at, by either version or rollback.")
+    if params["rollback_from"] == "":
+        raise InvalidOption(
+            "rollback_from: an empty text is no version; give the one to go back from, or leave it out."
+        )
     if params["rollback_from"] and not params["rollback"]:
         raise InvalidOption("rollback_from: this says when to roll back; give rollback too.")
+
+
+def _claim(name: str, params: Mapping[str, Any], tools: Tools) -> None:
+    """Only rollbacks of one alias may follow one another, each a version further back."""
+    claim_name(name, tools, option="alias", says="rollback" if params["rollback"] else "")
 
 
 class _Alias:
@@ -64,7 +78,7 @@ class _Alias:
         tags = {**self._store.tags(), **self._moved}
         self._tags = {tag: digest for tag, digest in tags.items() if digest}
         self._current = self._tags.get(self._alias, "")
-        self._aliases = current_aliases(self._store, self._tags, when=self._now)
+        self._aliases = current_aliases(self._store, self._tags, when=self._now, renew=self._params["force"])
 
     def _moves_of_earlier_items(self) -> dict[str, str]:
         """What earlier items of the task's list will have moved, by alias."""
@@ -81,7 +95,18 @@ class _Alias:
         provisional = self._params["version"] in self._moved or self._alias in self._moved
         step = Step(f"let {self._alias} point at {version}", lambda: self._point(target, version))
         self._moved[self._alias] = target
-        return self._plan(target, (step,), provisional=provisional)
+        return replace(self._plan(target, (step,), provisional=provisional), warnings=self._warnings())
+
+    def _warnings(self) -> tuple[str, ...]:
+        """That the list is begun anew, told by the first item that does."""
+        told = self._tools.forecast.setdefault("lists of aliases begun anew", {})
+        if not self._params["force"] or self._store.where in told or not is_lost(self._store):
+            return ()
+        told[self._store.where] = True
+        lost = f"{self._store.where}: the list of aliases was lost and is begun anew"
+        return (
+            f"{lost}; set the other aliases again, which are plain tags until then, before old versions are pruned.",
+        )
 
     def _wanted(self) -> tuple[str, str]:
         """Digest and name of what the alias shall point at."""
@@ -155,7 +180,7 @@ class _Alias:
             # Meanwhile it may have been pruned.
             descriptor, data = self._store.manifest(target)
             fault_point("alias:before-history")
-            change_aliases(self._store, lambda aliases: self._moved_to(aliases, target, version))
+            self._change(lambda aliases: self._moved_to(aliases, target, version))
             fault_point("alias:before-tag")
             self._store.write_manifest(data, descriptor.media_type, tag=self._alias)
 
@@ -174,7 +199,10 @@ class _Alias:
             fault_point("alias:before-untag")
             self._store.remove_tag(self._alias)
             fault_point("alias:before-forgetting")
-            change_aliases(self._store, lambda aliases: aliases.without(self._alias))
+            self._change(lambda aliases: aliases.without(self._alias))
+
+    def _change(self, change: Callable[[Aliases], Aliases]) -> None:
+        change_aliases(self._store, change, renew=self._params["force"])
 
     def _observe(self) -> dict[str, Any]:
         self._moved.clear()

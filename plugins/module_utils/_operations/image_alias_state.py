@@ -14,7 +14,7 @@ from .._catalog.artifact import Artifact
 from .._catalog.digest import Descriptor, digest_of
 from .._catalog.media_types import ALIASES, ALIASES_CONTENT
 from .._catalog.tags import ALIASES_TAG
-from .._errors import Conflict, NotFound
+from .._errors import Conflict, NotFound, TransferError
 from .._registry.artifacts import load_artifact, write_artifact
 from .._registry.images import read_whole_blob
 from .._registry.interface import Store
@@ -23,28 +23,52 @@ from .._registry.interface import Store
 _ATTEMPTS = 3
 
 
-def read_aliases(store: Store) -> Aliases:
-    """The list as it was written last; empty when there is none."""
-    try:
-        artifact = load_artifact(store, ALIASES_TAG, artifact_type=ALIASES)
-    except NotFound:
-        return Aliases()
+def is_lost(store: Store) -> bool:
+    """Whether there was a list, and only its tag is left."""
+    return _found(store) is None
+
+
+def read_aliases(store: Store, *, renew: bool = False) -> Aliases:
+    """The list as it was written last; empty when there is none, and to `renew` it also when it is lost, else a TransferError."""
+    found = _found(store)
+    if found is not None or renew:
+        return found or Aliases()
+    raise TransferError(
+        f"{store.where}: the list of aliases is lost: the tag {ALIASES_TAG} names what isn't there; set every alias again, by "
+        f"imageops.fleet.image_alias with force: true, before old versions are pruned."
+    )
+
+
+def _found(store: Store) -> Aliases | None:
+    """The list, None when it is lost."""
+    for _look in range(2):
+        try:
+            return _read(store)
+        except NotFound:
+            if not store.lists_tag(ALIASES_TAG):
+                return Aliases()
+            # Somebody else may have written the first list, or another one, just now.
+    return None
+
+
+def _read(store: Store) -> Aliases:
+    artifact = load_artifact(store, ALIASES_TAG, artifact_type=ALIASES)
     content = read_whole_blob(store, artifact.content, most=MOST_ALIASES_SIZE)
     return aliases_in(content, where=f"{store.where}:{ALIASES_TAG}")
 
 
-def current_aliases(store: Store, tags: Mapping[str, str], *, when: str) -> Aliases:
+def current_aliases(store: Store, tags: Mapping[str, str], *, when: str, renew: bool = False) -> Aliases:
     """The list, brought up to date by where the tags of the aliases point now."""
-    aliases = read_aliases(store)
+    aliases = read_aliases(store, renew=renew)
     for alias in aliases.names & frozenset(tags):
         aliases = aliases.seen(alias, tags[alias], when=when)
     return aliases
 
 
-def change_aliases(store: Store, change: Callable[[Aliases], Aliases]) -> None:
+def change_aliases(store: Store, change: Callable[[Aliases], Aliases], *, renew: bool = False) -> None:
     """Write what `change` makes of the list as it is now; `change` leaves a list alone in which its change stands already."""
     for _attempt in range(_ATTEMPTS):
-        found = read_aliases(store)
+        found = read_aliases(store, renew=renew)
         wanted = change(found)
         if wanted == found:
             return

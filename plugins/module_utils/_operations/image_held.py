@@ -9,8 +9,9 @@ from collections.abc import Collection
 from typing import Any
 
 from .._catalog.reference import parse_reference
-from .._errors import InvalidOption
-from .held_images import HeldImage, held_images
+from .._errors import Conflict, EngineError, InvalidOption, MissingLibrary
+from .held_anywhere import held_anywhere
+from .held_images import HeldImage
 from .operation import Tools
 
 
@@ -19,13 +20,17 @@ def held_of(catalog: str | None, digests: Collection[str], tools: Tools) -> list
 
     The same image may have come by another name of the repository, such as that of a mirror.
     """
-    held = [each for each in held_images() if each.digest in digests or _is_of(each, catalog)]
-    return [_told(each, tools) for each in held]
+    try:
+        held = [each for each in held_anywhere(tools) if each.digest in digests or _is_of(each, catalog)]
+        return [_told(each, tools) for each in held]
+    except (Conflict, EngineError, MissingLibrary) as error:
+        way_out = "or leave out what the host holds by held: false"
+        raise type(error)(f"{str(error).rstrip('.')}; {way_out}.", **error.details) from None
 
 
-def held_digests() -> frozenset[str]:
+def held_digests(tools: Tools) -> frozenset[str]:
     """The digests of all images that this host holds, from whatever repository; also in files that were written to since."""
-    return frozenset(each.digest for each in held_images())
+    return frozenset(each.digest for each in held_anywhere(tools))
 
 
 def _is_of(held: HeldImage, catalog: str | None) -> bool:
@@ -36,7 +41,7 @@ def _is_of(held: HeldImage, catalog: str | None) -> bool:
 
 
 def _told(held: HeldImage, tools: Tools) -> dict[str, Any]:
-    # Hosts that hold nothing need no libvirt.
+    # Hosts that hold nothing need not know who uses images.
     from .usage import users_of
 
     users = users_of(held.path, tools)

@@ -131,7 +131,7 @@ def real_files_of(folder: str) -> list[str]:
     real = real_path(folder)
     try:
         with os.scandir(real) as entries:
-            return sorted(real_path(one.path) if one.is_symlink() else one.path for one in entries if one.is_file())
+            return sorted(real_path(one.path) if one.is_symlink() else one.path for one in entries if _is_file(one))
     except OSError:
         return []
 
@@ -140,9 +140,17 @@ def files_of(folder: str) -> list[str]:
     """The regular files of a folder, sorted; none where it can't be read."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.path for entry in entries if entry.is_file())
+            return sorted(entry.path for entry in entries if _is_file(entry))
     except OSError:
         return []
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a regular file; a link that leads nowhere is none, and hides no other one."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _read(path: str) -> Needs:

@@ -9,6 +9,7 @@ A run that is killed leaves what nothing names, and the next one removes it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .._catalog.digest import is_digest
@@ -35,14 +36,20 @@ def plan_prune(params: dict[str, Any], tools: Tools) -> Plan:
 
 
 def _wishes(params: dict[str, Any]) -> Wishes:
-    keep, within = params["keep"], params["keep_within"]
-    if keep is not None and (keep < 0 or (keep == 0 and within is None)):
-        raise InvalidOption(f"keep: with {keep} hardly any version would be left; give at least 1.")
+    # Both may be null: a variable that holds nothing counts as given to Ansible.
+    keep, within = params["keep"] or 0, params["keep_within"]
+    young = 0.0 if within is None else parse_age(within, option="keep_within")
+    if keep < 0:
+        raise InvalidOption(f"keep: {keep} is no number of versions; give one from 0 on.")
+    if not keep and not young:
+        raise InvalidOption(
+            "keep: say how many versions stay, or by keep_within how long they do; as it is, every version could go."
+        )
     return Wishes(
-        keep or 0,
-        0.0 if within is None else parse_age(within, option="keep_within"),
+        keep,
+        young,
         parse_age(params["grace"], option="grace"),
-        frozenset(map(_digest, params["in_use"])) | held_digests(),
+        frozenset(map(_digest, params["in_use"])),
         params["keep_rollback"],
     )
 
@@ -66,7 +73,8 @@ class _Pruning:
         self._garbage = store.collect_garbage(grace=wishes.grace, remove=False)
 
     def _look(self) -> Prunable:
-        return look(self._store, self._wishes, now=self._tools.clock.time())
+        in_use = self._wishes.in_use | held_digests(self._tools)
+        return look(self._store, replace(self._wishes, in_use=in_use), now=self._tools.clock.time())
 
     def plan(self) -> Plan:
         found = self._found
@@ -95,7 +103,7 @@ class _Pruning:
     def _prune(self) -> None:
         with self._store.pruning():
             planned = {decision.version.digest for decision in self._found.removed}
-            # Until now versions could come, be promoted and be signed.
+            # Until now versions could come, be promoted, be signed and be pulled.
             self._found = self._look().only(planned)
             freed = sum(self._remove(decision.version.digest) for decision in self._found.removed)
             freed += sum(map(self._forget, self._found.orphans))

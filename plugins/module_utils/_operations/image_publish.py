@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._catalog.reference import DIRECTORY, Reference
-from .._errors import ImageOpsError, InvalidOption
+from .._errors import ImageOpsError
 from .._files import require_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._registry.interface import Store
 from .._registry.whole import is_whole
+from .claims import claim_name
 from .image_publish_journal import PublishJournal
 from .image_publish_note import PublishNote, read_note, tells
 from .image_publish_request import (
@@ -70,10 +71,11 @@ def _sources(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk], So
 
 
 def _claim(request: PublishRequest, tools: Tools) -> None:
-    name = f"publish:{request.shown}"
-    if name in tools.forecast:
-        raise InvalidOption(f"image: {request.shown} is given for two items of this task; give each its own tag.")
-    tools.forecast[name] = {}
+    """No name may be given twice, since items are done side by side."""
+    named = {"image": [request.reference.tag], "tags": request.tags, "aliases": request.aliases}
+    for option, tags in named.items():
+        for tag in tags:
+            claim_name(str(request.reference.at(tag=tag)), tools, option=option)
 
 
 def _is_whole(request: PublishRequest, store: Store, digest: str) -> bool:
@@ -102,7 +104,7 @@ def _published(
 
     def name() -> None:
         with store.publishing():
-            give_names(request, store, store.manifest(note.digest)[1], note.digest, missing)
+            give_names(request, store, store.manifest(note.digest)[1], note.digest, missing, seen=tags)
 
     steps = (Step(f"give {request.shown} the names {', '.join(missing)}", name),) if missing else ()
     return Plan(request.shown, before, after, lambda: after, steps=steps, upkeep=_leftover(request))

@@ -18,10 +18,12 @@ from typing import Any, Callable
 from .._catalog.digest import digest_of
 from .._catalog.image import DiskEntry, ImageConfig
 from .._catalog.media_types import MANIFEST
+from .._catalog.segment import BLOCK_SIZE
 from .._catalog.times import format_time
 from .._catalog.variables import TOLD_AS
 from .._errors import Conflict, ImageOpsError
 from .._faults import fault_point
+from .._formats.compress_pool import data_size
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._registry.images import LoadedImage, load_image
@@ -127,11 +129,11 @@ class _Publish:
         packer = Packer(store, journal, folder=spool_folder(request.shown), limit=request.bandwidth)
         with contextlib.closing(packer):
             writer = ImageWriter(store, known, packer, journal, level=request.level)
-            after = sum(disk.content.size for disk in found.disks)
-            for disk in found.disks:
-                after -= disk.content.size
+            # Packs grow with the data that is left: holes, of which a thin disk has many, are none.
+            sizes = [data_size(disk.content, block_size=BLOCK_SIZE) for disk in found.disks]
+            for number, disk in enumerate(found.disks):
                 self._progress.phase(f"read {disk.name}", total=disk.content.size)
-                writer.read(disk, after=after, report=self._progress.update)
+                writer.read(disk, left=sum(sizes[number:]), report=self._progress.update)
             found.require_same()
             self._progress.phase("send")
             writer.finish()
@@ -219,16 +221,16 @@ class _Publish:
             raise Conflict(f"image: somebody else published {request.shown} meanwhile; run the task again.")
         PublishJournal(request.shown).naming(digest_of(manifest))
         fault_point("publish:before-manifest")
-        store.write_manifest(manifest, MANIFEST, tag=request.reference.tag)
+        store.write_manifest(manifest, MANIFEST, tag=request.reference.tag, instead_of=self._current)
         fault_point("publish:after-manifest")
-        give_names(request, store, manifest, digest_of(manifest), [*request.tags, *request.aliases])
+        give_names(request, store, manifest, digest_of(manifest), [*request.tags, *request.aliases], seen=self._tags)
 
     def _unchanged(self, digest: str, facts: dict[str, Any]) -> dict[str, Any]:
         """The tag names that image already; other names may be missing."""
         missing = self._names_left(digest)
         if missing:
             _descriptor, manifest = self._store.manifest(digest)
-            give_names(self._request, self._store, manifest, digest, missing)
+            give_names(self._request, self._store, manifest, digest, missing, seen=self._tags)
         return self._done(digest, facts, changed=bool(missing) or not self._whole)
 
     def _names_left(self, digest: str) -> list[str]:

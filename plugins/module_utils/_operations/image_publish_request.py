@@ -194,16 +194,31 @@ def read_request(
         access=access_of(params),
         disks=disks,
         vm=vm,
-        labels={str(name): _text(value) for name, value in (params["labels"] or {}).items()},
+        labels=_labels(params),
         os=params["os"] or {},
         tags=tags,
         aliases=aliases,
-        base=list(params["base"] or ()),
+        base=_base(params),
         move_tag=params["move_tag"],
         level=params["compression_level"],
         layout=params["layout"],
         bandwidth=bandwidth_of(params),
     )
+
+
+def _labels(params: Mapping[str, Any]) -> dict[str, str]:
+    found = params["labels"] or {}
+    for name, value in found.items():
+        if value is None:
+            raise InvalidOption(f"labels: '{str(name)[:80]}' has no value; give a text, or leave it out.")
+    return {str(name): _text(value) for name, value in found.items()}
+
+
+def _base(params: Mapping[str, Any]) -> list[str]:
+    found = list(params["base"] or ())
+    if "" in found:
+        raise InvalidOption("base: an empty text is no version; give tags or digests, or leave it out.")
+    return found
 
 
 def _text(value: object) -> str:

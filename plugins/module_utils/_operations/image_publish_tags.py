@@ -72,15 +72,26 @@ def _was_moved(aliases: Aliases, alias: str, digest: str) -> bool:
     return known and not (past and past[-1].digest == digest)
 
 
-def give_names(request: PublishRequest, store: Store, manifest: bytes, digest: str, names: Iterable[str]) -> None:
-    """Let the tags and aliases in `names` point at the image."""
+def give_names(
+    request: PublishRequest,
+    store: Store,
+    manifest: bytes,
+    digest: str,
+    names: Iterable[str],
+    *,
+    seen: Mapping[str, str],
+) -> None:
+    """Let the tags and aliases in `names` point at the image; raises Conflict for tags that aren't what they were, `seen`."""
     turn = Turn(digest, request.reference.tag, format_time(time.time()))
     tags = store.tags()
     for name in names:
-        if name in request.aliases:
-            change_aliases(store, functools.partial(_pointed, alias=name, turn=turn, current=tags.get(name, "")))
+        is_alias, current = name in request.aliases, tags.get(name, "")
+        if is_alias:
+            change_aliases(store, functools.partial(_pointed, alias=name, turn=turn, current=current))
+        elif current not in (seen.get(name, ""), digest):
+            raise Conflict(f"tags: somebody else gave the tag '{name}' in {store.where} meanwhile; run the task again.")
         fault_point("publish:before-name")
-        store.write_manifest(manifest, MANIFEST, tag=name)
+        store.write_manifest(manifest, MANIFEST, tag=name, instead_of=None if is_alias else current)
 
 
 def _pointed(aliases: Aliases, *, alias: str, turn: Turn, current: str) -> Aliases:

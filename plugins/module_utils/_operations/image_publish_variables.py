@@ -33,16 +33,17 @@ def source_variables(root: Element, uri: str, *, running: bool) -> SourceVariabl
     found = fingerprint(path) if path and not _is_elsewhere(root) else None
     if found is None:
         return None
-    _require_small(path, found.size)
+    _require_sensible(path, found.size)
     return SourceVariables(
         path, get(root, "os/nvram/@format", "raw"), secure_boot(root), {} if running else found.as_dict()
     )
 
 
-def _require_small(path: str, size: int) -> None:
-    if size > MOST_VARIABLES:
+def _require_sensible(path: str, size: int) -> None:
+    """Raise Unsupported for what a pull of the image would refuse."""
+    if not 0 < size <= MOST_VARIABLES:
         raise Unsupported(
-            f"vm: {path}, the VM's UEFI variables, has {size} bytes, and at most {MOST_VARIABLES} are published; publish the VM's disks by disks."
+            f"vm: {path}, the VM's UEFI variables, has {size} bytes, and from 1 to {MOST_VARIABLES} are published; publish the VM's disks by disks."
         )
 
 
@@ -63,7 +64,7 @@ def left_out(root: Element) -> Iterator[str]:
 
 
 def content_of(source: SourceVariables, *, folder: str, tools: Tools) -> bytes:
-    """The variables as the firmware sees them; raises Conflict when the file isn't what the task looked at.
+    """The variables as the firmware sees them; raises Conflict when the file isn't what the task looked at, Unsupported for none or too many.
 
     Of a running VM they are as after a power cut, as its disks are. Files are written to `folder` when need be.
     """
@@ -72,7 +73,9 @@ def content_of(source: SourceVariables, *, folder: str, tools: Tools) -> bytes:
             f"vm: {source.path}, the VM's UEFI variables, was written to since the task looked at it; run the task again."
         )
     data = settled(source.path, changing=not source.made, clock=tools.clock)
-    return _unwrapped(source, data, folder, tools) if source.format == _QCOW2 else data
+    content = _unwrapped(source, data, folder, tools) if source.format == _QCOW2 else data
+    _require_sensible(source.path, len(content))
+    return content
 
 
 def _fingerprint(path: str) -> dict[str, object]:
@@ -85,7 +88,7 @@ def _unwrapped(source: SourceVariables, data: bytes, folder: str, tools: Tools) 
     os.makedirs(folder, mode=0o700, exist_ok=True)
     image, plain = os.path.join(folder, "variables.qcow2"), os.path.join(folder, "variables.raw")
     write_bytes(image, data, durable=False)
-    _require_small(source.path, inspect(image, declared=_QCOW2, option="vm").virtual_size)
+    _require_sensible(source.path, inspect(image, declared=_QCOW2, option="vm").virtual_size)
     tools.commands.output(convert_arguments(Image(image, _QCOW2), Image(plain, "raw")))
     with open(plain, "rb") as stream:
         return stream.read()

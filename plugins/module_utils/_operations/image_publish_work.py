@@ -84,11 +84,12 @@ class ImageWriter:
             for digest, offset, length in pack.blocks:
                 self._known.add(digest, Place(pack.digest, offset, length))
 
-    def read(self, disk: DiskSource, *, after: int = 0, report: Report) -> None:
-        """Read a disk, and send the blocks of it that aren't known; disks of `after` bytes are read after it."""
-        found, size = Content(disk.content.size), disk.content.size
+    def read(self, disk: DiskSource, *, left: int, report: Report) -> None:
+        """Read a disk, and send the blocks of it that aren't known; it and those after it have `left` bytes of data (data_size)."""
+        found = Content(disk.content.size)
         for batch in packed(disk.content, block_size=BLOCK_SIZE, pack=self._packed):
-            self._packer.left = self._expected(size - batch.end + after)
+            left -= batch.read
+            self._packer.left = self._expected(left)
             self._take(batch, found)
             report(batch.end)
             fault_point("publish:while-reading")

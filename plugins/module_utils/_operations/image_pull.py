@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ImageOpsError, InvalidOption, Unsupported
+from .._errors import ImageOpsError, Unsupported
 from .._files import real_path, remove, require_space, require_writable_folder
 from .._jobs.attended import attended
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
+from .claims import claim_copy
 from .held_images import is_noted
 from .image_pull_found import Found, facts_of, find, holds, require_replaceable
 from .image_pull_items import expand
@@ -37,8 +39,23 @@ if TYPE_CHECKING:
 def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one file; raises what speaks against it."""
     request = read_request(params)
-    if request.dest in tools.forecast:
-        raise InvalidOption(f"dest: {request.dest} is given for two items of this task; give each its own.")
+    again = claim_copy((), request.dest, tools, says=_says(request))
+    plan = _plan(request, params, tools)
+    first = tools.forecast.setdefault("pulled", {}).setdefault(request.dest, plan.after)
+    # Two tags may name one image: what the earlier item pulls is seen when it is done.
+    return (
+        replace(plan, before=first, after=first, steps=(), upkeep=(), foretell=None, provisional=True)
+        if again
+        else plan
+    )
+
+
+def _says(request: PullRequest) -> str:
+    """What the file will be, in so far as two items could contradict each other."""
+    return repr((request.digest, request.disk, request.format, request.owner, request.group, request.mode))
+
+
+def _plan(request: PullRequest, params: dict[str, Any], tools: Tools) -> Plan:
     found = find(request.dest)
     held = holds(request, found)
     complete = held and is_noted(request.dest) and has_variables(found)
@@ -54,7 +71,8 @@ def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
         if held and request.verify == DEEP:
             return _check(request, found, params, tools)
         if held or (found.there and not request.force and look.is_in(found)):
-            return _unchanged(request, found, tools, upkeep=(_note(request, look, tools),))
+            noted = _image_facts(request, look.disk.name, look.disk.size, look.told_variables())
+            return _unchanged(request, found, tools, upkeep=(_note(request, look, tools),), noted=noted)
         return _pull(request, found, look, params, tools)
 
 
@@ -109,8 +127,15 @@ def _note(request: PullRequest, look: Look, tools: Tools) -> Step:
     return Step(f"note that {request.dest} is {request.shown}", note)
 
 
-def _unchanged(request: PullRequest, found: Found, tools: Tools, *, upkeep: tuple[Step, ...] = ()) -> Plan:
-    """Nothing to fetch; owner, group and mode may still differ."""
+def _unchanged(
+    request: PullRequest,
+    found: Found,
+    tools: Tools,
+    *,
+    upkeep: tuple[Step, ...] = (),
+    noted: dict[str, Any] | None = None,
+) -> Plan:
+    """Nothing to fetch; owner, group and mode may still differ, and `upkeep` lets the record tell what is `noted`."""
     steps, warnings, owned = plan_ownership(
         request.dest, owner=request.owner, group=request.group, mode=request.mode, tools=tools
     )
@@ -118,7 +143,7 @@ def _unchanged(request: PullRequest, found: Found, tools: Tools, *, upkeep: tupl
     return Plan(
         request.dest,
         before,
-        {**before, **owned},
+        {**before, **(noted or {}), **owned},
         lambda: {**facts_of(request, find(request.dest)), **ownership_of(request.dest)},
         steps=steps,
         upkeep=(*upkeep, *_leftover(request)),
@@ -143,14 +168,21 @@ def _after(request: PullRequest, disk: str, size: Any, variables: dict[str, Any]
     mode = MODE if request.mode is None else request.mode
     return {
         "dest": request.dest,
+        **_image_facts(request, disk, size, variables),
+        "allocated_size": KNOWN_AFTER,
+        **check_ownership(owner=request.owner, group=request.group, mode=mode, path=request.dest),
+    }
+
+
+def _image_facts(request: PullRequest, disk: str, size: Any, variables: dict[str, Any] | None) -> dict[str, Any]:
+    """What the file's record will tell of the image."""
+    return {
         "image": request.shown,
         "digest": request.digest,
         "disk": disk,
         "format": request.format,
         "virtual_size": size,
-        "allocated_size": KNOWN_AFTER,
         "variables": variables or {},
-        **check_ownership(owner=request.owner, group=request.group, mode=mode, path=request.dest),
     }
 
 

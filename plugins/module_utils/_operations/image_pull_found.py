@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._catalog.variables import TOLD_AS
+from .._catalog.variables import TOLD_AS, recorded_variables
 from .._errors import Conflict
 from .._files import fingerprint
 from .._records import Record, read_record, untouched
@@ -57,6 +57,7 @@ def facts_of(request: PullRequest, found: Found) -> dict[str, Any]:
     if not found.there:
         return {}
     source, record = found.pulled, found.record
+    variables = recorded_variables(source)
     return {
         "dest": request.dest,
         "image": str(source.get("reference", "")),
@@ -64,7 +65,7 @@ def facts_of(request: PullRequest, found: Found) -> dict[str, Any]:
         "disk": str(source.get("disk", "")),
         "format": record.format if record else "",
         "virtual_size": record.virtual_size if record else 0,
-        TOLD_AS: dict(source.get(TOLD_AS) or {}),
+        TOLD_AS: variables.as_dict() if variables else {},
         "allocated_size": os.stat(request.dest).st_blocks * 512,
         **ownership_of(request.dest),
     }

@@ -106,9 +106,10 @@ class _Pull:
     def run(self, store: Store) -> dict[str, Any]:
         began = time.monotonic()
         try:
+            # They are small, and what is wrong with them is known before all the blocks come.
+            variables = self._keep_variables(store)
             told = {**self._resume(), **self._reuse()}
             told.update(self._fetch(store))
-            variables = self._keep_variables(store)
             self._progress.phase("publish")
             fault_point("pull-image:before-header")
             self._file.sink.finish()
@@ -163,7 +164,7 @@ class _Pull:
                 shown=request.shown,
                 report=self._counter.add,
             )
-            lists = source.lists(parts, self._blocks.packs)
+            lists = source.lists(parts, self._blocks.packs, request.connections)
             fetcher.fetch(*lists, threads=request.connections, tick=self._tick)
         asked = past.asked if past else bytearray()
         again = sum(self._blocks.lengths[index] for part in parts for index in part.blocks if asked and asked[index])
@@ -199,7 +200,9 @@ class _Pull:
         self._file.discard()
         tidy_held()
         tidy_segments(segments_here(), time.time())
-        tidy_variables(variables_here(), time.time())
+        # Where a record is newer than this version, nobody knows which variables its file needs.
+        with contextlib.suppress(Conflict):
+            tidy_variables(variables_here(), time.time())
         remove_dead_caches(Clock())
 
 

@@ -13,14 +13,14 @@ from .._catalog.blocks import DiskBlocks, checked_blocks
 from .._catalog.image import DiskEntry, is_image, load_manifest
 from .._catalog.ranges import make_parts
 from .._catalog.segment import BLOCK_SIZE
-from .._catalog.variables import Variables, read_variables
+from .._catalog.variables import Variables
 from .._formats.chain import inspect_chain
 from .._formats.safety import refusals
 from .._registry.images import LoadedImage, load_image, load_segments
 from .._registry.interface import Store
 from .._registry.open import open_store
 from .held_images import held_images
-from .held_variables import fetch_variables
+from .held_variables import fetch_variables, image_variables
 from .image_pull_compare import first_difference
 from .image_pull_disk import chosen_disk
 from .image_pull_found import Found
@@ -48,8 +48,8 @@ class Look:
 
     def told_variables(self) -> dict[str, Any]:
         """What the image says of its UEFI variables; nothing when it has none."""
-        told = read_variables(self.image.config.vm, where=self._request.shown)
-        return told.as_dict() if told else {}
+        found = image_variables(self.image, where=self._request.shown)
+        return found[0].as_dict() if found else {}
 
     def variables(self) -> tuple[Variables, bytes] | None:
         """Its UEFI variables, read while the store is open."""

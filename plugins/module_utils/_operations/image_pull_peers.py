@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parts of packs from other hosts that pull the same image: each part is fetched from the catalog by one of them, and handed on.
 
-Who fetches a part follows from its place and the hosts that live (rendezvous hashing), so that nobody has to agree on anything. One
-that doesn't answer isn't asked any more, and the next in the part's own order takes its place; at last the catalog is asked.
+Who fetches a part follows from its place and the list of hosts, so that nobody has to agree on anything. One that doesn't answer isn't
+asked any more, and the next in the part's own order takes its place; at last the catalog is asked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
 
 from .._catalog.blocks import DiskBlocks
 from .._catalog.ranges import REQUEST, UNDER_WAY, Part, make_parts
@@ -42,8 +43,8 @@ _PIECE = 256 << 10
 _PARTIAL, _NOT_YET = 206, 404
 # What else has to be noted on the file system of the cache needs room too.
 _RESERVE = 64 << 20
-# Neighbouring parts come from the same host.
-_UNIT = 4 << 20
+# What is shared out.
+_UNIT = 1 << 20
 
 
 def peer_url(text: str, *, option: str) -> str:
@@ -54,10 +55,17 @@ def peer_url(text: str, *, option: str) -> str:
     return url.text.rstrip("/")
 
 
-def ranked(hosts: Iterable[str], pack: str, start: int) -> list[str]:
-    """The hosts in the order in which they are to fetch what begins at `start` of the pack."""
-    place = f"{pack} {start // _UNIT} "
-    return sorted(hosts, key=lambda host: hashlib.sha256((place + host).encode()).digest())
+def ranked(hosts: Collection[str], pack: str, start: int) -> list[str]:
+    """The hosts in the order in which they are to fetch what begins at `start` of the pack.
+
+    Of as many neighbours as there are hosts each host is the first for one: a host with more than its share would keep all waiting.
+    Their order among each other follows from the place (hashes), so that the share of one that is dead falls to all. All hosts must be
+    given equal lists: with one host more or less nearly every part is another one's, and fetched by more than one.
+    """
+    number = start // _UNIT
+    place, turn = f"{pack} {number // len(hosts)} ", number % len(hosts)
+    order = sorted(hosts, key=lambda host: hashlib.sha256((place + host).encode()).digest())
+    return order[turn:] + order[:turn]
 
 
 def parts_of(request: PullRequest, blocks: DiskBlocks, missing: Sequence[int]) -> list[Part]:
@@ -114,8 +122,8 @@ class StoreSource:
     def doubt(self, pack: str) -> bool:
         return self._store.doubt(pack)
 
-    def lists(self, parts: Sequence[Part], packs: Sequence[str]) -> list[Sequence[Part]]:
-        """What is fetched beside each other."""
+    def lists(self, parts: Sequence[Part], packs: Sequence[str], most: int) -> list[Sequence[Part]]:
+        """What is fetched beside each other, at most `most` lists."""
         return [parts]
 
     def count(self, where: str, length: int) -> None:
@@ -134,7 +142,7 @@ class SharedSource:
         self._origin = origin
         self._cache = cache
         self._own = own
-        self._living = frozenset({*peers, own})
+        self._hosts = self._living = frozenset({*peers, own})
         self._sent: dict[tuple[str, int], str] = {}
         self._answered: set[str] = set()
         self._began = time.monotonic()
@@ -146,11 +154,20 @@ class SharedSource:
     def counted(self) -> Counter[str]:
         return self._origin.counted
 
-    def lists(self, parts: Sequence[Part], packs: Sequence[str]) -> list[Sequence[Part]]:
-        """What this host fetches from the catalog for all, and what others do: both at once, so that neither waits for the other."""
-        mine = [part for part in parts if ranked(self._living, packs[part.pack], part.start)[0] == self._own]
-        own = {id(part) for part in mine}
-        return [mine, [part for part in parts if id(part) not in own]]
+    def lists(self, parts: Sequence[Part], packs: Sequence[str], most: int) -> list[Sequence[Part]]:
+        """What this host fetches from the catalog for all, and what each of the others does: at once, so that none waits for another,
+        also not for the slowest of them.
+
+        The host behind this one in their order comes first: if all began with the same, all would ask one while the links of the
+        others had nothing to do. Where there are more hosts than lists, those of a list are asked in turn.
+        """
+        by_host: dict[str, list[Part]] = {}
+        for part in parts:
+            by_host.setdefault(ranked(self._hosts, packs[part.pack], part.start)[0], []).append(part)
+        mine = by_host.pop(self._own, [])
+        others = [by_host[host] for host in sorted(by_host, key=lambda host: (host < self._own, host))]
+        step = max(1, most - 1)
+        return [mine, *(_in_turn(others[first::step]) for first in range(min(step, len(others))))]
 
     def read(self, pack: str, start: int, length: int) -> bytes:
         """The part from this host's cache, the host that is to fetch it, or the catalog."""
@@ -189,9 +206,11 @@ class SharedSource:
 
     def _from_peers(self, pack: str, start: int, length: int) -> bytes:
         """What the first of those has that come before this host; nothing when it is this host's turn."""
-        for host in ranked(self._living, pack, start):
+        for host in ranked(self._hosts, pack, start):
             if host == self._own:
                 break
+            if host not in self._living:
+                continue
             data = self._ask(host, pack, start, length)
             if len(data) == length:
                 self._origin.count(host, length)
@@ -221,6 +240,11 @@ class SharedSource:
                     return b""
                 time.sleep(_PAUSE)
         return b""
+
+
+def _in_turn(lists: Sequence[Sequence[Part]]) -> list[Part]:
+    """The first of each list, the second of each, and so on."""
+    return [part for turn in zip_longest(*lists) for part in turn if part is not None]
 
 
 def _received(response: http.client.HTTPResponse, length: int) -> bytes:

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from .._catalog.variables import read_variables
+from .._catalog.variables import TOLD_AS, recorded_variables
 from .image_pull_found import Found
 
 
 def has_variables(found: Found) -> bool:
-    """Whether they are kept here, or there are none."""
-    told = read_variables(found.pulled, where="record")
+    """Whether they are kept here, or there are none; a record that says what can't be is to be written anew."""
+    told = recorded_variables(found.pulled)
     if told is None:
-        return True
+        return not found.pulled.get(TOLD_AS)
     from .held_variables import are_kept
 
     return are_kept(told)

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import Any
 
-from .._catalog.reference import DIRECTORY, parse_repository
+from .._catalog.reference import DIRECTORY, parse_reference, parse_repository
 from .._errors import Conflict, InvalidOption
 from .._files import fingerprint
 from .._plan import Plan, Step
+from .._registry.layout import LayoutStore
 from .._registry.layout_index import NAME
+from .claims import claim_name
 from .long_work import bandwidth_of
 from .operation import Operation, Tools
 from .serve import ServeRequest, is_same, server_job, server_state, start_server, stop_server
@@ -25,6 +28,7 @@ _LEAST_TOKEN = 16
 
 def plan_serve(params: dict[str, Any], tools: Tools) -> Plan:
     """Plan for one server; raises InvalidOption, Conflict."""
+    claim_name(str(_port(params)), tools, option="port")
     started = params["state"] == STARTED
     request = _request(params) if started else ServeRequest(_port(params))
     job = server_job(request, tools)
@@ -36,7 +40,7 @@ def plan_serve(params: dict[str, Any], tools: Tools) -> Plan:
         before["repository"] = _served(same, state is not None, params)
         after["repository"] = params["repository"]
     steps = () if same else (Step(_title(params, state is not None), _act(started, job, tools)),)
-    told = {"job": job.id, "url": _url(request)} if started else {}
+    told = {"job": job.id, "url": _url(request), "digests": _digests(params, tools)} if started else {}
 
     def observe() -> dict[str, Any]:
         found = {"port": request.port, "state": STOPPED if server_state(job, tools) is None else STARTED}
@@ -79,6 +83,8 @@ def _request(params: dict[str, Any]) -> ServeRequest:
     """Check what a server is asked for."""
     if params["linger"] < 0:
         raise InvalidOption(f"linger: {params['linger']} seconds can't be waited; give 0 for ever, or more.")
+    if not params["address"]:
+        raise InvalidOption("address: an empty text is no address; give one, or 0.0.0.0 for all of this host.")
     return ServeRequest(
         port=_port(params),
         address=params["address"],
@@ -104,6 +110,19 @@ def _layout(params: dict[str, Any]) -> str:
             f"repository: {reference.place} holds no OCI image layout; publish an image to {params['repository']} first."
         )
     return reference.place
+
+
+def _digests(params: dict[str, Any], tools: Tools) -> dict[str, str]:
+    """What the option `images` names now: digest by reference."""
+    asked = [(text, parse_reference(text, option="images")) for text in params["images"] or ()]
+    served = parse_repository(params["repository"], option="repository")
+    for text, reference in asked:
+        if reference.catalog != served.catalog:
+            raise InvalidOption(
+                f"images: {text} is no image of {served}, which is served; give references of that repository."
+            )
+    with contextlib.closing(LayoutStore(served.place, clock=tools.clock)) as store:
+        return {text: store.resolve(reference.version).digest for text, reference in asked}
 
 
 def _token(params: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .._catalog.digest import Descriptor
@@ -17,6 +18,7 @@ from .._faults import fault_point
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._registry.artifacts import write_artifact
 from .._registry.interface import Store
+from .claims import claim_name
 from .image_signature import Signature, signatures_of
 from .image_stores import image_of, require_writable
 from .operation import Operation, Tools
@@ -32,7 +34,10 @@ def plan_sign(params: dict[str, Any], tools: Tools) -> Plan:
     require_writable(store, option="image")
     subject = store.resolve(reference.version)
     signing = _Signing(store, subject, params, SshKeygen(tools.commands))
-    return signing.plan_present() if params["state"] == PRESENT else signing.plan_absent()
+    again = claim_name(f"{signing.subject} with the key {signing.key}", tools, option="image", says=params["state"])
+    plan = signing.plan_present() if params["state"] == PRESENT else signing.plan_absent()
+    # Two tags may name one image: what the earlier item does is seen when it is done.
+    return replace(plan, steps=(), provisional=True) if again else plan
 
 
 def _require_paths(params: dict[str, Any]) -> None:
@@ -53,8 +58,13 @@ class _Signing:
         self._subject = subject
         self._params = params
         self._keygen = keygen
-        self._key = keygen.fingerprint(params["key"])
+        self.key = keygen.fingerprint(params["key"])
         self._found = signatures_of(store, subject.digest)
+
+    @property
+    def subject(self) -> str:
+        """How messages name the image that is meant, whatever its tags."""
+        return f"{self._store.where}@{self._subject.digest}"
 
     def plan_present(self) -> Plan:
         if any(self._counts(each) for each in self._found):
@@ -73,7 +83,7 @@ class _Signing:
 
     def _counts(self, signature: Signature) -> bool:
         """Whether it is one by this key, and of this image: anybody can write a fingerprint."""
-        return signature.key.fingerprint == self._key and self._keygen.is_true(
+        return signature.key.fingerprint == self.key and self._keygen.is_true(
             signature.armoured, payload(self._subject.digest)
         )
 
@@ -85,8 +95,8 @@ class _Signing:
             write_artifact(self._store, signature_artifact(armoured, self._subject), armoured)
 
     def plan_absent(self) -> Plan:
-        own = [each for each in self._found if each.key.fingerprint == self._key]
-        steps = (Step(f"remove the signature of {self._params['image']} by {self._key}", lambda: self._remove(own)),)
+        own = [each for each in self._found if each.key.fingerprint == self.key]
+        steps = (Step(f"remove the signature of {self._params['image']} by {self.key}", lambda: self._remove(own)),)
         return self._plan([each for each in self._found if each not in own], *(steps if own else ()))
 
     def _remove(self, signatures: Iterable[Signature]) -> None:
@@ -97,7 +107,7 @@ class _Signing:
 
     def _plan(self, after: Iterable[Signature], *steps: Step) -> Plan:
         return Plan(
-            item=f"{self._store.where}@{self._subject.digest}",
+            item=self.subject,
             before=self._facts(self._found),
             after=self._facts(after),
             observe=lambda: self._facts(signatures_of(self._store, self._subject.digest)),
@@ -108,7 +118,7 @@ class _Signing:
         return {
             "image": self._params["image"],
             "digest": self._subject.digest,
-            "key": self._key,
+            "key": self.key,
             "signatures": [each.as_dict() for each in signatures],
         }
 

@@ -15,11 +15,12 @@ from .._catalog.digest import Descriptor
 from .._catalog.media_types import SIGNATURE, SSH_SIGNATURE
 from .._catalog.signature import MOST_SIGNATURE, NAMESPACE, SshSignature, payload, read_signature
 from .._commands import Commands
-from .._errors import InvalidOption, NotFound, TransferError, UnsafeImage
+from .._errors import NotFound, TransferError, UnsafeImage
 from .._registry.artifacts import load_artifact
 from .._registry.images import read_whole_blob
 from .._registry.interface import Store
 from .._transfer.stream import Broken
+from .image_pull_signed import ANYBODY, signers_path, wanted_identity
 from .ssh_keygen import SshKeygen
 
 # Whoever may push can add signatures without end.
@@ -73,9 +74,9 @@ def _signature(store: Store, digest: str, referring: Descriptor) -> Signature | 
 def require_signed(store: Store, digest: str, requirement: Mapping[str, Any], commands: Commands) -> Signer:
     """Who signed the image, of those whom `allowed_signers` names and `identity` (a shell pattern, default: any) fits.
 
-    Raises UnsafeImage when nobody of them did.
+    Raises UnsafeImage when nobody of them did, and InvalidOption for an empty identity.
     """
-    allowed, wanted = _allowed_signers(requirement), requirement.get("identity") or "*"
+    allowed, wanted = _allowed_signers(requirement), wanted_identity(requirement)
     signatures = signatures_of(store, digest)
     keygen = SshKeygen(commands)
     for signature in signatures:
@@ -86,9 +87,7 @@ def require_signed(store: Store, digest: str, requirement: Mapping[str, Any], co
 
 
 def _allowed_signers(requirement: Mapping[str, Any]) -> str:
-    path = os.path.expanduser(str(requirement["allowed_signers"]))
-    if not os.path.isabs(path):
-        raise InvalidOption(f"require_signature: allowed_signers: '{path}' is no absolute path.")
+    path = signers_path(requirement)
     if not os.path.isfile(path):
         raise NotFound(
             f"require_signature: allowed_signers: there is no file {path} on this host; put the keys of those who may sign there first."
@@ -107,7 +106,7 @@ def _identities(principals: Iterable[str], wanted: str) -> Iterable[str]:
 
 def _refusal(where: str, signatures: Iterable[Signature], allowed: str, wanted: str) -> UnsafeImage:
     keys = sorted({signature.key.fingerprint for signature in signatures})
-    whom = f"names, as '{wanted}'" if wanted != "*" else "names"
+    whom = f"names, as '{wanted}'" if wanted != ANYBODY else "names"
     if not keys:
         return UnsafeImage(f"{where} is not signed, and a signature by one whom {allowed} {whom} is required.", keys=[])
     return UnsafeImage(

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import Conflict, UnsafeImage
-from .._files import Fingerprint, fingerprint, real_path, require_regular
+from .._errors import Conflict, InvalidOption, UnsafeImage
+from .._files import Fingerprint, fingerprint, real_path, require_absolute, require_regular
 from .._formats.chain import Link, Opener, OpenImage, inspect_chain, open_image
 from .._formats.names import canonical_format
 from .._formats.safety import verdict
@@ -22,6 +22,8 @@ from .._records import files_beside, read_record
 
 # Debian's and Fedora's names of the account that QEMU runs as.
 _QEMU_ACCOUNTS = ("libvirt-qemu", "qemu")
+# The options that name the files below an image, by the option that names the image itself.
+_BELOW = {"src": "src_backing", "compare_to": "compare_backing", "backing.path": "backing.chain"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,11 @@ def inspect(
 ) -> Inspected:
     """Inspect `path` and all below it; `backing` are files that its chain may use.
 
-    What our own valid record names as backing is allowed too. Raises NotFound, Conflict (format contradicted) or
-    UnsafeImage with the findings.
+    What our own valid record names as backing is allowed too. Raises InvalidOption for a relative path in `backing`, NotFound,
+    Conflict (format contradicted) or UnsafeImage with the findings.
     """
+    for name in backing:
+        require_absolute(name, option=_BELOW.get(option, "backing"))
     real = real_path(path)
     require_regular(real, option=option)
     wanted = canonical_format(declared, option=f"{option}_format") if declared else None
@@ -103,6 +107,25 @@ def inspect(
     facts = chain[0].facts
     files = tuple(link.real_path for link in chain)
     return Inspected(real, facts.format, facts.virtual_size, files, tuple(chain), tuple(identity_of(files)))
+
+
+def inspect_named(
+    path: str, *, declared: str | None, backing: Sequence[str] = (), option: str = "path", named_by: str = "format"
+) -> Inspected:
+    """Inspect an image whose format is declared, in our record, or told by its own signature, and by nothing less.
+
+    `named_by` is the option that declares it. Raises InvalidOption for a file that is raw as far as nothing says otherwise, and
+    what `inspect` raises.
+    """
+    record = read_record(real_path(path))
+    name = declared or (record.format if record else None)
+    found = inspect(path, declared=name, backing=backing, option=option)
+    if name is None and found.format == "raw":
+        raise InvalidOption(
+            f"{named_by}: {found.path} has no signature of a disk format, and a guest may write one into a raw disk; "
+            f"say 'format: raw' when it is raw."
+        )
+    return found
 
 
 def identity_of(files: Sequence[str]) -> list[dict[str, Any]]:

@@ -9,13 +9,16 @@ import os
 from typing import Any
 
 from .._errors import InvalidOption
-from .._jobs.attended import attended
+from .._jobs.attended import JOINED, attended
 from .._jobs.launch import Job, finish, join, running, start
 from .._jobs.lease import Lease, require_lease
-from .._jobs.state import JobState, read_state
+from .._jobs.state import JobState, has_ended, read_state
 from .._plan import Step
 from .._sizes import parse_size
 from .operation import Tools
+
+# What an engine counts bytes in has 64 bits, one of them for the sign.
+_MOST_BANDWIDTH = (1 << 63) - 1
 
 
 def job_step(title: str, job: Job, tools: Tools, *, params: dict[str, Any], info: dict[str, Any]) -> Step:
@@ -26,11 +29,14 @@ def job_step(title: str, job: Job, tools: Tools, *, params: dict[str, Any], info
     """
 
     def run() -> None:
-        from .._jobs.waiting import ended_state, job_facts
+        from .._jobs.waiting import ended_state, job_facts, require_request
 
-        if job.id in (attended() or {}) and running(job, tools.clock) is None:
+        waited = (attended() or {}).get(job.id)
+        died = waited is not None and waited["as"] == JOINED and not has_ended(job.id)
+        if waited is not None and not died and running(job, tools.clock) is None:
             # This task has waited for it already.
-            info["job"] = job_facts(ended_state(read_state(job.id), job.id, job.target))
+            state = require_request(read_state(job.id), waited["request"])
+            info["job"] = job_facts(ended_state(state, job.id, job.target))
             return
         info["job"] = job_facts(_done(job, tools, params))
 
@@ -69,7 +75,14 @@ def lease_of_task(params: dict[str, Any]) -> Lease:
 
 def bandwidth_of(params: dict[str, Any]) -> int | None:
     """The most bytes a second that a job may take, None for no limit (0 is none either); raises InvalidOption."""
-    return (parse_size(params["bandwidth"], option="bandwidth") or None) if params["bandwidth"] else None
+    if not params["bandwidth"]:
+        return None
+    found = parse_size(params["bandwidth"], option="bandwidth")
+    if found > _MOST_BANDWIDTH:
+        raise InvalidOption(
+            f"bandwidth: '{params['bandwidth']}' is more than can be counted; give 8191P or less, or leave it out for no limit."
+        )
+    return found or None
 
 
 def check_timeout(params: dict[str, Any]) -> None:

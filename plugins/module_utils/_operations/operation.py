@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Tools:
     """The outside world of a planner: programs, time, hypervisors, and what earlier items will have made.
 
-    `forecast` maps real paths (or `domain:NAME`) to the facts that an earlier item of the same list predicts; a planner
+    `forecast` maps real paths (or a name such as `mac:ADDRESS`) to the facts that an earlier item of the same list predicts; a planner
     that uses one makes its plan `provisional`. `tally` counts what a query met, by group and name. `bases` are the files that disks
     are made from.
     """
@@ -68,6 +68,10 @@ class Tools:
         process = self._processes.pop(path, None)
         if process:
             process.close()
+
+    def has_twice(self, name: str, item: Mapping[str, Any]) -> bool:
+        """Whether an earlier item of the list, given as its options, asked the same of `name`; one whose plan is made again is the same."""
+        return self.forecast.setdefault(name, {"item": item})["item"] is not item
 
     def close(self) -> None:
         """End all connections."""

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable
 
-from .._formats.compress_pool import Report
 from .._formats.deflate import qcow2_encoder, vmdk_encoder
 from .._formats.encoder import Encoder
-from .._formats.guest_content import GuestContent
 from .._formats.libzstd import zstd_encoder
 from .._formats.qcow2_writer import write_qcow2
+from .._formats.sparse_vmdk_writer import write_sparse_vmdk
 from .._formats.stream_vmdk_writer import write_stream_vmdk
 from .._formats.vmdk_text import TOOLS_VERSION
 from .._qemu.options import completed
@@ -27,58 +30,70 @@ _KNOWN: dict[str, dict[str, Any]] = {
         "lazy_refcounts": False,
         "extended_l2": False,
     },
-    "vmdk": {"subformat": "streamOptimized", "toolsversion": TOOLS_VERSION, "zeroed_grain": False},
+    "vmdk": {"toolsversion": TOOLS_VERSION, "zeroed_grain": False, "compat6": False},
 }
-_CHOSEN = {"qcow2": {"cluster_size", "compat", "compression_type"}, "vmdk": {"adapter_type", "hwversion"}}
+_CHOSEN = {
+    "qcow2": {"cluster_size", "compat", "compression_type"},
+    "vmdk": {"subformat", "adapter_type", "hwversion"},
+}
+_STREAM, _SPARSE = "streamOptimized", "monolithicSparse"
 _ADAPTERS = {"ide", "lsilogic", "buslogic"}
 _VERSIONS = {"0.10": 2, "1.1": 3}
+# What ends a name in a descriptor, or a line of it.
+_NO_NAME = re.compile(r'["\x00-\x1f\x7f\ud800-\udfff]')
 
 
-def encoder_for(format: str, options: Mapping[str, Any], *, compress: bool) -> Encoder | None:
-    """What a writer of ours compresses an image of `format` with these creation options with: the fastest that this host has.
+@dataclass(frozen=True)
+class Writer:
+    """A writer of ours: `write(content, handle, report=…)` fills the empty file `handle`, durably.
 
-    None when no writer of ours makes such an image.
+    `encoder` is the library that compresses, empty for a format without compression.
     """
-    if not _is_ours(format, options, compress=compress):
+
+    write: Callable[..., None]
+    encoder: str = ""
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What a result tells of it."""
+        return {"encoder": self.encoder} if self.encoder else {}
+
+
+def writer_for(format: str, options: Mapping[str, Any], *, compress: bool, path: str) -> Writer | None:
+    """What writes an image of `format` with these creation options, to be called `path`; None when no writer of ours does.
+
+    It compresses with the fastest library that this host has.
+    """
+    if not _is_ours(format, options):
         return None
-    if format == "vmdk":
-        return vmdk_encoder()
-    return zstd_encoder() if options.get("compression_type") == "zstd" else qcow2_encoder()
-
-
-def _is_ours(format: str, options: Mapping[str, Any], *, compress: bool) -> bool:
-    if format not in _KNOWN or (format == "qcow2" and not compress):
-        return False
-    if format == "vmdk" and not _is_stream(options):
-        return False
-    others = {key: value for key, value in options.items() if key not in _CHOSEN[format]}
-    return all(key in _KNOWN[format] and value == _KNOWN[format][key] for key, value in others.items())
-
-
-def _is_stream(options: Mapping[str, Any]) -> bool:
-    return options.get("subformat") == "streamOptimized" and options.get("adapter_type", "ide") in _ADAPTERS
-
-
-def write_image(
-    content: GuestContent, handle: int, *, encoder: Encoder, format: str, options: Mapping[str, Any], report: Report
-) -> None:
-    """Write `content` into the empty file `handle`, durably."""
     values = completed(format, options)
-    if format == "vmdk":
-        write_stream_vmdk(
-            content,
-            handle,
-            adapter_type=values["adapter_type"],
-            hardware_version=values["hwversion"],
-            encoder=encoder,
-            report=report,
-        )
-        return
-    write_qcow2(
-        content,
-        handle,
-        cluster_size=values["cluster_size"],
-        version=_VERSIONS[values["compat"]],
-        encoder=encoder,
-        report=report,
+    if format == "qcow2":
+        return _qcow2(values) if compress else None
+    # What an image says of itself can be anything.
+    if values["adapter_type"] not in _ADAPTERS or not isinstance(values["hwversion"], int):
+        return None
+    hardware = {"adapter_type": values["adapter_type"], "hardware_version": values["hwversion"]}
+    if values["subformat"] == _STREAM:
+        return _compressing(vmdk_encoder(), partial(write_stream_vmdk, **hardware))
+    if values["subformat"] == _SPARSE and not compress:
+        name = _NO_NAME.sub("_", os.path.basename(path))
+        return Writer(partial(write_sparse_vmdk, name=name, **hardware))
+    return None
+
+
+def _qcow2(values: Mapping[str, Any]) -> Writer | None:
+    encoder = zstd_encoder() if values["compression_type"] == "zstd" else qcow2_encoder()
+    version = _VERSIONS[values["compat"]]
+    return _compressing(encoder, partial(write_qcow2, cluster_size=values["cluster_size"], version=version))
+
+
+def _compressing(encoder: Encoder | None, write: Callable[..., None]) -> Writer | None:
+    return Writer(partial(write, encoder=encoder), encoder.name) if encoder else None
+
+
+def _is_ours(format: str, options: Mapping[str, Any]) -> bool:
+    """Whether only what we choose ourselves differs from what our images have."""
+    others = {key: value for key, value in options.items() if key not in _CHOSEN.get(format, ())}
+    return format in _KNOWN and all(
+        key in _KNOWN[format] and value == _KNOWN[format][key] for key, value in others.items()
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Callable
 
-from .._errors import EngineError, NotFound
+from .._errors import EngineError, InvalidOption, NotFound
 from .._hypervisor.capabilities import QMP, require
 from .._hypervisor.qmp_process import QemuProcess
 from .._plan import Plan, Step
 from .operation import Tools
 from .qmp_facts import describe_process, gone_process
-from .qmp_request import process_of, refuse_options
+from .qmp_request import process_of, refuse_options, socket_of
 from .vm_power import stop
 
 _STOPPED = "stopped"
@@ -28,6 +28,7 @@ _NEEDS = {"present": "define", "absent": "define", "restarted": "start"}
 
 def plan_process(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan for one process; raises Unsupported for what only libvirt can do."""
+    _require_once(params, tools)
     wanted = params["state"]
     if wanted in _NEEDS:
         require(QMP, _NEEDS[wanted], option=f"state: {wanted}")
@@ -41,6 +42,14 @@ def plan_process(params: dict[str, Any], tools: Tools) -> Plan:
         gone = gone_process(params, _STOPPED)
         return Plan(params["name"], {"state": _STOPPED}, {"state": _STOPPED}, lambda: gone)
     return _plan_there(params, process, tools)
+
+
+def _require_once(params: dict[str, Any], tools: Tools) -> None:
+    """Raise InvalidOption when the list names the process twice."""
+    if tools.has_twice(f"process:{socket_of(params)}", params):
+        raise InvalidOption(
+            f"vms: the process at {params['socket']} is named twice; put all that is wanted of it into one item."
+        )
 
 
 def _plan_there(params: dict[str, Any], process: QemuProcess, tools: Tools) -> Plan:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 
@@ -42,8 +43,10 @@ def tidy_segments(named: Collection[str], now: float) -> None:
     names = {_name(digest) for digest in named}
     folder = state_dir(_FOLDER)
     for entry in os.scandir(folder):
-        if entry.name not in names and now - entry.stat(follow_symlinks=False).st_mtime > _KEPT_SECONDS:
-            remove(entry.path)
+        # What another pull is just giving its name, or removed itself, is gone under the old one.
+        with contextlib.suppress(FileNotFoundError):
+            if entry.name not in names and now - entry.stat(follow_symlinks=False).st_mtime > _KEPT_SECONDS:
+                remove(entry.path)
 
 
 def _name(digest: str) -> str:

@@ -36,7 +36,7 @@ _SINCE = "since"
 def require_limit(limit: float, *, option: str) -> None:
     """Raise InvalidOption for a time that a guest can't or mustn't be frozen for."""
     if not 1 <= limit <= MOST_SECONDS:
-        raise InvalidOption(f"{option}: {limit:g} seconds are no limit for a frozen guest; give 1 to {MOST_SECONDS}.")
+        raise InvalidOption(f"{option}: {limit} seconds are no limit for a frozen guest; give 1 to {MOST_SECONDS}.")
 
 
 class Guard:

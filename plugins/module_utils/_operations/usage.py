@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 
 from .._errors import InUse
-from .._files import real_path
+from .._files import real_path, require_folders
 from .._qemu.image_locks import holders
 from .image_layers import Layers, real_files_of
 from .operation import Tools
@@ -28,6 +28,7 @@ __all__ = [
     "User",
     "domains_using",
     "keeps_snapshots",
+    "look_anew",
     "refuse",
     "require_unused",
     "users_of",
@@ -37,8 +38,10 @@ __all__ = [
 def users_of(path: str, tools: Tools, *, search_paths: Collection[str] = (), gone: Collection[str] = ()) -> list[User]:
     """Everything that uses `path`, VMs first; images in `gone` will have been removed and don't count.
 
-    Raises MissingLibrary where the host has libvirt and this interpreter can't ask it.
+    Raises MissingLibrary where the host has libvirt and this interpreter can't ask it, InvalidOption or NotFound for search paths in
+    which nothing can be looked for.
     """
+    require_folders(search_paths, option="search_paths")
     world = world_of(tools)
     found = world.domains_using(path, tools)
     if not any(user.running for user in found):
@@ -63,6 +66,11 @@ def refuse(path: str, users: Iterable[User]) -> None:
             f"{path} is in use and was left as it is: {'; '.join(user.sentence for user in told)}.",
             users=[{"kind": user.kind, "name": user.name} for user in told],
         )
+
+
+def look_anew(tools: Tools) -> None:
+    """Let the next question find what became of the VMs since the last one."""
+    world_of(tools).look_anew()
 
 
 def domains_using(path: str, tools: Tools) -> list[User]:

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from .._errors import MissingLibrary, NotFound
 from .._files import real_path
-from .._hypervisor.connection import Connection
+from .._hypervisor.connection import Connection, Pool
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import snapshots
 from .._hypervisor.sources import source_path
@@ -63,11 +63,26 @@ class World:
         self._seen: tuple[tuple[str, str, int], ...] = ()
         self._descriptions: tuple[_Description, ...] = ()
 
+    def look_anew(self) -> None:
+        """Let no description be known any more; of images only those are read again that were written since."""
+        with self._lock:
+            self._seen, self._read_at = (), float("-inf")
+
     def domains_using(self, path: str, tools: Tools) -> list[User]:
         """The VMs in whose chains or snapshots `path` is."""
         real, files = real_path(path), self.layers.glance()
         found = (_user(real, description, files) for description in self._current(tools))
         return [user for user in found if user]
+
+    def named_files(self, tools: Tools) -> set[str]:
+        """Every file that a VM names, now, at the next start or by a snapshot."""
+        described = self._current(tools)
+        return {
+            name
+            for each in described
+            for named in (each.named, *(kept for _snapshot, kept in each.kept))
+            for name in named
+        }
 
     def _current(self, tools: Tools) -> tuple[_Description, ...]:
         with self._lock:
@@ -112,7 +127,12 @@ def world_of(tools: Tools) -> World:
 
 def pool_folders(tools: Tools) -> set[str]:
     """The folders of the storage pools."""
-    return {real_path(pool.path) for connection in _connections(tools) for pool in connection.pools() if pool.path}
+    return {real_path(pool.path) for pool in storage_pools(tools)}
+
+
+def storage_pools(tools: Tools) -> list[Pool]:
+    """The storage pools that have folders, also those that aren't started."""
+    return [pool for connection in _connections(tools) for pool in connection.pools() if pool.path]
 
 
 def _describe(listed: list[tuple[Connection, Domain]]) -> Iterator[_Description]:

@@ -18,11 +18,12 @@ from .operation import Operation, Tools
 from .qmp_request import asks_for_process, process_locks
 from .vm_autostart import plan_autostart
 from .vm_define import plan_definition
+from .vm_define_whole import written_paths
 from .vm_definition import Definition
 from .vm_describe import accelerated, describe, foretell, observe, pending
 from .vm_power import power_steps
 from .vm_request import VmRequest, read_request
-from .vm_request_checks import claim_macs
+from .vm_request_checks import claim_macs, named_twice
 from .vm_together import claim_memory
 
 _STOPPED = "stopped"
@@ -50,8 +51,7 @@ def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
 
 def _require_once(request: VmRequest, tools: Tools) -> None:
     """Raise InvalidOption when the list names the VM twice."""
-    known = tools.forecast.setdefault(f"vm:{request.uri}:{request.name}", {"params": request.params})
-    if known["params"] is not request.params:
+    if named_twice("vm", request.params, tools):
         raise InvalidOption(f"vms: {request.name} is named twice; put all that is wanted of it into one item.")
 
 
@@ -72,10 +72,24 @@ def _plan_there(request: VmRequest, domain: Domain | None, connection: Connectio
         lambda: _observed(request.name, connection, late, domain=None if steps or waits else domain),
         steps=steps,
         waits=waits,
-        warnings=(*definition.warnings, *_late_warning(request, late), *crowded),
+        warnings=(
+            *definition.warnings,
+            *_mac_warnings(request, definition, connection, tools),
+            *_late_warning(request, late),
+            *crowded,
+        ),
         info=_info(request, domain, definition, connection, late=late),
         foretell=lambda: _foretold(request, domain, definition, connection, state=after["state"]),
     )
+
+
+def _mac_warnings(request: VmRequest, definition: Definition, connection: Connection, tools: Tools) -> tuple[str, ...]:
+    """Of a VM that is defined, when the task names addresses or may do so."""
+    if not definition.steps or not (request.plain("xml") or any(network.mac for network in request.networks or ())):
+        return ()
+    from .vm_macs import mac_warnings
+
+    return mac_warnings(definition.root, request.name, connection, tools)
 
 
 def _waits(request: VmRequest, definition: Definition, connection: Connection, tools: Tools) -> tuple[Wait, ...]:
@@ -170,7 +184,7 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     if asks_for_process(params):
         return process_locks(params)
     paths = [disk["path"] for disk in params.get("disks") or () if disk.get("path") and disk.get("device") != "cdrom"]
-    return [f"domain:{params['name']}", *map(real_path, paths)]
+    return [f"domain:{params['name']}", *map(real_path, [*paths, *written_paths(params.get("xml"))])]
 
 
 OPERATION = Operation(plan=plan_vm, result="vms", locks=locks, parallel=8, lock_timeout=60.0)

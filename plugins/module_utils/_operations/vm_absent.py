@@ -36,6 +36,8 @@ def plan_absent(request: VmRequest, domain: Seen | None, connection: Connection,
     if domain:
         doomed = [path for path in doomed if os.path.exists(path)]
     for path in doomed:
+        if not is_seed(files[path]):
+            tools.bases.remove(path)
         _require_free(path, request, tools, gone=doomed)
     steps = [*_leave_steps(request, domain, tools), *(_delete_step(path) for path in doomed)]
     gone = absent(request.name, request.uri)

@@ -30,12 +30,14 @@ from .vm_clone_disks import Share, becomes_base, full_copy, linked_copy, missing
 from .vm_clone_facts import found_facts, nvram_of, require_own_clone
 from .vm_clone_group import disk_steps, job_of, join_running
 from .vm_clone_identity import Identity, interfaces, new_mac, own_path
-from .vm_clone_macs import clone_macs
+from .vm_clone_macs import clone_macs, kept_macs
 from .vm_clone_seed import clone_seed, fixed_host_name
 from .vm_clone_source import Source, SourceDisk, read_source
 from .vm_clone_steps import CloneSteps
 from .vm_clone_still import require_holdable
+from .vm_clone_turn import claim_turn
 from .vm_request import WaitRequest, check_name, read_wait
+from .vm_request_checks import named_twice
 from .vm_wait import plan_waits
 
 
@@ -56,6 +58,8 @@ def plan_clone(params: dict[str, Any], tools: Tools) -> Plan:
     check_name(params["name"])
     check_timeout(params)
     _require_source(params)
+    if named_twice("clone", params, tools):
+        raise InvalidOption(f"name: {params['name']} is in the list twice; give each clone a name of its own.")
     if names_image(params):
         from .vm_clone_image import plan_image_clone
 
@@ -84,10 +88,13 @@ def _plan_existing(params: dict[str, Any], domain: Domain, connection: Connectio
     require_own_clone(domain, source=params["source"], source_uuid=source.uuid if source else "", mode=params["mode"])
     before = found_facts(domain)
     starts = params["state"] == "running" and not domain.active
+    if starts:
+        claim_turn(domain, tools, starts=True)
     steps = (Step(f"start {domain.name}", domain.start),) if starts else ()
     after = {**before, "state": "running"} if starts else before
     waits = plan_waits(_awaited(params), domain.xml(), connection, tools.clock)
-    return Plan(params["name"], before, after, lambda: found_facts(domain), steps=steps, waits=waits)
+    kept = kept_macs(params, before["macs"])
+    return Plan(params["name"], before, after, lambda: found_facts(domain), steps=steps, waits=waits, warnings=kept)
 
 
 def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> Plan:
@@ -96,7 +103,8 @@ def _plan_new(params: dict[str, Any], connection: Connection, tools: Tools) -> P
         require_holdable(source.domain, limit=params["quiesce_timeout"])
     if params["directory"]:
         require_folder(os.path.join(params["directory"], name), option="directory")
-    foreseen = _claim(params, source, tools)
+    claim_turn(source.domain, tools, starts=False)
+    foreseen = _foreseen(params, source, tools)
     shares = _plan_shares(params, source, foreseen, tools)
     disks = _plan_disks(params, source)
     lacking = missing(disks, tools)
@@ -126,14 +134,11 @@ def _defined(connection: Connection, name: str) -> Domain:
     return domain
 
 
-def _claim(params: dict[str, Any], source: Source, tools: Tools) -> bool:
-    """Note what this item makes; whether it rests on an earlier item that lets the source's disks be shared."""
-    if f"domain:{params['name']}" in tools.forecast:
-        raise InvalidOption(f"name: {params['name']} is in the list twice; give each clone a name of its own.")
-    tools.forecast[f"domain:{params['name']}"] = {"source": source.name}
+def _foreseen(params: dict[str, Any], source: Source, tools: Tools) -> bool:
+    """Whether this item rests on an earlier one, which lets the source's disks be shared."""
     if not _bases(source):
         return False
-    first = tools.forecast.setdefault(f"share:{source.name}", {"by": params["name"]})
+    first = tools.forecast.setdefault(f"share:{source.domain.uuid}", {"by": params["name"]})
     return bool(first["by"] != params["name"])
 
 

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._commands import Commands
-from .._files import partial_path, remove
+from .._errors import Conflict
+from .._files import fingerprint, partial_path, remove
 from .._formats.names import qemu_driver
 from .._qemu.image import Image, QemuImg, convert_arguments
 from .._qemu.options import engine_arguments
@@ -82,8 +83,19 @@ class CloneDisk:
             tool=f"imageops.fleet {version}",
         )
 
-    def make(self, commands: Commands, version: str) -> None:
-        """Make the file, whole or not at all."""
+    def mark(self) -> dict[str, Any] | None:
+        """What tells later whether the source was written to; None for one that is read while it is in use."""
+        found = fingerprint(self.source.path)
+        return found.as_dict() if found and not self.pulled else None
+
+    def require_same(self, mark: Mapping[str, Any] | None) -> None:
+        """Raise Conflict when the source was written to since it had that `mark`."""
+        if not self.pulled and not self.snapshot and self.mark() != mark:
+            raise Conflict(f"source: {self.source.path} was written to meanwhile; run the task again.")
+
+    def make(self, commands: Commands, version: str, mark: Mapping[str, Any] | None) -> None:
+        """Make the file, whole or not at all, of a source that still has the `mark`."""
+        self.require_same(mark)
         if self.base is not None and not self.top:
             make(
                 NewDisk(self.vm, self.path, "qcow2", self.source.virtual_size, self.base, linked=True),

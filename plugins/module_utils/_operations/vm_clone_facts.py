@@ -17,6 +17,9 @@ from .._hypervisor.xml import Element, get
 from .usage import Layers
 from .vm_clone_identity import interfaces, origin
 from .vm_clone_seed import is_seed
+from .vm_session import CONFIG, is_session, session_folder
+
+NVRAM = "/var/lib/libvirt/qemu/nvram"
 
 
 def found_facts(domain: Domain) -> dict[str, Any]:
@@ -73,5 +76,5 @@ def nvram_of(root: Element, uri: str) -> str:
     told = get(root, "os/nvram/source/@file") or get(root, "os/nvram")
     if told or firmware(root) != "uefi":
         return told
-    folder = "~/.config/libvirt/qemu/nvram" if uri.endswith("/session") else "/var/lib/libvirt/qemu/nvram"
-    return os.path.join(os.path.expanduser(folder), f"{get(root, 'name')}_VARS.fd")
+    folder = session_folder(CONFIG, "nvram") if is_session(uri) else NVRAM
+    return os.path.join(folder, f"{get(root, 'name')}_VARS.fd")

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from .._errors import ImageOpsError
-from .._files import fingerprint
 from .._hypervisor.qmp_process import SCHEME
 from .._jobs.attended import Pending, attended
 from .._jobs.launch import Job, finish, running, start
@@ -52,8 +51,7 @@ class Group:
             "edit": params["identity"] == "edit",
         }
         for disk in disks:
-            found = fingerprint(disk.source.path)
-            self.sources[disk.source.path] = found.as_dict() if found and not disk.pulled else None
+            self.sources[disk.source.path] = disk.mark()
         self.quiesce_timeout = max(self.quiesce_timeout, params["quiesce_timeout"] if params["quiesce"] else 0)
         limits = [limit for limit in (self.bandwidth, bandwidth_of(params)) if limit]
         self.bandwidth = min(limits) if limits else None
@@ -111,7 +109,7 @@ def disk_steps(
 ) -> list[Step]:
     """The steps that make an item's disks; the facts of the job, where it is one, go into `info["job"]`."""
     if not any(disk.pulled or disk.edited for disk in disks) and sum(map(space_for, disks)) <= _QUICK:
-        return [Step(disk.title, partial(disk.make, tools.commands, tools.version)) for disk in disks]
+        return [Step(disk.title, partial(disk.make, tools.commands, tools.version, disk.mark())) for disk in disks]
     noted = tools.forecast.setdefault(f"clones of {params['source']} at {params['uri']}", {})
     group: Group = noted.setdefault("group", Group(params["uri"], params["source"], uuid))
     group.add(params["name"], disks, params)

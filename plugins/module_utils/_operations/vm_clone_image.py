@@ -29,6 +29,8 @@ from .operation import Tools
 from .vm import plan_vm
 from .vm_clone_choice import SKIP
 from .vm_clone_facts import found_facts
+from .vm_clone_macs import kept_macs
+from .vm_clone_turn import claim_turn
 from .vm_labels import labels_of
 from .vm_plain import declared_paths
 from .vm_wait import plan_waits
@@ -95,10 +97,21 @@ def _plan_existing(
     told = {"source": params["source"], "mode": params["mode"]}
     before = {**found_facts(domain), **told}
     starts = params["state"] == "running" and not domain.active
+    if starts:
+        claim_turn(domain, tools, starts=True)
     steps = (Step(f"start {domain.name}", domain.start),) if starts else ()
     waits = plan_waits(awaited, domain.xml(), connection, tools.clock)
     after = {**before, "state": "running"} if starts else before
-    return Plan(params["name"], before, after, lambda: {**found_facts(domain), **told}, steps=steps, waits=waits)
+    kept = kept_macs(params, before["macs"])
+    return Plan(
+        params["name"],
+        before,
+        after,
+        lambda: {**found_facts(domain), **told},
+        steps=steps,
+        waits=waits,
+        warnings=kept,
+    )
 
 
 def _origins(root: Element) -> Iterator[tuple[str, str]]:
@@ -136,13 +149,15 @@ def _item(params: dict[str, Any], config: ImageConfig, reference: Reference) -> 
     facts = hardware.facts(root)
     if facts["tpm"] and params["tpm"] != "fresh":
         raise Unsupported("source: the published VM has a TPM, whose state isn't in the image; give tpm: fresh.")
-    told = {name: facts[name] for name in ("memory", "vcpus", "title", "description", "agent") if facts[name]}
+    told = {name: facts[name] for name in ("vcpus", "title", "description", "agent") if facts[name]}
     seed = {"cloud_init": {"user_data": with_identity_config("")}} if params["identity"] == "seed" else {}
     return {
         **params,
         **told,
         **seed,
         **_firmware(config, facts),
+        # To the byte: a size for people is rounded.
+        "memory": str(hardware.memory(root)),
         "state": params["state"],
         "machine": _MACHINES.get(str(facts["machine"]).rpartition("-")[0]) or _MACHINES.get(str(facts["machine"])),
         "console": root.find("devices/serial") is not None,

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._errors import Conflict
 from .._faults import fault_point
-from .._files import fingerprint, partial_path, remove
+from .._files import partial_path, remove
 from .._formats.encoder import Encoder
 from .._formats.qcow2_writer import write_qcow2
 from .._formats.raw_writer import write_raw
@@ -71,9 +71,7 @@ def make_clones(params: dict[str, Any], progress: Progress, lock: int) -> dict[s
 def _require_same(params: dict[str, Any], disks: list[CloneDisk]) -> None:
     """Raise Conflict when a source was written to since the task was planned."""
     for disk in disks:
-        found, planned = fingerprint(disk.source.path), params["sources"].get(disk.source.path)
-        if not disk.pulled and not disk.snapshot and planned != (found.as_dict() if found else None):
-            raise Conflict(f"source: {disk.source.path} was written to meanwhile; run the task again.")
+        disk.require_same(params["sources"].get(disk.source.path))
 
 
 def _publish(disk: CloneDisk, version: str, point: str) -> None:

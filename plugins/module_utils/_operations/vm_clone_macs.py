@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from .._errors import Conflict, InvalidOption, NotFound
@@ -20,12 +21,15 @@ from .vm_request_devices import MAC
 
 def clone_macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:
     """The clone's MACs; an empty string is one that is made up when the clone is defined."""
-    given = [mac.lower() for mac in params["mac"] or ()]
+    given = given_macs(params)
     wrong = [mac for mac in given if not MAC.match(mac)]
     if wrong:
         raise InvalidOption(
             f"mac: '{wrong[0]}' is no unicast MAC address; give six pairs of hex digits, such as 52:54:00:12:34:56."
         )
+    twice = sorted({mac for mac in given if given.count(mac) > 1})
+    if twice:
+        raise InvalidOption(f"mac: {twice[0]} is given twice; each network interface needs an address of its own.")
     found = interfaces(source.root)
     if len(given) > len(found):
         raise InvalidOption(
@@ -35,6 +39,20 @@ def clone_macs(params: dict[str, Any], source: Source, connection: Connection, t
         claim_macs(given, params["name"], tools.forecast)
         _require_free_macs(given, connection)
     return given + [""] * (len(found) - len(given))
+
+
+def given_macs(params: dict[str, Any]) -> list[str]:
+    """The addresses of the task, as libvirt writes them."""
+    return [mac.lower().replace("-", ":") for mac in params["mac"] or ()]
+
+
+def kept_macs(params: dict[str, Any], found: Sequence[str]) -> tuple[str, ...]:
+    """A warning when a clone that is there, with the addresses `found`, hasn't those of the task: it is never changed."""
+    given = given_macs(params)
+    if given == list(found[: len(given)]):
+        return ()
+    kept = ", ".join(found) or "no network interface"
+    return (f"mac: {params['name']} is there with {kept} and keeps that; give its addresses, or remove it first.",)
 
 
 def _require_free_macs(given: list[str], connection: Connection) -> None:

@@ -14,6 +14,7 @@ from functools import cached_property
 from .._catalog.digest import digest_of
 from .._errors import Conflict
 from .._faults import fault_point
+from .._files import remove
 from .._hypervisor.connection import Connection
 from .._hypervisor.devices import set_medium
 from .._hypervisor.xml import Element, get, serialise
@@ -64,7 +65,19 @@ class CloneSteps:
         for disk in root.iterfind("devices/disk"):
             if get(disk, "target/@dev") in paths:
                 set_medium(disk, paths[get(disk, "target/@dev")], "qcow2")
+        self._require_stopped(shares)
         self.connection.define(serialise(root))
+
+    def _require_stopped(self, shares: list[Share]) -> None:
+        """Raise Conflict when the source runs by now, on the disk that would be the base; the overlays go."""
+        if not self.source.domain.active:
+            return
+        for share in shares:
+            remove(share.path)
+        raise Conflict(
+            f"source: {self.source.name} was started meanwhile and writes to {shares[0].base.path}, so nothing can rest on it; "
+            "give mode: full, or stop it first."
+        )
 
     def _copy_nvram(self) -> None:
         content = settled(self.nvram, changing=self.source.domain.active, clock=self.tools.clock)

@@ -26,6 +26,7 @@ from .vm_definition import Definition
 from .vm_disk_plan import PlannedDisk, plan_disk
 from .vm_disk_use import claim, claim_base, require_own
 from .vm_disks import Attached, resolve
+from .vm_hardware_check import require_hardware
 from .vm_host import acceleration, default_folder
 from .vm_labels import label_steps, set_labels
 from .vm_platform import set_platform
@@ -77,7 +78,8 @@ class _Plain:
             detachment.drop_drive(root)
         if self._request.platform.labels is not None:
             set_labels(root, self._request.platform.labels)
-        root = self._part.merged(root)
+        root = self._merged(root)
+        require_hardware(root, existing, self._request, self._connection)
         variables, untold = self._variables(root, disks) if existing is None else ((), ())
         steps = (
             *(detachment.before_defining() if detachment else ()),
@@ -96,11 +98,13 @@ class _Plain:
     def _edited(self, existing: Element | None) -> Element:
         """The XML to change: the existing one, or a new domain; with the accelerator that is asked for."""
         wanted = self._request.plain("acceleration")
+        # What is left open the XML beside the description may tell.
+        told = wanted if wanted in ("kvm", "tcg") else self._part.acceleration or "auto"
         if existing is None:
-            return vm_plain.new_root(self._request, acceleration(self._connection, wanted or "auto"), self._connection)
+            return vm_plain.new_root(self._request, acceleration(self._connection, told), self._connection)
         root = clone(existing)
         if wanted:
-            vm_plain.set_acceleration(root, acceleration(self._connection, wanted))
+            vm_plain.set_acceleration(root, acceleration(self._connection, told))
         return root
 
     def _seed(self) -> Seed | None:
@@ -123,7 +127,7 @@ class _Plain:
         reserved = [taken] if taken else []
         found = resolve(self._request.disks, vm=name, folder=folder, attached=self._attached, reserved=reserved)
         for number, disk in enumerate(found):
-            claim(disk, name, self._tools, option=self._option(number))
+            claim(disk, name, self._tools, reads=self._reads(disk), option=self._option(number))
         planned = [
             plan_disk(
                 disk,
@@ -143,6 +147,11 @@ class _Plain:
         claim_space(planned, self._tools)
         return planned
 
+    def _reads(self, disk: DiskRequest) -> bool:
+        """Whether the VM can't write to the disk; left out, that stays as it is."""
+        current = self._attached.at(disk.target)
+        return bool(current and current.readonly) if disk.readonly is None else disk.readonly
+
     def _base(self, disk: DiskRequest, *, option: str) -> Base:
         """The image of a catalog that a new disk is made from."""
         from .catalog_base import base_of
@@ -161,6 +170,15 @@ class _Plain:
     def _require_part(self, existing: Element | None, disks: Sequence[PlannedDisk]) -> None:
         known = {*(disk.path for disk in self._attached.disks), *(disk.request.path for disk in disks)}
         self._part.require(existing, self._connection, self._tools, known=known)
+
+    def _merged(self, root: Element) -> Element:
+        """`root` with the XML beside the description in it."""
+        found = self._part.merged(root)
+        if found is not root:
+            from .vm_part_agreement import require_agreement
+
+            require_agreement(self._request, root, found)
+        return found
 
     def _folder(self) -> str:
         """The default folder; not asked for when every disk has a path."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.merge import Change, merge
@@ -35,6 +36,12 @@ class Part:
         self._root = vm_whole.declared_root(text, name=request.name) if text else None
         self._digest = vm_whole.digest(self._root) if self._root is not None else ""
         self._changes: list[Change] = []
+
+    @property
+    def acceleration(self) -> str:
+        """kvm or tcg, an empty string when it tells neither."""
+        told = hardware.acceleration(self._root) if self._root is not None else ""
+        return told if told in ("kvm", "tcg") else ""
 
     def require(
         self, existing: Element | None, connection: Connection, tools: Tools, *, known: Collection[str]

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Collection
 
+from .._errors import ImageOpsError
 from .._hypervisor import hardware
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.sources import Disk, disk_of
-from .._hypervisor.xml import Element, clone, serialise
+from .._hypervisor.sources import Disk, disk_of, disks_of
+from .._hypervisor.xml import Element, clone, parse, serialise
 from .._plan import Step
 from . import vm_whole
 from .operation import Tools
 from .vm_definition import Definition
-from .vm_disk_use import require_own
+from .vm_disk_use import claim_given, require_own
 from .vm_disks import Attached
 from .vm_host import acceleration
 from .vm_labels import label_steps, labels_of, set_labels
@@ -67,9 +69,21 @@ def require_media(root: Element, known: Collection[str], request: VmRequest, too
 
         below = [layer.path for layer in disk.chain[1:]]
         # libvirt takes a disk without a format for raw.
-        inspect(disk.path, declared=disk.format or "raw", backing=below, option="xml")
-        if not disk.readonly and element.find("shareable") is None:
+        found = inspect(disk.path, declared=disk.format or "raw", backing=below, option="xml")
+        writes = not disk.readonly and element.find("shareable") is None
+        claim_given([disk.path, *found.files[1:]], request.name, tools, writes=writes, option="xml")
+        if writes:
             require_own(disk.path, vm=request.name, tools=tools, search_paths=request.search_paths, option="xml")
+
+
+def written_paths(text: str | None) -> list[str]:
+    """The files of the disks that the XML lets a VM write to; none of XML that planning refuses."""
+    if not text:
+        return []
+    with contextlib.suppress(ImageOpsError):
+        found = [disk for disk in disks_of(parse(text)) if disk.path and not disk.readonly]
+        return [disk.path for disk in found if disk.device == "disk"]
+    return []
 
 
 def _is_medium(disk: Disk) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from .._errors import InUse
@@ -26,12 +27,15 @@ def require_own(path: str, *, vm: str, tools: Tools, search_paths: Sequence[str]
         )
 
 
-def claim(disk: DiskRequest, vm: str, tools: Tools, *, option: str) -> None:
-    """Raise InUse when another VM of the same task has the file too, or rests on it; media may be shared."""
-    if disk.image and disk.copy == "linked" and not disk.catalog:
-        claim_base(disk.image, vm, tools, option=option)
-    if disk.device == "disk" and not disk.readonly:
-        _take(disk.path, vm, f"{option}.path", tools, shared=False)
+def claim(disk: DiskRequest, vm: str, tools: Tools, *, reads: bool, option: str) -> None:
+    """Raise InUse when another VM of the same task has the file too, rests on it, or is copied from it; all may read it."""
+    if disk.image and not disk.catalog:
+        if disk.copy == "linked":
+            claim_base(disk.image, vm, tools, option=option)
+        elif not os.path.exists(disk.path):
+            _take(disk.image, vm, f"{option}.image", tools, shared=True, copied=True)
+    if disk.device == "disk":
+        _take(disk.path, vm, f"{option}.path", tools, shared=reads)
 
 
 def claim_base(path: str, vm: str, tools: Tools, *, option: str) -> None:
@@ -39,7 +43,19 @@ def claim_base(path: str, vm: str, tools: Tools, *, option: str) -> None:
     _take(path, f"{vm} as its image", f"{option}.image", tools, shared=True)
 
 
-def _take(path: str, who: str, option: str, tools: Tools, *, shared: bool) -> None:
-    known = tools.forecast.setdefault(f"disk:{real_path(path)}", {"who": who, "shared": shared})
+def claim_given(files: Sequence[str], vm: str, tools: Tools, *, writes: bool, option: str) -> None:
+    """Raise InUse when another VM of the same task writes to a file of the chain, the top one first, or shares one that is written to."""
+    top, *below = files
+    _take(top, vm, option, tools, shared=not writes)
+    for path in below:
+        _take(path, f"{vm} as a backing file", option, tools, shared=True)
+
+
+def _take(path: str, who: str, option: str, tools: Tools, *, shared: bool, copied: bool = False) -> None:
+    known = tools.forecast.setdefault(f"disk:{real_path(path)}", {"who": who, "shared": shared, "copied": copied})
     if known["who"] != who and not (shared and known["shared"]):
-        raise InUse(f"{option}: {path} is declared for {known['who']} and for {who}; give each VM a disk of its own.")
+        told = f"{option}: {path} is declared for {known['who']} and for {who}"
+        if copied or known["copied"]:
+            raise InUse(f"{told}, one of which copies it; make two tasks of it, one after the other.")
+        raise InUse(f"{told}; give each VM a disk of its own.")
+    known["shared"] = known["shared"] and shared

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import Conflict, NotFound
+from .._errors import Conflict, InvalidOption, NotFound
 from .._faults import fault_point
 from .._hypervisor import agent
 from .._hypervisor.connection import require_local
@@ -28,8 +28,15 @@ def plan_freeze(params: dict[str, Any], tools: Tools) -> Plan:
     domain = tools.hypervisor(params["uri"]).domain(params["name"])
     if domain is None:
         raise NotFound(f"name: there is no VM called {params['name']} on this host.")
+    _require_once(domain, params, tools)
     freezing = _Freezing(domain, params, tools)
     return freezing.plan_frozen() if params["state"] == FROZEN else freezing.plan_thawed()
+
+
+def _require_once(domain: Domain, params: dict[str, Any], tools: Tools) -> None:
+    """Raise InvalidOption when the list names the VM twice: it has one guard."""
+    if tools.has_twice(f"freeze:{domain.uuid}", params):
+        raise InvalidOption(f"vms: {domain.name} is named twice; name each VM once.")
 
 
 class _Freezing:

@@ -17,6 +17,7 @@ from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.sources import source_path
 from .._hypervisor.xml import Element, get
+from .vm_session import CACHE, RUNTIME, is_session, session_folder
 
 IMAGES = "/var/lib/libvirt/images"
 LOGS = "/var/log/libvirt/qemu"
@@ -33,17 +34,38 @@ def default_folder(connection: Connection) -> str:
 
 
 @functools.lru_cache(maxsize=_KEPT)
+def _capabilities(connection: Connection) -> Element:
+    """What host and hypervisor can do."""
+    return connection.capabilities()
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def host_arch(connection: Connection) -> str:
     """The host's architecture, such as x86_64."""
-    return get(connection.capabilities(), "host/cpu/arch") or os.uname().machine
+    return get(_capabilities(connection), "host/cpu/arch") or os.uname().machine
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def domain_types(connection: Connection) -> frozenset[str]:
     """The types of domain that the hypervisor offers for the host's architecture, or at all."""
-    guests = connection.capabilities().findall("guest/arch")
+    guests = _capabilities(connection).findall("guest/arch")
     own = [arch for arch in guests if arch.get("name") == host_arch(connection)] or guests
     return frozenset(domain.get("type", "") for arch in own for domain in arch.findall("domain"))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def machines(connection: Connection, arch: str) -> dict[str, int]:
+    """The machine types of an architecture, with the most virtual CPUs that each has (0: not told)."""
+    found = [guest for guest in _capabilities(connection).findall("guest/arch") if guest.get("name") == arch]
+    return {
+        machine.text or "": int(machine.get("maxCpus", "0")) for guest in found for machine in guest.iter("machine")
+    }
+
+
+def emulator(connection: Connection, arch: str) -> str:
+    """The program that libvirt starts for an architecture, an empty string for none."""
+    found = _capabilities(connection).findall("guest/arch")
+    return next((get(guest, "emulator") for guest in found if guest.get("name") == arch), "")
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -165,6 +187,12 @@ def has_tpms(connection: Connection) -> bool:
     return _offers(connection, "devices/tpm/enum[@name='backendModel']", "emulator")
 
 
+def cpu_models(connection: Connection, kind: str) -> frozenset[str]:
+    """The CPU models that domains of a type can have, none where libvirt doesn't tell."""
+    found = _domain_capabilities(connection, kind).findall("cpu/mode[@name='custom']/model")
+    return frozenset(model.text or "" for model in found)
+
+
 def enlightenments(connection: Connection, kind: str) -> frozenset[str]:
     """The hypervisor's enlightenments for Windows that domains of a type can have; libvirt before 9.0 doesn't tell."""
     found = _domain_capabilities(connection, kind).findall("features/hyperv/enum[@name='features']/value")
@@ -173,16 +201,12 @@ def enlightenments(connection: Connection, kind: str) -> frozenset[str]:
 
 def console_log(uri: str, name: str) -> str:
     """Where the serial console of a VM is logged."""
-    if uri.endswith("/session"):
-        return os.path.expanduser(f"~/.cache/libvirt/qemu/log/{name}-serial.log")
-    return os.path.join(LOGS, f"{name}-serial.log")
+    return os.path.join(session_folder(CACHE, "log") if is_session(uri) else LOGS, f"{name}-serial.log")
 
 
 def started(uri: str, name: str) -> float:
     """When the VM's QEMU process started (seconds since the epoch): it writes its process id file just then."""
-    folder = (
-        os.path.join(os.environ.get("XDG_RUNTIME_DIR", ""), "libvirt/qemu/run") if uri.endswith("/session") else RUN
-    )
+    folder = session_folder(RUNTIME, "run") if is_session(uri) else RUN
     try:
         return os.stat(os.path.join(folder, f"{name}.pid")).st_mtime
     except FileNotFoundError:

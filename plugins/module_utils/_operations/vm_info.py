@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import ImageOpsError, Unsupported, system_error
+from .._errors import ImageOpsError, InvalidOption, Unsupported, system_error
 from .._hypervisor.addresses import ANY, addresses
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
@@ -24,10 +24,12 @@ from .vm_seed import seed_path
 
 
 def every_vm(params: dict[str, Any], tools: Tools) -> Iterable[dict[str, Any]]:
-    """One item per VM: those named, else all of the host."""
+    """One item per VM: those named, else all of the host; raises InvalidOption for an empty name."""
     if asks_for_process(params):
         return [params]
-    names = [params["name"]] if params.get("name") else params.get("names")
+    names = params.get("names") if params.get("name") is None else [params["name"]]
+    if "" in (names or ()):
+        raise InvalidOption("name: an empty text names no VM; give a name, or leave name and names out for all VMs.")
     if names is None:
         names = [domain.name for domain in tools.hypervisor(params["uri"]).domains()]
     return [{**params, "name": name} for name in names]

@@ -69,14 +69,20 @@ def set_plain(root: Element, request: VmRequest) -> None:
     if machine and not hardware.same_machine(hardware.machine(root), machine):
         put(root, "os/type/@machine", machine)
     for name in ("title", "description"):
-        if request.plain(name) is not None and get(root, name) != request.plain(name):
-            put(root, name, request.plain(name) or None)
+        text = request.plain(name)
+        if text is not None and get(root, name) != with_line_feeds(text):
+            put(root, name, with_line_feeds(text) or None)
     if request.plain("console") is not None and request.plain("console") != bool(log_of(root)):
         set_console(root, wanted=request.plain("console"), log=console_log(request.uri, request.name))
     if request.plain("agent") is not None:
         set_channel(root, wanted=request.plain("agent"))
     if request.plain("graphics") and request.plain("graphics") != graphics_of(root):
         set_graphics(root, request.plain("graphics"))
+
+
+def with_line_feeds(text: str) -> str:
+    """The text as XML gives it back (XML 1.0, section 2.11): every line ends with a line feed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def set_disks(root: Element, disks: Sequence[PlannedDisk]) -> None:

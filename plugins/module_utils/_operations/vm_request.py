@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import InvalidOption
+from .._files import require_folders
 from .._hypervisor.connection import require_local
 from .._sizes import parse_size
 from .vm_request_checks import check_text, check_unique
@@ -26,6 +27,8 @@ _PLAIN = (
 _RUNNING = ("running", "restarted", "present")
 # libvirt's schema has an unsignedShort here.
 _MOST_VCPUS = 65535
+# The widest physical addresses of x86 and of Arm have 52 bits.
+_MOST_MEMORY = 1 << 52
 _MOST_PORT = 65535
 
 
@@ -81,11 +84,12 @@ class VmRequest:
 
 
 def read_request(params: dict[str, Any]) -> VmRequest:
-    """The request in the parameters `params`; raises InvalidOption or Unsupported."""
+    """The request in the parameters `params`; raises InvalidOption, NotFound or Unsupported."""
     check_name(params["name"])
     require_local(params["uri"])
     check_text(params)
     check_unique(params)
+    require_folders(params.get("search_paths") or (), option="search_paths")
     return VmRequest(
         name=params["name"],
         state=params["state"],
@@ -118,6 +122,8 @@ def _memory(value: Any) -> int | None:
     size = parse_size(value, option="memory")
     if size < 1 << 20 or size % 1024:
         raise InvalidOption(f"memory: '{value}' is not at least 1 MiB in whole KiB; give a size such as 1GiB.")
+    if size > _MOST_MEMORY:
+        raise InvalidOption(f"memory: '{value}' is more than any machine can address; give 4PiB at most.")
     return size
 
 

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from .._errors import InvalidOption
 from .._sizes import parse_size
+from .operation import Tools
 
 # XML 1.0, section 2.2: these are no characters of a document, however they are written.
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -51,6 +53,15 @@ def check_unique(params: dict[str, Any]) -> None:
     _require_once((str(network.get("mac") or "").lower().replace("-", ":") for network in networks), "networks", "MAC")
     places = (device.get("boot") for device in (*(params.get("disks") or []), *networks))
     _require_once((str(place or "") for place in places), "boot", "place")
+
+
+def named_twice(kind: str, params: Mapping[str, Any], tools: Tools) -> bool:
+    """Whether another item of the task names the VM too.
+
+    Driver and path of a URI name the hypervisor; the way there (qemu+unix, socket=) doesn't. libvirt tells only what it was given.
+    """
+    uri = urlsplit(params["uri"])
+    return tools.has_twice(f"{kind}:{uri.scheme.partition('+')[0]}:{uri.path}:{params['name']}", params)
 
 
 def claim_macs(macs: Iterable[str], vm: str, forecast: dict[str, dict[str, Any]]) -> None:

@@ -24,6 +24,8 @@ MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
 _TARGET = re.compile(r"^(vd|sd|hd)[a-z]{1,2}\Z")
 # IEEE 802.1Q has 12 bits, of which the last value is reserved.
 _MOST_VLAN = 4094
+# QEMU counts places with 32 bits and a sign.
+_MOST_BOOT = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ def _path(value: str | None, option: str) -> str:
 
 
 def _boot(value: int | None, option: str) -> int | None:
-    if value is not None and value < 1:
-        raise InvalidOption(f"{option}.boot: {value} is no place in the boot order; the first is 1.")
+    if value is not None and not 1 <= value <= _MOST_BOOT:
+        raise InvalidOption(f"{option}.boot: {value} is no place in the boot order; give 1 to {_MOST_BOOT}.")
     return value
 
 

@@ -25,7 +25,7 @@ from .vm_snapshot_definition import differences
 from .vm_snapshot_delete import delete_external, merges_after
 from .vm_snapshot_expand import every_snapshot
 from .vm_snapshot_facts import facts_of, wish_of
-from .vm_snapshot_inside import doomed
+from .vm_snapshot_inside import doomed, left_behind
 from .vm_snapshot_journal import read_journal
 from .vm_snapshot_kind import EXTERNAL, INTERNAL, Choice, choose
 from .vm_snapshot_merge import require_no_job, tidy_layers
@@ -76,17 +76,26 @@ class _Asked:
         self.journal = read_journal(domain)
 
     def plan(
-        self, before: World, after: World, *, steps: Iterable[Step] = (), timed: bool = False, **more: Any
+        self,
+        before: World,
+        after: World,
+        *,
+        steps: Iterable[Step] = (),
+        timed: bool = False,
+        warnings: Iterable[str] = (),
+        **more: Any,
     ) -> Plan:
         """The plan that leads from one world to the other; of a step that is `timed` the result tells the seconds."""
-        facts = after.facts(self.name)
+        seconds = {"engine_seconds": KNOWN_AFTER} if timed else {}
         return Plan(
             item=f"{before.vm}@{self.name}",
             before=before.facts(self.name),
-            after=facts,
-            foretell=(lambda: {**facts, "engine_seconds": KNOWN_AFTER}) if timed else None,
+            after=after.facts(self.name),
+            # As a run looks again when all items are done, check mode tells what the last one leaves.
+            foretell=lambda: {**foresee(after, self.params, self.tools)[0].facts(self.name), **seconds},
             observe=lambda: look(self.domain).facts(self.name),
             steps=(*self._recovery(), *steps),
+            warnings=(*(() if self.foreseen else left_behind(self.domain)), *warnings),
             **more,
         )
 
@@ -222,7 +231,7 @@ def _plan_reverted(asked: _Asked, world: World, tell: Callable[[World], None]) -
     changed = differences(asked.domain.xml(), found.definition, moved=found.layers)
     info = {"definition_changes": changed} if changed else {}
     steps = [_revert_step(asked, found)]
-    return asked.plan(world, after, steps=steps, warnings=tuple(warnings_of(asked, found, changed)), info=info)
+    return asked.plan(world, after, steps=steps, warnings=warnings_of(asked, found, changed), info=info)
 
 
 def _revert_step(asked: _Asked, found: Snapshot) -> Step:

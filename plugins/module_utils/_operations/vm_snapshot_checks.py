@@ -17,14 +17,14 @@ from .._hypervisor.xml import Element, get
 from .._qemu.image_locks import holders
 from .vm_snapshot_world import World
 
-_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:+@-]{0,127}$")
+_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.:+@-]{0,127}\Z")
 
 
 def require_name(name: str) -> None:
     """Raise InvalidOption for a name that libvirt, QEMU or a shell could take for something else."""
     if not _NAME.match(name):
         raise InvalidOption(
-            f"name: '{name}' can't name a snapshot; use letters, digits and _.:+@- (not first: .:+@-), at most 128 "
+            f"name: {name!a} can't name a snapshot; use letters, digits and _.:+@- (not first: .:+@-), at most 128 "
             "characters."
         )
     require_no_number(name)

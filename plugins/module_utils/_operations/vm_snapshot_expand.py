@@ -17,7 +17,7 @@ from .qmp_request import asks_for_process, refuse_options
 from .vm_snapshot_inside import doomed
 from .vm_snapshot_world import find_domain
 
-_AGE = re.compile(r"^(\d{1,6})\s*([smhdw])$")
+_AGE = re.compile(r"^(\d{1,6})\s*([smhdw])\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 

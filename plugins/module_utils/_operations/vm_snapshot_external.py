@@ -15,7 +15,7 @@ from .._faults import fault_point
 from .._files import real_path
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import snapshots
+from .._hypervisor.snapshots import end_pause, snapshots
 from .._hypervisor.snapshots_external import external_call, forget_snapshot, note_snapshot, rest_on
 from .._hypervisor.sources import Disk
 from .._hypervisor.xml import serialise
@@ -45,7 +45,9 @@ def overlay_path(domain: Domain, disk: Disk, snapshot: str, *, folder: str = "")
 def make_overlay(domain: Domain, path: str, *, below: str, format: str, tools: Tools) -> None:
     """An empty overlay, ours alone until libvirt gives it to QEMU, whose record says whose it is."""
     size = virtual_size(below, format)
-    base = Inspected(real_path(below), format, size, ())
+    real = real_path(below)
+    # What lies below is as libvirt has it, whoever made it.
+    base = Inspected(real, format, size, (real,))
     make(NewDisk(domain.name, path, "qcow2", size, base, True), tools.commands, version=tools.version)
 
 
@@ -90,7 +92,12 @@ class _Taking:
             own=journal.own | set(self._paths.values()),
             formats={**journal.formats, **formats},
             beside={**journal.beside, **({self._name: beside} if beside else {})},
-            taking={"name": self._name, "overlays": self._paths, "description": self._params["description"] or ""},
+            taking={
+                "name": self._name,
+                "overlays": self._paths,
+                "description": self._params["description"] or "",
+                "state": self._domain.state,
+            },
         )
         self._nvram, self._copy = (nvram, copy) if copy else ("", "")
         try:
@@ -176,6 +183,9 @@ def recover_taking(domain: Domain, connection: Connection, tools: Tools, *, time
     journal = read_journal(domain)
     if not journal.taking:
         return
+    if journal.taking.get("state") == "running" and "memory" in journal.beside.get(journal.taking["name"], {}):
+        # One that libvirt paused to end its memory's image; killed at that moment it doesn't always let it run on.
+        end_pause(domain)
     with contextlib.suppress(NotFound):
         finish_taking(domain)
         return

@@ -6,13 +6,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
-from .._errors import Conflict
-from .._files import fingerprint, publish, require_space, sync_file
+from .._files import require_space
 from .._jobs.progress import Progress
-from .._qemu.image_locks import kept_from_engines
-from .._records import Record, tidy_sidecars, write_record
 from .file_copy import clone, copy_attributes, copy_data
 
 REFLINK, COPY = "reflink", "copy"
@@ -52,27 +48,3 @@ def copy_beside(path: str, partial: str, progress: Progress, *, bandwidth: int |
     finally:
         os.close(new)
     return how
-
-
-def publish_copy(partial: str, path: str, *, before: dict[str, object], record: Record | None, same: bool) -> None:
-    """Make `path` point at the finished copy `partial`, unless it isn't any more what `before` (its fingerprint) says.
-
-    `record` goes with it; when the content isn't the `same` any more, so that it doesn't count as untouched.
-    """
-    with kept_from_engines(path):
-        found = fingerprint(path)
-        if (found.as_dict() if found else None) != before:
-            raise Conflict(f"{path} was changed by somebody else meanwhile; it was left as it is now.")
-        sync_file(partial)
-        if record:
-            write_record(partial, replace(record, digest=record.digest if same else ""), final=path)
-            if not same:
-                touch(partial)
-        publish(partial, path)
-    tidy_sidecars(path)
-
-
-def touch(path: str) -> None:
-    """Give `path` another modification time, so that a record on it tells of a file that was written to since."""
-    found = os.stat(path)
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 1))

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import IO
+from typing import IO, Any
 
 from .._commands import environment, missing_program
 
@@ -25,19 +27,46 @@ def start_engine(
     argv: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes], pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
     """The running `argv`, which inherits `pass_fds` and is killed when we are; raises MissingLibrary when it isn't installed."""
+    process = None
     try:
-        return subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env=environment(),
-            pass_fds=tuple(pass_fds),
-            # Nothing of ours runs in other threads when engines are started.
-            preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509
-        )
+        with _stopped_later():
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=environment(),
+                pass_fds=tuple(pass_fds),
+                # Nothing of ours runs in other threads when engines are started.
+                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509
+            )
+        return process
     except FileNotFoundError:
         raise missing_program(argv[0]) from None
+    except BaseException:
+        if process:
+            process.kill()
+            process.wait()
+        raise
+
+
+@contextlib.contextmanager
+def _stopped_later() -> Iterator[None]:
+    """Keep a SIGTERM until the end of the block: if its handler raised within Popen, nobody would know the engine, which would
+    make its file again after we removed it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    # Handlers run in the main thread only.
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    late: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: late.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    if late:
+        handler(*late[0])
 
 
 def said_on(stderr: IO[bytes]) -> str:

@@ -31,15 +31,17 @@ def _vmdk(facts: ImageFacts) -> dict[str, Any]:
     told = {
         "subformat": facts.variant,
         "adapter_type": facts.header.get("adapter_type"),
-        "hwversion": _number(facts.header.get("hardware_version", "")),
-        "toolsversion": _number(facts.header.get("tools_version", "")),
+        "hwversion": _number(facts.header.get("hardware_version")),
+        "toolsversion": _number(facts.header.get("tools_version")),
     }
     grains = facts.header.get("zeroed_grain")
     return told if grains is None else {**told, "zeroed_grain": grains}
 
 
-def _number(text: str) -> int | str:
-    """Descriptors hold text; a number where it is one."""
+def _number(text: str | None) -> int | str | None:
+    """Descriptors hold text; a number where it is one, None where they say nothing."""
+    if not text:
+        return None
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text
 
 

@@ -37,17 +37,28 @@ _GROWING = {
     "ext3": _EXT,
     "ext4": _EXT,
     "btrfs": "mount {0} / : btrfs-filesystem-resize /",
+    "xfs": "mount {0} / : xfs-growfs /",
 }
+# Of these the small machine may lack the program (Debian: libguestfs-xfs); guestfish says "true" where it has it.
+_XFS = "xfs"
+_THERE = "true"
+# What virt-resize announces of the partition that grows; what it then can't grow is an error.
+_METHOD = "on {0} will be expanded using the .(\\w+). method"
+PHYSICAL_VOLUME = "pvresize"
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition by its name in the small machine (/dev/sda1), its first and last byte, and what is on it, if that is known."""
+    """A partition by its name in the small machine (/dev/sda1), its first and last byte, and what is on it, if that is known.
+
+    `growing`: whether the small machine has the program that grows that.
+    """
 
     name: str
     start: int = -1
     end: int = -1
     file_system: str = ""
+    growing: bool = True
 
     @property
     def number(self) -> int:
@@ -83,15 +94,21 @@ class Guestfs:
         Their numbers tell nothing of it: sda14 and sda15 of Debian's and Ubuntu's cloud images stand before sda1.
         """
         # Of a disk without a table part-list fails (-), or it tells the file system that fills the disk.
-        said = self._fish(image, "run", "list-partitions", f"-part-list {_DISK}", "-list-filesystems", mode="--ro")
+        asked = ("list-partitions", f"-part-list {_DISK}", "-list-filesystems", f"-feature-available {_XFS}")
+        said = self._fish(image, "run", *asked, mode="--ro")
+        lacking = () if _THERE in said.splitlines() else (_XFS,)
         places = {f"{_DISK}{number}": (int(start), int(end)) for number, start, end in _ROW.findall(said)}
         told = [found.groups("") for found in map(_NAME.fullmatch, said.splitlines()) if found]
         kinds = {name: kind for name, kind in told if kind}
-        found = [Partition(name, *places.get(name, (-1, -1)), kinds.get(name, "")) for name, kind in told if not kind]
+        found = [
+            Partition(name, *places.get(name, (-1, -1)), kinds.get(name, ""), kinds.get(name) not in lacking)
+            for name, kind in told
+            if not kind
+        ]
         return sorted(found, key=lambda partition: partition.start)
 
     def grow_last(self, image: Image, partition: Partition, *, size: int) -> None:
-        """Let the last partition on the disk of `size` bytes, and its file system, take the room behind it; in place.
+        """Let the last partition on the disk of `size` bytes, and its file system if it can, take the room behind it; in place.
 
         Numbers and identities of all partitions stay, which virt-resize makes anew.
         """
@@ -101,16 +118,22 @@ class Guestfs:
             return
         # On a disk with another table there is nothing to be moved to the end.
         table = [f"-part-expand-gpt {_DISK}", f"part-resize {_DISK} {partition.number} {end // _SECTOR - 1}"]
-        self._fish(image, "run", *table, _GROWING[partition.file_system].format(partition.name), mode="--rw")
+        grow = [_GROWING[partition.file_system].format(partition.name)] if partition.growing else []
+        self._fish(image, "run", *table, *grow, mode="--rw")
 
     def _fish(self, image: Image, *commands: str, mode: str) -> str:
         words = " : ".join(commands).split()
         return self.run([_FISH, mode, f"--format={image.driver}", "-a", image.path, "--", *words])
 
-    def expand(self, source: Image, target: Image, partition: str) -> None:
-        """Copy `source` onto the larger `target`, with one partition and its file system grown into the new room."""
+    def expand(self, source: Image, target: Image, partition: str) -> str:
+        """Copy `source` onto the larger `target`, with one partition grown into the new room.
+
+        The method by which what is in it grew too, such as resize2fs or PHYSICAL_VOLUME; empty when it did not.
+        """
         formats = ["--format", source.driver, "--output-format", target.driver]
-        self.run(["virt-resize", "--quiet", *formats, "--expand", partition, source.path, target.path])
+        said = self.run(["virt-resize", *formats, "--expand", partition, source.path, target.path])
+        told = re.search(_METHOD.format(partition), " ".join(said.split()))
+        return told.group(1) if told else ""
 
     def run(self, argv: Sequence[str], *, seconds: int = 0) -> str:
         """What one of the programs prints; raises TimedOut or EngineError."""

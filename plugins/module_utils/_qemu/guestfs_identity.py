@@ -19,7 +19,7 @@ _OPERATIONS = ("machine-id", "ssh-hostkeys", "dhcp-client-state", "udev-persiste
 # sshd doesn't start without keys, and not every distribution makes them at the next start.
 _NEW_KEYS = "if command -v ssh-keygen >/dev/null; then ssh-keygen -A; fi"
 # RFC 1123, and so nothing that virt-sysprep could take for something else.
-_HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$")
+_HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
 
 
 def missing_sysprep() -> str:

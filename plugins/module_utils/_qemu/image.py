@@ -19,6 +19,8 @@ __all__ = ["Checked", "Image", "QemuImg", "convert_arguments", "takes_direct_io"
 PROGRAM = "qemu-img"
 # Out of order and 16 at a time is the fastest durable way on local disks, and the only one that compresses on all cores.
 _PARALLEL = ("-m", "16", "-W")
+# QEMU writes their tables one entry at a time, a few bytes each: past the page cache every one is a read and a write of a sector.
+_ENTRY_BY_ENTRY = ("vmdk", "vdi")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def convert_arguments(
     written. An internal `snapshot` is read also while a VM has the image open, since nobody writes to what it names.
     `opened` comes from node.opening() for images that aren't plain.
     """
-    cache = "none" if is_block_device(target.path) or takes_direct_io(os.path.dirname(target.path)) else "writeback"
+    cache = "none" if _past_page_cache(target) else "writeback"
     limit = ["-r", str(rate_limit)] if rate_limit else []
     sparse = [] if sparse_size is None else ["-S", str(sparse_size)]
     below = ["-B", backing.path, "-F", backing.driver] if backing else []
@@ -132,6 +134,12 @@ def convert_arguments(
         PROGRAM, "convert", "-p", "-t", cache, *_PARALLEL, *limit, *sparse, *flags, *below, *of,
         *named, *made[:-1], *operands, made[-1],
     ]  # fmt: skip
+
+
+def _past_page_cache(target: Image) -> bool:
+    if is_block_device(target.path):
+        return True
+    return target.driver not in _ENTRY_BY_ENTRY and takes_direct_io(os.path.dirname(target.path))
 
 
 def _new(target: Image, opened: Opening, *, options: Sequence[str], existing: bool) -> list[str]:

@@ -129,7 +129,7 @@ def is_block_device(path: str) -> bool:
     """Whether a block device is at `path`."""
     try:
         return stat.S_ISBLK(os.stat(path).st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -77,13 +77,16 @@ class Number(Option):
     automatic: bool = False
 
     def parse(self, value: Any, *, name: str) -> int:
-        number = parse_size(value, option=name) if self.size else _whole(value, name=name)
-        if number == 0 and self.automatic:
-            return number
-        wrong_step = number % self.multiple or (self.power_of_two and number & (number - 1))
-        if not self.least <= number <= self.most or wrong_step:
+        number = parse_size(value, option=name) if self.size else _whole(value)
+        if number is None or not self._fits(number):
             raise InvalidOption(f"{name}: '{value}' is not allowed; use {self._allowed()}.")
         return number
+
+    def _fits(self, number: int) -> bool:
+        if number == 0 and self.automatic:
+            return True
+        wrong_step = number % self.multiple or (self.power_of_two and number & (number - 1))
+        return self.least <= number <= self.most and not wrong_step
 
     def _allowed(self) -> str:
         show = format_size if self.size else str
@@ -93,10 +96,11 @@ class Number(Option):
         return f"{kind} from {show(self.least)} to {show(self.most)}{step}{zero}"
 
 
-def _whole(value: Any, *, name: str) -> int:
+def _whole(value: Any) -> int | None:
+    """The whole number that `value` is, None for anything else."""
     text = str(value)
     if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise InvalidOption(f"{name}: '{value}' is not a whole number that can be used.")
+        return None
     return int(text)
 
 

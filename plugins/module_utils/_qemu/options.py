@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Callable
 
 from .._errors import InvalidOption, Unsupported
@@ -99,8 +99,10 @@ UNSEEN = ("size_rule", "compat6", "block_state_zero")
 _FULL_SPACE = (("preallocation", "falloc"), ("preallocation", "full"), ("subformat", "fixed"), ("static", True))
 
 
-def parse_options(format: str, given: Mapping[str, Any], *, option: str = "options") -> dict[str, Any]:
-    """The typed values of the options that were given for a new image of `format`.
+def parse_options(
+    format: str, given: Mapping[str, Any], *, option: str = "options", also: Collection[str] = ()
+) -> dict[str, Any]:
+    """The typed values of the options that were given for a new image of `format`; `also` are those that the caller takes itself.
 
     Raises InvalidOption for an unknown option, a wrong value, or two that exclude each other.
     """
@@ -111,7 +113,7 @@ def parse_options(format: str, given: Mapping[str, Any], *, option: str = "optio
         if reason:
             raise InvalidOption(f"{option}.{key}: can't be used here: {reason}.")
         if key not in table:
-            raise InvalidOption(f"{option}.{key}: {name} has no such option; it has {one_of(sorted(table))}.")
+            raise InvalidOption(f"{option}.{key}: {name} has no such option; it has {one_of(sorted([*table, *also]))}.")
     values = {key: table[key].parse(value, name=f"{option}.{key}") for key, value in given.items() if value is not None}
     if name == "qcow2":
         _check_qcow2(values, option=option)

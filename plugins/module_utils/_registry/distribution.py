@@ -15,6 +15,7 @@ from .._catalog.digest import Descriptor, digest_of, is_digest
 from .._catalog.image import MOST_MANIFEST
 from .._catalog.media_types import INDEXES, MANIFESTS
 from .._errors import NotFound, TransferError, Unsupported
+from .._faults import fault_point
 from .._jobs.clock import Clock
 from .._transfer.url import HTTP, RemoteUrl, parse_url
 from .attempts import ATTEMPTS
@@ -137,7 +138,9 @@ class RegistryStore:
                 f"sent again; remove the blob from the registry's storage, restart the registry, and publish again."
             )
 
-    def write_manifest(self, data: bytes, media_type: str, *, tag: str = "") -> Descriptor:
+    def write_manifest(
+        self, data: bytes, media_type: str, *, tag: str = "", instead_of: str | None = None
+    ) -> Descriptor:
         """Keep a manifest whose blobs are there, and let `tag` point at it."""
         if len(data) > MOST_MANIFEST:
             raise Unsupported(f"{self.where}: the manifest has {len(data)} bytes, and registries take {MOST_MANIFEST}.")
@@ -148,6 +151,7 @@ class RegistryStore:
         if told != digest:
             raise TransferError(f"{self.where}: the registry kept the manifest {digest} as {told[:80]}.")
         if (subject := subject_in(data)) and answer.headers.get("OCI-Subject") != subject:
+            fault_point("registry:before-listing")
             self._referrers.add(subject, data, media_type)
         return Descriptor(media_type, digest, len(data))
 
@@ -179,6 +183,10 @@ class RegistryStore:
         except NotFound:
             return ""
 
+    def lists_tag(self, tag: str) -> bool:
+        """Whether the tag is listed, also when what it names is lost."""
+        return tag in self._tag_names()
+
     def untagged(self) -> Sequence[str]:
         """A registry can't tell."""
         return ()
@@ -197,9 +205,12 @@ class RegistryStore:
             _found, data = self.manifest(digest)
         except NotFound:
             return
-        self._removal.manifest(digest)
         if subject := subject_in(data):
+            # First the list that names it, which must not name what isn't there.
+            self._removal.require()
             self._referrers.remove(subject, digest)
+            fault_point("registry:unlisted")
+        self._removal.manifest(digest)
 
     def created(self, digest: str) -> float | None:
         """A registry can't tell."""

@@ -14,6 +14,7 @@ from .._catalog.artifact import EMPTY_CONTENT
 from .._catalog.digest import Descriptor, digest_of
 from .._catalog.media_types import EMPTY, MANIFEST
 from .._errors import ImageOpsError, NotFound, Unsupported
+from .._faults import fault_point
 from .auth import DELETE
 from .server import Asked, Server
 
@@ -67,14 +68,15 @@ class Removal:
 
     def _by_stand_in(self, tag: str) -> None:
         """Let the tag name something else for a moment, and remove that: what it named keeps its other tags."""
-        self._require_removal()
+        self.require()
         stand_in = _stand_in()
         self._store.write_blob(EMPTY_CONTENT, digest_of(EMPTY_CONTENT))
         self._store.write_manifest(stand_in, MANIFEST, tag=tag)
+        fault_point("registry:stand-in")
         self.manifest(digest_of(stand_in))
 
-    def _require_removal(self) -> None:
-        """Raise Unsupported where nothing can be removed, before anything is done."""
+    def require(self) -> None:
+        """Raise Unsupported where nothing can be removed; to be asked before anything is done."""
         self.manifest(digest_of(os.urandom(32)))
 
     def _delete(self, version: str) -> None:

@@ -63,11 +63,20 @@ class Store(Protocol):
     def write_blob_file(self, path: str, digest: str, size: int) -> None:
         """The same for a blob in a file, which is read piece by piece."""
 
-    def write_manifest(self, data: bytes, media_type: str, *, tag: str = "") -> Descriptor:
-        """Keep a manifest whose blobs are there, and let `tag` point at it; old or new at every moment."""
+    def write_manifest(
+        self, data: bytes, media_type: str, *, tag: str = "", instead_of: str | None = None
+    ) -> Descriptor:
+        """Keep a manifest whose blobs are there, and let `tag` point at it; old or new at every moment.
+
+        With `instead_of` Conflict is raised when the tag names something else than that digest (nothing: an empty one), by stores that
+        look and write in one step: a directory.
+        """
 
     def tags(self) -> Mapping[str, str]:
         """All tags and the digest that each points at; empty when the repository isn't there yet."""
+
+    def lists_tag(self, tag: str) -> bool:
+        """Whether the tag is listed, also when what it names is lost."""
 
     def untagged(self) -> Sequence[str]:
         """Digests of manifests that are kept without a tag; empty where the store can't tell (registries, web servers)."""

@@ -22,7 +22,7 @@ from .._faults import fault_point
 from .._jobs.clock import Clock
 from .layout_files import BlobFolder
 from .layout_garbage import is_listed_child, reachable, sweep
-from .layout_index import Entry, LayoutIndex, entry_of, with_tag, without_tag
+from .layout_index import Entry, LayoutIndex, entry_of, require_named, with_tag, without_tag
 from .layout_locks import LOCK, LayoutLock
 from .layout_manifest import require_blobs
 from .listed import ListedManifests
@@ -71,7 +71,9 @@ class LayoutStore(ListedManifests):
         self._make()
         self._blobs.write_file(digest, path, size)
 
-    def write_manifest(self, data: bytes, media_type: str, *, tag: str = "") -> Descriptor:
+    def write_manifest(
+        self, data: bytes, media_type: str, *, tag: str = "", instead_of: str | None = None
+    ) -> Descriptor:
         """Keep a manifest whose blobs are there, and let `tag` point at it."""
         if len(data) > MOST_MANIFEST:
             raise Unsupported(
@@ -83,6 +85,8 @@ class LayoutStore(ListedManifests):
         # Without annotations: those of a descriptor in index.json are about the entry.
         plain = Descriptor(media_type, found.digest, found.size, {}, found.artifact_type)
         with self._index.changing() as entries:
+            if instead_of is not None:
+                require_named(entries, tag, (instead_of, found.digest), where=self.where)
             self._blobs.write(found.digest, data)
             fault_point("catalog:before-index")
             entries[:] = with_tag(entries, entry_of(plain.as_dict(), self.where), tag)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,15 @@ def without_tag(entries: Iterable[Entry], tag: str) -> list[Entry]:
     """The list without `tag`. What it named stays; but not a list of ours, of which only the newest counts."""
     kept = is_version_tag(tag)
     return _tidy(entry.tagged("") if entry.tag == tag else entry for entry in entries if kept or entry.tag != tag)
+
+
+def require_named(entries: Iterable[Entry], tag: str, digests: Container[str], *, where: str) -> None:
+    """Raise Conflict unless `tag` names one of `digests`, where an empty one is nothing."""
+    found = next((entry.digest for entry in entries if entry.tag == tag), "")
+    if found not in digests:
+        raise Conflict(
+            f"{where}: somebody else changed what the tag '{tag}' names meanwhile; run the task again.", digest=found
+        )
 
 
 def _tidy(entries: Iterable[Entry]) -> list[Entry]:

@@ -78,6 +78,10 @@ class ListedManifests:
         """All tags and the digest that each points at."""
         return {entry.tag: entry.digest for entry in reversed(self._entries()) if entry.tag}
 
+    def lists_tag(self, tag: str) -> bool:
+        """Whether the tag is listed, also when what it names is lost."""
+        return any(entry.tag == tag for entry in self._entries())
+
     def untagged(self) -> Sequence[str]:
         """Digests of manifests that are listed without a tag."""
         return [entry.digest for entry in self._entries() if not entry.tag]

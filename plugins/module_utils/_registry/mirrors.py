@@ -80,11 +80,16 @@ class MirroredStore:
     def write_blob_file(self, path: str, digest: str, size: int) -> None:
         self._origin.write_blob_file(path, digest, size)
 
-    def write_manifest(self, data: bytes, media_type: str, *, tag: str = "") -> Descriptor:
-        return self._origin.write_manifest(data, media_type, tag=tag)
+    def write_manifest(
+        self, data: bytes, media_type: str, *, tag: str = "", instead_of: str | None = None
+    ) -> Descriptor:
+        return self._origin.write_manifest(data, media_type, tag=tag, instead_of=instead_of)
 
     def tags(self) -> Mapping[str, str]:
         return self._origin.tags()
+
+    def lists_tag(self, tag: str) -> bool:
+        return self._origin.lists_tag(tag)
 
     def untagged(self) -> Sequence[str]:
         return self._origin.untagged()

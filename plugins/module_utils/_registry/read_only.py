@@ -28,7 +28,9 @@ class ReadOnly:
     def write_blob_file(self, path: str, digest: str, size: int) -> None:
         raise self._refused()
 
-    def write_manifest(self, data: bytes, media_type: str, *, tag: str = "") -> Descriptor:
+    def write_manifest(
+        self, data: bytes, media_type: str, *, tag: str = "", instead_of: str | None = None
+    ) -> Descriptor:
         raise self._refused()
 
     def remove_tag(self, tag: str) -> None:

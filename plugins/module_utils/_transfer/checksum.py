@@ -18,7 +18,7 @@ ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha1", "md5")
 # Others can make a second file with the same digest of these.
 WEAK = ("sha1", "md5")
 DEFAULT = "sha256"
-_HEX = re.compile(r"^[0-9a-f]+$")
+_HEX = re.compile(r"^[0-9a-f]+\Z")
 
 
 class Digest(Protocol):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Protocol
 from urllib.parse import urljoin
 
 from .._errors import Conflict, NotFound
 from .checksum import Checksum, hex_length
-from .url import RemoteUrl
 
 # No list that people publish comes near to it.
 MOST_BYTES = 4 << 20
@@ -20,7 +20,16 @@ _BSD = re.compile(r"^\\?([A-Za-z0-9-]+) ?\((.+)\) ?= ?([0-9A-Fa-f]{32,128})$")
 _ALONE = re.compile(r"^([0-9A-Fa-f]{32,128})(?: [ *]-)?$")
 
 
-def find_checksum(text: str, *, algorithm: str, source: RemoteUrl, where: str) -> Checksum:
+class Listed(Protocol):
+    """What a list may have a digest of: `text` is its whole URL or path."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+def find_checksum(text: str, *, algorithm: str, source: Listed, where: str) -> Checksum:
     """The checksum of `source` in the list `text`, which came from `where` (a URL or a path).
 
     Raises NotFound when it isn't in there, Conflict when it is with more than one digest.

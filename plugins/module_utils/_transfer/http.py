@@ -242,5 +242,14 @@ def _broken(url: RemoteUrl, cause: object, idle_timeout: float) -> TransferError
         return Broken(f"{url.shown}: nothing came for {idle_timeout:g} seconds (idle_timeout).")
     if isinstance(cause, http.client.IncompleteRead):
         return Broken(f"{url.shown}: the server ended the connection in the middle.")
-    said = _words(cause) or type(cause).__name__
-    return Broken(f"{url.shown}: the connection failed: {said}.")
+    said = _words(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+    return Broken(f"{url.shown}: the connection failed: {said}{_way(cause)}.")
+
+
+def _way(cause: object) -> str:
+    """What can be done where it is known."""
+    if isinstance(cause, ConnectionRefusedError):
+        return "; start the server, or give the place where it listens"
+    if isinstance(cause, socket.gaierror):
+        return "; give a host's name that this host can resolve"
+    return ""

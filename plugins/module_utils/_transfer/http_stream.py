@@ -18,8 +18,8 @@ from .url import RemoteUrl
 # Failures one after the other without a byte between them, and how long we wait after each.
 ATTEMPTS = 6
 _LONGEST_PAUSE = 30.0
-_CONTENT_RANGE = re.compile(r"^bytes (\d{1,20})-\d{1,20}/(\d{1,20})$")
-_SIZE = re.compile(r"^\d{1,20}$", re.ASCII)
+_CONTENT_RANGE = re.compile(r"^bytes (\d{1,20})-\d{1,20}/(\d{1,20})\Z")
+_SIZE = re.compile(r"^\d{1,20}\Z", re.ASCII)
 # Answers to HEAD of servers that only know GET.
 _NO_HEAD = (400, 403, 405, 501)
 

@@ -161,4 +161,11 @@ def _refusal(where: str, said: str, number: int) -> ImageOpsError:
     # Older versions say the first, newer ones also the second.
     if said.startswith(("handshake", "the server")) or "gnutls" in said:
         return TransferError(f"{where}: what answers there does not speak NBD as it must: {said}.")
-    return Broken(f"{where}: the connection failed: {said}.")
+    return Broken(f"{where}: the connection failed: {said}{_way(said, number)}.")
+
+
+def _way(said: str, number: int) -> str:
+    """What can be done where it is known."""
+    if number == errno.ECONNREFUSED:
+        return "; start the server, or give the place where it listens"
+    return "; give a host's name that this host can resolve" if said.startswith("getaddrinfo") else ""

@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
+from .._errors import InvalidOption
 from .stream import Broken, Clock
 
 # Fewer bytes than this in a whole idle_timeout are silence: a server may hold us with one byte a minute.
 _LEAST_BYTES = 1024
+_DAY = 86400
+
+
+def idle_timeout_of(seconds: int) -> float:
+    """The task's `idle_timeout`; raises InvalidOption for one that is too short to answer in, or longer than anybody waits."""
+    if not 1 <= seconds <= _DAY:
+        raise InvalidOption(f"idle_timeout: {seconds} seconds can't be used; give 1 to {_DAY} (a day).")
+    return float(seconds)
 
 
 class SilenceWatch:

@@ -20,6 +20,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 # What may stand in a path or a query as it is (RFC 3986, 3.3 and 3.4); a percent sign begins what is encoded already.
 _SAFE = "/%:@!$&'()*+,;=~-._?"
 _MOST_LENGTH = 8192
+_MOST_LABEL = 63
 
 
 def is_url(text: str) -> bool:
@@ -94,8 +95,11 @@ def parse_url(text: str, *, option: str, schemes: tuple[str, ...] = HTTP + NBD) 
 
 
 def _host(parts: SplitResult) -> str:
-    """The host's name in ASCII."""
+    """The host's name in ASCII; raises ValueError for one that no server has (RFC 1035, 2.3.4)."""
     name = parts.hostname or ""
+    labels = name[:-1].split(".") if name.endswith(".") else name.split(".")
+    if name and not all(0 < len(label) <= _MOST_LABEL for label in labels):
+        raise ValueError(f"between dots the host's name has 1 to {_MOST_LABEL} characters")
     return name if name.isascii() else name.encode("idna").decode()
 
 

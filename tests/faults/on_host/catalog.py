@@ -14,7 +14,7 @@ from typing import Any
 
 _BLOCK = 65536
 _SEGMENT_BLOCKS = 16384
-_NAME = "org.opencontainers.image.ref.name"
+NAME = "org.opencontainers.image.ref.name"
 
 
 class Damaged(Exception):
@@ -33,7 +33,7 @@ class Catalog:
 
     def tags(self) -> dict[str, str]:
         """Digest by tag."""
-        named = [(one.get("annotations", {}).get(_NAME, ""), one["digest"]) for one in self._listed()]
+        named = [(one.get("annotations", {}).get(NAME, ""), one["digest"]) for one in self._listed()]
         return {tag: digest for tag, digest in named if tag}
 
     def manifests(self) -> list[str]:
@@ -42,13 +42,16 @@ class Catalog:
 
     def blob(self, digest: str) -> bytes:
         """A blob whose digest is right; raises Damaged."""
-        try:
-            data = Path(self._blobs, digest.partition(":")[2]).read_bytes()
-        except OSError as error:
-            raise Damaged(f"{digest}: {error}") from None
+        data = self._read(digest)
         if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
             raise Damaged(f"{digest} has another digest")
         return data
+
+    def _read(self, digest: str) -> bytes:
+        try:
+            return Path(self._blobs, digest.partition(":")[2]).read_bytes()
+        except OSError as error:
+            raise Damaged(f"{digest}: {error}") from None
 
     @property
     def _blobs(self) -> str:

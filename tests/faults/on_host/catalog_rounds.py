@@ -31,8 +31,17 @@ class Keeping(Scenario):
         self.catalog = Catalog(self.path("catalog"))
 
     @property
-    def target(self) -> str:
+    def repository(self) -> str:
         return f"dir:{self.catalog.path}"
+
+    @property
+    def origin(self) -> str:
+        """The repository in which everything is made as it begins."""
+        return f"dir:{self._made}/catalog"
+
+    @property
+    def target(self) -> str:
+        return self.repository
 
     @property
     def _made(self) -> str:
@@ -50,11 +59,14 @@ class Keeping(Scenario):
     def prepare(self) -> None:
         if not os.path.exists(self._made):
             os.mkdir(self._made)
-            self._make(f"dir:{self._made}/catalog")
+            self.make()
         self.contents = {tag: sha256(f"{self._made}/{tag}.raw") for tag in _VERSIONS}
-        self.digests = Catalog(f"{self._made}/catalog").tags()
+        self.fresh()
+        self.digests = self.catalog.tags()
 
-    def _make(self, repository: str) -> None:
+    def make(self) -> None:
+        """Make it."""
+        repository = self.origin
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fault tests", "-f", self.key)
         for tag in _VERSIONS:
             path = f"{self._made}/{tag}.raw"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import struct
 from typing import Any, ClassVar
@@ -107,6 +109,13 @@ class Read(Repair):
     @property
     def options(self) -> dict[str, Any]:
         return {"path": self.target, "checksum": "sha256"}
+
+    @property
+    def job(self) -> str:
+        """Each question about an image is a job of its own."""
+        asked = {"checksum": "sha256", "format": None, "bandwidth": None, "compare_to": None, "compare_format": None}
+        question = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return f"{super().job}-{hashlib.sha256(question.encode()).hexdigest()[:16]}"
 
     @property
     def source(self) -> str:  # type: ignore[override]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any, ClassVar
 
@@ -84,6 +85,19 @@ class ToStream(ByWriter):
     variant = True
     format, image = "vmdk", "image.vmdk"
     more: ClassVar[dict[str, Any]] = {"options": {"subformat": "streamOptimized"}}
+
+
+class Proven(ToQcow2):
+    """The source has a checksum to prove before anything is written."""
+
+    name = "convert: checksum"
+    points = ("convert:while-hashing",)
+    variant = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        with open(f"{self.room.master}/source.raw", "rb") as stream:
+            return {**super().options, "checksum": f"sha256:{hashlib.sha256(stream.read()).hexdigest()}"}
 
 
 class Encrypted(ToQcow2):
@@ -232,6 +246,7 @@ SCENARIOS = (
     ToQcow2,
     ByWriter,
     ToStream,
+    Proven,
     Encrypted,
     SeveralFiles,
     RemovedFiles,

@@ -31,6 +31,7 @@ import check_rounds
 import convert_rounds
 import publish_rounds
 import pull_rounds
+import registry_rounds
 import rounds
 import snapshot_rounds
 import url_rounds
@@ -42,6 +43,7 @@ from sessions import Session
 from strikes import Cancel, Kill, LostSource, Point, Strike
 
 SCENARIOS: tuple[type[Scenario], ...] = (
+    *registry_rounds.SCENARIOS,
     *chain_rounds.SCENARIOS,
     *convert_rounds.SCENARIOS,
     *url_rounds.SCENARIOS,
@@ -61,7 +63,8 @@ _AT_ONCE = 8
 def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Iterator[Strike]:
     """All interruptions on the scenario's ordinary disk; `quick`: each named point once, and two moments from outside."""
     whats = ["module", *(["helper"] if scenario.kind else []), *(["engine"] if scenario.engines else [])]
-    for point in scenario.points:
+    points = scenario.sampled_points if quick and scenario.sampled_points else scenario.points
+    for point in points:
         for how in ("kill",) if quick or scenario.slow else _HOWS[:2] if scenario.variant else _HOWS:
             yield Point(point, how, by_module=not scenario.kind)
     if scenario.slow:
@@ -70,6 +73,7 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
         for what in (whats[-1], chance.choice(whats)):
             yield Kill(what, chance.random(), rejoins=False)
         return
+    yield from scenario.strikes(chance)
     moments = _moments(scenario)
     for what in whats:
         for number in range(moments):

@@ -43,11 +43,20 @@ class Publish(Scenario):
     def __init__(self, room: Any) -> None:
         super().__init__(room)
         self.catalog = Catalog(self.path("catalog"))
-        self._rounds = 0
+        self.rounds = 0
+
+    @property
+    def repository(self) -> str:
+        return f"dir:{self.catalog.path}"
+
+    @property
+    def origin(self) -> str:
+        """The repository in which everything is made as it begins."""
+        return f"dir:{self.room.master}/catalog"
 
     @property
     def target(self) -> str:
-        return f"dir:{self.catalog.path}:{self.tag}"
+        return f"{self.repository}:{self.tag}"
 
     @property
     def written(self) -> str:
@@ -73,12 +82,17 @@ class Publish(Scenario):
         self._old, self._new = sha256(f"{master}/old.raw"), sha256(f"{master}/source.raw")
 
     def publish_old(self) -> None:
-        master = self.room.master
-        disks = [{"path": f"{master}/old.raw", "format": "raw"}]
-        self.made({"image": f"dir:{master}/catalog:1", "disks": disks, "aliases": ["candidate"]})
+        self.made({"image": f"{self.origin}:1", "disks": self.old_disks, "aliases": ["candidate"]})
+
+    @property
+    def old_disks(self) -> list[dict[str, str]]:
+        return [{"path": f"{self.room.master}/old.raw", "format": "raw"}]
+
+    def call(self, module: str, options: dict[str, Any]) -> dict[str, Any]:
+        return self.room.call(module, options)
 
     def made(self, options: dict[str, Any]) -> None:
-        said = self.room.call(self.module, options)
+        said = self.call(self.module, options)
         if not said.get("changed"):
             raise RuntimeError(f"the older image could not be made: {said}")
 
@@ -111,11 +125,10 @@ class Publish(Scenario):
 
     def pruned(self) -> str:
         """What is wrong after pruning, which comes in each fourth round."""
-        self._rounds += 1
-        if self._rounds % 4 != 1:
+        self.rounds += 1
+        if self.rounds % 4 != 1:
             return ""
-        wanted = {"repository": f"dir:{self.catalog.path}", "keep": 9, "grace": "0s", "in_use": []}
-        said = self.room.call("image_prune", wanted)
+        said = self.call("image_prune", {"repository": self.repository, "keep": 9, "grace": "0s", "in_use": []})
         if said.get("failed") or self.look() != NEW or self.catalog.unnamed():
             return f"pruning: {said.get('msg')}; {self.look()}; nothing names {self.catalog.unnamed()}"
         return ""
@@ -133,8 +146,7 @@ class MovedTag(Publish):
     full_sizes = (0, 3)
 
     def publish_old(self) -> None:
-        master = self.room.master
-        self.made({"image": f"dir:{master}/catalog:1", "disks": [{"path": f"{master}/old.raw", "format": "raw"}]})
+        self.made({"image": f"{self.origin}:1", "disks": self.old_disks})
 
     def _seen(self, tags: dict[str, str]) -> str:
         found = self.catalog.content("1")

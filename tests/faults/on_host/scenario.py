@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import filecmp
 import os
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from processes import run
 from room import Room, job_id
+
+if TYPE_CHECKING:
+    import random
+
+    from strikes import Strike
 
 OLD, NEW = "old", "new"
 
@@ -40,6 +46,8 @@ class Scenario:
     slow = False
     # Whether a sample has it too: it meets points of its own, or stands for others.
     sampled = True
+    # The points that a sample meets, where it needn't meet all of them.
+    sampled_points: tuple[str, ...] = ()
     # Programs without which the scenario can't be played on a host.
     needs: tuple[str, ...] = ()
     # What the name shows when all is done; a scenario that only reads shows the old one.
@@ -86,6 +94,10 @@ class Scenario:
     def problems(self) -> str:
         """What is wrong with the finished image, apart from its content."""
         return ""
+
+    def strikes(self, chance: random.Random) -> Iterable[Strike]:
+        """Interruptions that only this scenario has."""
+        return ()
 
     def end(self) -> None:
         """End what `prepare` started."""

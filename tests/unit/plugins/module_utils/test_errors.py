@@ -14,7 +14,18 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import Imag
     [
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), NoSpace, "/x/y: No space left on device."),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), NoSpace, "Disk quota exceeded."),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), ImageOpsError, "/x: Permission denied."),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x"),
+            ImageOpsError,
+            "/x: Permission denied; let the task run as a user who may, or give another path.",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied"), ImageOpsError, "Permission denied."),
+        (PermissionError(errno.EACCES, "No; do this", "/x"), ImageOpsError, "/x: No; do this."),
+        (
+            OSError(errno.ELOOP, "Too many levels of symbolic links", "/x"),
+            ImageOpsError,
+            "/x: Too many levels of symbolic links; its links lead in a circle, so give another path.",
+        ),
         (OSError("odd"), ImageOpsError, "odd."),
         (OSError(), ImageOpsError, "OSError."),
     ],

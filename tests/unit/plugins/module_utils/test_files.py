@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils import _files as files
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, NoSpace, NotFound
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    InvalidOption,
+    NoSpace,
+    NotFound,
+    system_error,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -29,6 +35,18 @@ def test_state_folders_are_private(state_dir: Path) -> None:
     assert path == str(state_dir / "jobs" / "one")
     assert mode_of(path) == 0o700
     assert files.state_dir("jobs", "one") == path
+
+
+def test_who_can_have_no_state_is_told_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, **_given: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/nonexistent")
+
+    monkeypatch.setenv("IMAGEOPS_STATE_DIR", "/nonexistent/state")
+    monkeypatch.setattr(os, "makedirs", refuse)
+    with pytest.raises(PermissionError) as caught:
+        files.state_dir("jobs")
+    said = "/nonexistent/state: Permission denied; let the task run with 'become: true', or name another state directory in"
+    assert str(system_error(caught.value)).startswith(f"{said} IMAGEOPS_STATE_DIR")
 
 
 def test_where_the_state_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,6 +157,13 @@ def test_requirements_name_their_option(tmp_path: Path) -> None:
         files.require_regular(str(tmp_path / "x"), option="src")
     with pytest.raises(Conflict, match=r"^src: .* is neither a regular file nor a block device"):
         files.require_regular(str(tmp_path), option="src")
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InvalidOption, match=r"^dest: .*/file is a file, so nothing can be made in it"):
+        files.require_folder(str(tmp_path / "file" / "x"), option="dest")
+    with pytest.raises(Conflict, match=r"^src: .*/loop: Too many levels of symbolic links; its links lead in a circle"):
+        files.require_regular(str(tmp_path / "loop"), option="src")
+    assert files.fingerprint(str(tmp_path / "file" / "x")) is None
     with pytest.raises(NoSpace, match=r"^size needs about 1024 PiB"):
         files.require_space(str(tmp_path / "x"), 1 << 60, what="size")
     files.require_space(str(tmp_path / "x"), 1, what="size")
@@ -172,7 +197,8 @@ def test_a_name_leaves_room_for_the_hidden_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode"), [("0640", 0o640), ("640", 0o640), ("2755", 0o2755), ("0999", None), ("u=rw", None), ("", None)]
+    ("text", "mode"),
+    [("0640", 0o640), ("640", 0o640), ("2755", 0o2755), ("0999", None), ("u=rw", None), ("", None), ("0640\n", None)],
 )
 def test_modes(text: str, mode: int | None) -> None:
     assert files.parse_mode(text) == mode

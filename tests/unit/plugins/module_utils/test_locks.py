@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +69,47 @@ def test_several_are_held_together_and_let_go() -> None:
         pass
 
 
+def test_more_are_held_than_files_may_be_open() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    names = [f"a{number}" for number in range(400)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (350, hard))
+    try:
+        with locks.held(names, timeout=0, wait=once):
+            assert locks.is_ours("a399")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_bases_are_taken_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def take(name: str, **more: object) -> int:
+        order.append(name)
+        return os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(locks, "_take", take)
+    with locks.held(["base:/a", "write:/a", "/b", "/a"], timeout=1, wait=once):
+        assert order == ["/a", "/b", "write:/a", "base:/a"]
+
+
+def test_what_is_held_is_ours() -> None:
+    with locks.held(["/a"], timeout=1, wait=once):
+        assert locks.is_ours("/a") and not locks.is_ours("/b")
+        assert len(locks.held_descriptors()) == 1
+    assert not locks.is_ours("/a") and locks.held_descriptors() == ()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_who_holds_it_now(shared: bool) -> None:
+    assert "can't be seen" in locks.holders("/never")
+    handle = locks.try_lock("/a", shared=shared)
+    assert handle is not None
+    assert re.fullmatch(rf"process {os.getpid()} \(.+\)", locks.holders("/a"))
+    os.close(handle)
+    with open(locks.lock_path("/a"), encoding="utf-8"):
+        assert "can't be seen" in locks.holders("/a"), "it is open, but nobody has the lock"
+
+
 def test_a_busy_one_lets_go_of_the_others() -> None:
     handle = locks.try_lock("/b")
     assert handle is not None
@@ -76,6 +119,16 @@ def test_a_busy_one_lets_go_of_the_others() -> None:
     os.close(handle)
     with locks.held(["/a", "/b"], timeout=1, wait=once):
         pass
+
+
+def test_a_busy_base_is_told_by_its_path() -> None:
+    handle = locks.try_lock("base:/x", shared=True)
+    with (
+        pytest.raises(InUse, match="^/x is being worked on by another task"),
+        locks.held(["base:/x"], timeout=1, wait=once),
+    ):
+        pass
+    os.close(handle or 0)
 
 
 def test_lock_files_stay_and_say_nothing_in_their_names(state_dir: Path) -> None:

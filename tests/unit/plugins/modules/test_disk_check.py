@@ -128,6 +128,42 @@ def test_a_size_that_is_no_whole_sector(tmp_path: Path) -> None:
     assert run(tmp_path / "odd", format="raw", checksum="sha256")["disks"][0]["checksum"] == expected
 
 
+def test_questions_about_one_image_are_all_answered_rightly(raw: Path, image: Path) -> None:
+    """Side by side, and remembered apart."""
+    other = raw.with_name("other.qcow2")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(other), "16M"], check=True)
+    questions: list[dict[str, Any]] = [
+        {"compare_to": str(other)},
+        {"compare_to": str(raw), "compare_format": "raw"},
+        {"checksum": "sha256"},
+        {"checksum": "sha512"},
+    ]
+    disks = [{"path": str(image), **question} for question in questions * 2]
+    for options in ({}, {"reread": True}, {"check": True}):
+        found = ask(disks, **options)
+        assert [disk["compare"]["equal"] for disk in found if "compare" in disk] == [False, True] * 2
+        for disk in found[2:4] + found[6:]:
+            assert disk["checksum"] == hashlib.new(disk["checksum_algorithm"], raw.read_bytes()).hexdigest()
+
+
+def ask(disks: list[dict[str, Any]], *, check: bool = False, **options: Any) -> list[dict[str, Any]]:
+    told = run_module.run_module("disk_check", {"disks": disks, **options}, check=check)
+    assert "failed" not in told, told["msg"]
+    return list(told["disks"])
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("other", [{"checksum": "sha256"}, {}, {"repair": "leaks"}])
+def test_an_image_that_an_item_repairs_belongs_to_no_other(image: Path, other: dict[str, Any], check: bool) -> None:
+    leak(image)
+    before = image.read_bytes()
+    items = [{"path": str(image), "repair": "all"}, {"path": str(image), "fail_on": "never", **other}]
+    for disks in (items, items[::-1]):
+        told = run_module.run_module("disk_check", {"disks": disks}, check=check)
+        assert told["failed"] and f"path: {image} belongs to two items of this task" in told["msg"]
+    assert image.read_bytes() == before
+
+
 def test_what_is_known_is_not_read_again(image: Path) -> None:
     assert run(image, checksum="sha512", check=True)["disks"][0]["checksum"] == "(known after apply)"
     first = run(image, checksum="sha512")
@@ -221,6 +257,7 @@ def test_a_repair_that_dies(image: Path, raw: Path, monkeypatch: pytest.MonkeyPa
     before = image.read_bytes()
     monkeypatch.setenv("IMAGEOPS_FAULT", f"repair:{moment}:{how}")
     assert run(image, repair="all")["failed"]
+    assert how == "kill" or left(image.parent) == []
     assert image.read_bytes() == before or is_like(image, raw)
     monkeypatch.delenv("IMAGEOPS_FAULT")
     assert not run(image, repair="all").get("failed")

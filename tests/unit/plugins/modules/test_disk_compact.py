@@ -72,8 +72,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("name", ["qcow2", "vdi", "vmdk", "raw"])
-def test_zeros_are_given_back(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "method"), [("qcow2", "qemu-img"), ("vdi", "qemu-img"), ("vmdk", "writer"), ("raw", "qemu-img")]
+)
+def test_zeros_are_given_back(folder: Path, name: str, method: str) -> None:
     path = loose(folder / "disk", name)
     path.chmod(0o640)
     before = taken(path)
@@ -81,7 +83,7 @@ def test_zeros_are_given_back(folder: Path, name: str) -> None:
     job = result["disks"][0]["job"]
     assert result["changed"]
     assert taken(path) < before // 2
-    assert (job["after"], job["method"]) == (taken(path), "qemu-img")
+    assert (job["after"], job["method"]) == (taken(path), method)
     # The file system may still have been at work.
     assert abs(job["before"] - before) < MIB
     assert result["disks"][0]["allocated_size"] == taken(path)
@@ -256,6 +258,44 @@ def test_what_is_refused(folder: Path, given: dict[str, Any], words: str, monkey
 
         monkeypatch.setattr(shutil, "which", lambda name: None)
     assert re.search(words, refusal(loose(folder / "disk"), **given))
+
+
+@pytest.mark.parametrize("content", [b"hello" + bytes(1_999_995) + b"tail", b"hello\n" * 200, b""])
+def test_what_nobody_calls_a_disk_stays_as_it_is(folder: Path, content: bytes) -> None:
+    path = folder / "notes"
+    path.write_bytes(content)
+    assert refusal(path).startswith(f"format: {path} has no signature of a disk format")
+
+
+def test_a_disk_without_a_byte_is_none(folder: Path) -> None:
+    (folder / "empty").touch()
+    assert "holds no byte" in refusal(folder / "empty", format="raw")
+
+
+def test_a_record_says_what_a_raw_disk_is(folder: Path) -> None:
+    path = loose(folder / "disk", "raw")
+    write_record(str(path), Record("create", "raw", 32 * MIB))
+    assert compact(path)["changed"]
+    assert not compact(path)["changed"]
+
+
+def test_a_guest_that_writes_a_header_makes_no_other_format(folder: Path) -> None:
+    path = loose(folder / "disk")
+    # Its guest saw 32 MiB of a raw disk, and wrote an image of its own from the first sector on.
+    os.truncate(path, 32 * MIB)
+    write_record(str(path), Record("create", "raw", 32 * MIB))
+    assert "carries the signature of qcow2" in refusal(path)
+
+
+def test_a_vmdk_gets_no_empty_versions(folder: Path) -> None:
+    path = loose(folder / "disk", "vmdk")
+    bare = path.read_bytes()
+    for name in (b"virtualHWVersion", b"toolsVersion"):
+        bare = bare.replace(b"ddb." + name, b"#db." + name)
+    path.write_bytes(bare)
+    assert compact(path)["changed"]
+    assert b'ddb.virtualHWVersion = "4"' in path.read_bytes()
+    assert b'= ""' not in path.read_bytes()[:20480]
 
 
 def test_old_images_know_no_zstd(folder: Path) -> None:

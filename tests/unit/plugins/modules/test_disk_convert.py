@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -145,6 +146,28 @@ def test_a_vhd_is_padded_to_whole_mebibytes(source: Path, tmp_path: Path, subfor
     assert json.loads(found.stdout)["virtual-size"] == 9 * MIB
     assert equal(source, dest, driver="vpc")
     assert not made(convert(source, dest, format="vhd", options=options))["changed"]
+
+
+def test_the_checksum_of_a_path_is_compared(source: Path, dest: Path) -> None:
+    right = "sha256:" + hashlib.sha256(source.read_bytes()).hexdigest()
+    assert refused(convert(source, dest, checksum="sha256:" + "0" * 64)).startswith(
+        f"checksum: {source} has the sha256"
+    )
+    assert names(dest) == []
+    item = made(convert(source, dest, checksum=right))
+    assert (item["checksum"], item["changed"]) == (right, True)
+    assert "checksum" in [phase["name"] for phase in item["job"]["phases"]]
+    again = made(convert(source, dest, checksum=right))
+    assert (again["checksum"], again["changed"]) == (right, False)
+    assert not made(convert(source, dest))["changed"]
+    assert refused(convert(source, dest, checksum="sha256:" + "0" * 64))
+    assert equal(source, dest)
+
+
+def test_blocks_of_another_format_are_not_shared_in_check_mode_either(source: Path, dest: Path) -> None:
+    told = [refused(convert(source, dest, method="reflink", check=check)) for check in (True, False)]
+    assert told[0] == told[1]
+    assert told[0].startswith(f"method: {dest} can't share the blocks of {source}")
 
 
 def test_a_touched_source_is_compared_and_the_record_refreshed(source: Path, dest: Path) -> None:

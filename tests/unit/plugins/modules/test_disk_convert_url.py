@@ -179,6 +179,7 @@ def test_a_wrong_checksum_publishes_nothing(site: Site, dest: Path) -> None:
         ("/a.raw", {"checksum": "sha256:x"}, "64 hexadecimal digits"),
         ("/a.raw", {"checksum": "sha256:/none/SUMS"}, "is not on this host"),
         ("/a.raw", {"idle_timeout": 0}, "^idle_timeout: "),
+        ("/a.raw", {"idle_timeout": 86401}, "^idle_timeout: 86401 seconds can't be used; give 1 to 86400"),
         ("/a.raw", {"url_password": "x"}, "^url_password: "),
         ("/a.raw", {"headers": {"a\n": "b"}}, "^headers: "),
         ("/a.raw", {"method": "overlay"}, "^method: "),
@@ -202,6 +203,16 @@ def test_an_unsafe_image_is_refused_after_the_download(site: Site, dest: Path, t
     result = convert(site, "/bad", dest)
     assert "is not safe to use" in result["msg"] and site.url("/bad") in result["msg"]
     assert names(dest) == []
+
+
+def test_an_option_that_what_came_proves_wrong_costs_no_second_download(site: Site, dest: Path) -> None:
+    refused = convert(site, "/a.qcow2", dest, src_passphrase="needless")
+    assert f"src_passphrase: {site.url('/a.qcow2')} is not encrypted" in refused["msg"]
+    assert dest.name not in names(dest)
+    told = made(convert(site, "/a.qcow2", dest))["job"]["download"]
+    assert told["resumed"] == told["size"] == len(site.files["/a.qcow2"])
+    assert ("GET", "/a.qcow2") not in [asked[:2] for asked in site.asked]
+    assert raw_content(dest, "qcow2") == RAW and names(dest) == [dest.name]
 
 
 def test_secrets_stay_secret(site: Site, dest: Path, state_dir: Path) -> None:

@@ -173,6 +173,47 @@ def test_a_folder_of_images(tmp_path: Path, overlay: Path, base: Path) -> None:
     assert refused["failed"] and "more than 1 files" in refused["msg"]
 
 
+def test_a_folder_below_that_can_not_be_read_is_told(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, below = os.scandir, tmp_path / "below"
+    below.mkdir()
+
+    def broken(path: str) -> Any:
+        if path == str(below):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", broken)
+    result = run_module("disk_info", {"path": str(tmp_path), "recurse": True})
+    assert not result.get("failed")
+    (told,) = [one for one in result["disks"] if one["path"] == str(below)]
+    assert told["findings"][0]["message"].startswith(f"The folder {below} can't be read: Permission denied; ")
+    assert (result["summary"]["safe"], result["summary"]["unsafe"]) == (1, 1)
+
+
+def test_a_relative_backing_file_is_no_declaration(overlay: Path) -> None:
+    result = run_module("disk_info", {"path": str(overlay), "backing": ["base.qcow2"]})
+    assert result["failed"] and result["msg"].startswith("backing: 'base.qcow2' is not an absolute path")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("loop", "loop: cannot be opened: Too many levels of symbolic links; give the path"),
+        ("file/below", "file/below does not exist; give the path"),
+        ("fifo", "fifo: is neither a regular file nor a block device; give the path"),
+        ("/proc/self/mem", "/proc/self/mem: has no size, so it is no disk: Invalid argument; give the path"),
+    ],
+)
+def test_what_can_not_be_looked_at_is_told_with_a_way_out(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "fifo")
+    message = run_module("disk_info", {"path": str(tmp_path / name)})["msg"]
+    assert message.startswith("path: /") and said in message and "Errno" not in message
+
+
 def test_what_vanished_from_a_folder_is_told(tmp_path: Path) -> None:
     plan = plan_disk_info({"path": str(tmp_path / "gone"), "_listed": True}, Tools())
     assert (plan.after["safe"], [one["rule"] for one in plan.after["findings"]]) == (False, ["not-a-file"])
@@ -264,7 +305,7 @@ def test_a_failed_run_has_its_summary_too(store: Path, only_unsafe: bool) -> Non
     paths = [str(store), str(store / "none")]
     result = run_module("disk_info", {"paths": paths, "only_unsafe": only_unsafe})
     assert (result["failed"], result["summary"]) == (True, COUNTS)
-    assert result["disks"][-1]["msg"] == f"{store / 'none'} does not exist."
+    assert result["disks"][-1]["msg"].startswith(f"path: {store / 'none'} does not exist; give the path of an image")
 
 
 def test_a_file_that_cannot_be_read_is_counted_without_a_format(store: Path) -> None:

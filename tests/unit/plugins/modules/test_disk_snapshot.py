@@ -70,6 +70,16 @@ def test_made_once(image: Path) -> None:
     assert not run(image, name="one")["changed"]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_one_image_for_two_items_is_refused(image: Path, check: bool) -> None:
+    disks = [{"path": str(image), "name": name} for name in ("aa", "bb")]
+    told = run_module.run_module("disk_snapshot", {"disks": disks}, check=check)
+    assert told["failed"] and not told["changed"] and names(image) == []
+    assert told["msg"] == (
+        f"path: {image} belongs to two items of this task, and one of them changes it; make them two tasks, one after the other."
+    )
+
+
 def test_reverted_only_after_a_write(image: Path) -> None:
     run(image, name="one")
     assert not run(image, name="one", state="reverted")["changed"]
@@ -131,7 +141,7 @@ def test_refused_options(image: Path, options: dict[str, Any], says: str) -> Non
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "raw").write_bytes(bytes(MIB))
-    assert "declared as qcow2" in run(tmp_path / "raw", name="a")["msg"]
+    assert "raw is no qcow2 image, and only those hold snapshots" in run(tmp_path / "raw", name="a")["msg"]
 
 
 def test_no_revert_under_an_overlay(image: Path) -> None:

@@ -3,14 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.tags import ALIASES_TAG
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import NotFound
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_alias
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_alias_state import read_aliases
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.distribution import RegistryStore
+from ansible_collections.imageops.fleet.plugins.module_utils._registry.interface import StoreAccess
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 from ansible_collections.imageops.fleet.tests.unit.plain_images import publish
+from ansible_collections.imageops.fleet.tests.unit.registry_server import serving
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
 
@@ -160,6 +166,36 @@ def test_an_item_points_at_what_an_earlier_one_moved(catalog: Catalog) -> None:
     assert not catalog.run(aliases=items)["changed"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"version": "2"}, {"version": "1"}],
+        [{"version": "2"}, {"state": "absent"}],
+        [{"state": "absent"}, {"version": "2"}],
+        [{"version": "2"}, {"rollback": True}],
+        [{"rollback": True}, {"version": "2"}],
+    ],
+)
+def test_an_alias_is_named_once(catalog: Catalog, there: bool, items: list[dict[str, Any]]) -> None:
+    """Else each run would change it there and back."""
+    for version in ("3", "1") if there or "rollback" in items[0] else ():
+        catalog.set(version=version)
+    before = catalog.store.tags()
+    result = catalog.run(aliases=[{"alias": "stable", **item} for item in items])
+    assert result["msg"].startswith(f"alias: {catalog.name}:stable is named twice in the list")
+    assert catalog.store.tags() == before
+
+
+def test_rollbacks_of_one_alias_follow_one_another(catalog: Catalog) -> None:
+    for version in ("1", "2", "3"):
+        catalog.set(version=version)
+    items = [{"alias": "stable", "rollback": True, "rollback_from": start} for start in ("3", "2")]
+    assert catalog.run(aliases=items, check=True)["changed"]
+    assert catalog.run(aliases=items)["changed"] and catalog.stable == "1"
+    assert not catalog.run(aliases=items)["changed"]
+
+
 def test_an_alias_is_removed(catalog: Catalog) -> None:
     catalog.set(version="1")
     assert catalog.set(state="absent") == {
@@ -175,6 +211,71 @@ def test_killed_while_it_was_removed(catalog: Catalog) -> None:
     catalog.store.remove_tag("stable")
     assert catalog.set(state="absent")["changed"]
     assert not catalog.set(state="absent")["changed"]
+
+
+def lose(catalog: Catalog, digest: str) -> None:
+    (Path(catalog.name[4:]) / "blobs/sha256" / digest[7:]).unlink()
+
+
+@pytest.mark.parametrize("part", ["manifest", "content"])
+def test_the_list_is_lost(catalog: Catalog, part: str) -> None:
+    """Nobody guesses which tags are aliases, and it can be begun anew."""
+    for alias, version in (("stable", "1"), ("stable", "2"), ("candidate", "3")):
+        catalog.set(alias=alias, version=version)
+    descriptor, data = catalog.store.manifest(ALIASES_TAG)
+    lose(catalog, descriptor.digest if part == "manifest" else json.loads(data)["layers"][0]["digest"])
+    lost = "the list of aliases is lost"
+    assert lost in run_module("image_info", {"repository": catalog.name})["msg"]
+    assert lost in run_module("image_prune", {"repository": catalog.name, "keep": 1, "grace": "0", "in_use": []})["msg"]
+    assert lost in catalog.run(alias="stable", version="2")["msg"]
+    assert {"1", "2", "3"} < set(catalog.store.tags())
+    items = [{"alias": "stable", "version": "2"}, {"alias": "candidate", "version": "3"}]
+    anew = f"{catalog.name}: the list of aliases was lost and is begun anew; set the other aliases again"
+    for check in (True, False):
+        renewed = catalog.run(aliases=items, force=True, check=check)
+        assert any(warning.startswith(anew) for warning in renewed["warnings"])
+    assert not renewed.get("failed") and [entry["changed"] for entry in renewed["aliases"]] == [True, True]
+    assert not catalog.run(aliases=items)["changed"] and not catalog.run(aliases=items, force=True)["changed"]
+    found = run_module("image_info", {"repository": catalog.name})["repository"]["aliases"]
+    assert {alias: told["digest"] for alias, told in found.items()} == {
+        "stable": catalog.digests["2"], "candidate": catalog.digests["3"],
+    }  # fmt: skip
+
+
+def test_a_lost_list_is_begun_anew_under_another_name(catalog: Catalog) -> None:
+    catalog.set(version="1")
+    lose(catalog, catalog.store.resolve(ALIASES_TAG).digest)
+    assert "the list of aliases is lost" in catalog.run(alias="new", version="2")["msg"]
+    assert catalog.set(alias="new", version="2", force=True)["digest"] == catalog.digests["2"]
+
+
+def test_a_list_that_somebody_writes_meanwhile(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no lost one."""
+    manifest = LayoutStore.manifest
+    catalog.set(version="1")
+    early = [ALIASES_TAG]
+
+    def late(store: LayoutStore, version: str) -> Any:
+        if version in early:
+            early.remove(version)
+            raise NotFound("not yet")
+        return manifest(store, version)
+
+    monkeypatch.setattr(LayoutStore, "manifest", late)
+    assert read_aliases(catalog.store).names == {"stable"} and not early
+
+
+def test_a_registry_that_lost_the_list(state_dir: Path) -> None:
+    with serving() as registry:
+        name = f"{registry.place}/team/debian"
+        store = RegistryStore(registry.place, "team/debian", StoreAccess(plain_http=True))
+        publish(store, "1", {0: b"1"})
+        options = {"repository": name, "alias": "stable", "version": "1"}
+        assert run_module("image_alias", options)["changed"]
+        registry.manifests.pop(store.resolve(ALIASES_TAG).digest)
+        assert "the list of aliases is lost" in run_module("image_info", {"repository": name})["msg"]
+        assert run_module("image_alias", {**options, "force": True})["changed"]
+        assert not run_module("image_alias", options)["changed"]
 
 
 def test_nothing_is_there(tmp_path: Path, state_dir: Path) -> None:
@@ -193,7 +294,11 @@ def test_nothing_is_there(tmp_path: Path, state_dir: Path) -> None:
         ({"version": "1", "rollback": True}, "by either version or rollback"),
         ({"version": "1", "state": "absent"}, "shall be removed"),
         ({"version": "1", "rollback_from": "1"}, "give rollback too"),
+        ({"rollback": True, "rollback_from": ""}, "rollback_from: an empty text is no version"),
+        ({"version": "imageops-aliases"}, "version: the catalog keeps the tag 'imageops-aliases' for itself"),
         ({"version": "1", "alias": "a/b"}, "alias: "),
+        ({"version": "1", "alias": ""}, "alias: an empty text is no tag"),
+        ({"state": "absent", "alias": ""}, "alias: an empty text is no tag"),
         ({"version": "1", "alias": "imageops-aliases"}, "keeps the tag 'imageops-aliases' for itself"),
         ({"version": "1", "repository": "dir:/srv/x:1"}, "repository: "),
         ({"version": "1", "repository": None}, "repository: "),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,19 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image import DiskEntry
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import INDEX
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    EngineError,
+    ImageOpsError,
+    MissingLibrary,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_held
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_images import note_held
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_images import (
+    HeldImage,
+    held_images,
+    note_held,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.usage import User
 from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
@@ -177,7 +189,7 @@ def test_what_the_host_holds(catalog: Catalog, tmp_path: Path, monkeypatch: pyte
     assert [held["outdated"] for held in catalog.info(wanted="1")["held"]] == [True, False]
     assert catalog.info(held=False)["held"] == []
     assert [held["path"] for held in catalog.info(image=f"{catalog.name}:2")["held"]] == [str(tmp_path / "new.raw")]
-    assert image_held.held_digests() == {catalog.digests["1"], catalog.digests["2"]}
+    assert image_held.held_digests(Tools()) == {catalog.digests["1"], catalog.digests["2"]}
 
 
 def test_a_held_version_that_the_repository_lost(
@@ -190,6 +202,38 @@ def test_a_held_version_that_the_repository_lost(
     catalog.store.remove_manifest(catalog.digests["1"])
     (held,) = catalog.info()["held"]
     assert (held["known"], held["versions"], held["outdated"]) == (False, [], True)
+
+
+def test_what_is_held_in_a_folder_that_is_not_there(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    catalog.hold(tmp_path / "mounted/old.raw", "1")
+    (tmp_path / "mounted").rename(tmp_path / "elsewhere")
+    (held,) = catalog.info()["held"]
+    assert (held["digest"], held["valid"], held["users"]) == (catalog.digests["1"], False, [])
+
+
+@pytest.mark.parametrize("kind", [Conflict, EngineError, MissingLibrary])
+def test_what_is_held_can_be_left_out_where_it_is_not_known(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, kind: type[ImageOpsError]
+) -> None:
+    def unknown(_tools: Tools) -> list[HeldImage]:
+        raise kind("The host can't tell; repair it.", cmd="virsh")
+
+    monkeypatch.setattr(image_held, "held_anywhere", unknown)
+    result = run_module("image_info", {"repository": catalog.name})
+    assert result["msg"] == "The host can't tell; repair it; or leave out what the host holds by held: false."
+    assert result["cmd"] == "virsh" and len(catalog.info(held=False)["versions"]) == 3
+
+
+def test_a_note_of_a_newer_version_and_a_newer_record(catalog: Catalog, tmp_path: Path, state_dir: Path) -> None:
+    """What can't be known of one file hinders nobody who asks about another one."""
+    catalog.hold(tmp_path / "old.raw", "1")
+    (note,) = (state_dir / "held").iterdir()
+    note.write_text(json.dumps({**json.loads(note.read_bytes()), "invented": 1}), encoding="utf-8")
+    os.setxattr(tmp_path / "old.raw", "user.imageops.record", b'{"schema": 99}')
+    (held,) = held_images()
+    assert (held.digest, held.valid) == (catalog.digests["1"], False)
+    assert [(held["digest"], held["valid"]) for held in catalog.info()["held"]] == [(catalog.digests["1"], False)]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image import DiskEntry
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import INDEX
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.times import format_time
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_held, image_prune
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_images import note_held
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_signature import signatures_of
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, write_record
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout import LayoutStore
 from ansible_collections.imageops.fleet.tests.unit import run_module as program
 from ansible_collections.imageops.fleet.tests.unit.plain_images import publish
@@ -120,6 +124,11 @@ def test_the_young_stay(catalog: Catalog) -> None:
     }  # fmt: skip
 
 
+def test_one_of_both_may_hold_nothing(catalog: Catalog) -> None:
+    assert catalog.prune(keep=2, keep_within=None, check=True) == catalog.prune(keep=2, check=True)
+    assert catalog.prune(keep=None, keep_within="15d", check=True) == catalog.prune(keep_within="15d", check=True)
+
+
 def test_check_mode_tells_what_would_go(catalog: Catalog) -> None:
     before = catalog.blobs
     told = catalog.prune(keep=2, check=True)
@@ -145,10 +154,71 @@ def test_aliases_stay_and_where_a_rollback_goes(catalog: Catalog) -> None:
 
 
 def test_what_is_in_use_stays(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_prune, "held_digests", lambda: frozenset({catalog.digests["3"]}))
+    monkeypatch.setattr(image_prune, "held_digests", lambda _tools: frozenset({catalog.digests["3"]}))
     entry = catalog.prune(keep=1, in_use=[f"mirror.example:5000/x@{catalog.digests['1']}"])
     assert reasons(entry) == {"4": "among the newest", "3": "in use", "2": "removed", "1": "in use"}
-    assert image_held.held_digests() == frozenset()
+    assert image_held.held_digests(Tools()) == frozenset()
+
+
+def hold(catalog: Catalog, path: Path, version: str) -> None:
+    """What a pull leaves."""
+    path.write_bytes(b"content")
+    source = {"reference": f"{catalog.name}:{version}", "manifest": catalog.digests[version], "content": "c"}
+    record = Record("pull", "raw", 7, source=source)
+    write_record(str(path), record)
+    note_held(str(path), record, DiskEntry("vda", 7, "c"))
+
+
+def test_a_file_that_was_renamed_is_held(catalog: Catalog, tmp_path: Path) -> None:
+    hold(catalog, tmp_path / "base.raw", "1")
+    (tmp_path / "base.raw").rename(tmp_path / "other.raw")
+    (held,) = run_module("image_info", {"repository": catalog.name})["held"]
+    assert (held["path"], held["digest"], held["valid"]) == (str(tmp_path / "other.raw"), catalog.digests["1"], True)
+    assert reasons(catalog.prune(keep=1))["1"] == "in use"
+    assert catalog.tags == "1 4"
+
+
+def test_a_file_that_was_renamed_over_a_noted_one_is_held(catalog: Catalog, tmp_path: Path) -> None:
+    for name, version in (("base.raw", "1"), ("new.raw", "2")):
+        hold(catalog, tmp_path / name, version)
+    (tmp_path / "new.raw").replace(tmp_path / "base.raw")
+    held = run_module("image_info", {"repository": catalog.name})["held"]
+    assert {(each["path"], each["digest"]) for each in held} == {
+        (str(tmp_path / "base.raw"), catalog.digests[version]) for version in ("1", "2")
+    }
+    assert reasons(catalog.prune(keep=1))["2"] == "in use"
+
+
+def test_what_was_pulled_while_it_waited_stays(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pruning = LayoutStore.pruning
+
+    def pull_meanwhile(store: LayoutStore) -> Any:
+        hold(catalog, tmp_path / "base.raw", "1")
+        return pruning(store)
+
+    monkeypatch.setattr(LayoutStore, "pruning", pull_meanwhile)
+    assert reasons(catalog.prune(keep=1)) == {
+        "4": "among the newest", "3": "removed", "2": "removed", "1": "in use",
+    }  # fmt: skip
+    assert catalog.tags == "1 4"
+
+
+def test_notes_that_can_not_be_read_are_not_passed_over(catalog: Catalog, tmp_path: Path, state_dir: Path) -> None:
+    hold(catalog, tmp_path / "base.raw", "1")
+    (note,) = (state_dir / "held").iterdir()
+    told = json.loads(note.read_bytes())
+    note.write_text(json.dumps({**told, "invented": [1]}))
+    assert reasons(catalog.prune(keep=1, check=True))["1"] == "in use"
+    note.write_text(json.dumps({name: value for name, value in told.items() if name != "digest"}))
+    for result in (catalog.run(keep=1), run_module("image_info", {"repository": catalog.name})):
+        assert result["failed"] and f"{note} can't be read, so it isn't known" in result["msg"]
+    note.unlink()
+    os.setxattr(tmp_path / "base.raw", "user.imageops.record", b'{"schema": 99}')
+    hold(catalog, tmp_path / "second.raw", "2")
+    assert "carries a record of schema 99" in catalog.run(keep=1)["msg"]
+    assert catalog.tags == "1 2 3 4"
 
 
 def test_a_version_that_lost_its_tag_is_one_still(catalog: Catalog) -> None:
@@ -314,8 +384,14 @@ def test_publishing_races_pruning(tmp_path: Path, state_dir: Path) -> None:
     ("options", "message"),
     [
         ({}, "keep, keep_within"),
-        ({"keep": 0}, "keep: with 0 hardly any version would be left"),
-        ({"keep": -1, "keep_within": "1d"}, "keep: with -1"),
+        ({"keep": 0}, "keep: say how many versions stay, or by keep_within how long they do"),
+        ({"keep": None}, "keep: say how many"),
+        ({"keep_within": None}, "keep: say how many"),
+        ({"keep": None, "keep_within": None}, "keep: say how many"),
+        ({"keep": 0, "keep_within": None}, "keep: say how many"),
+        ({"keep": 0, "keep_within": "0"}, "keep: say how many"),
+        ({"keep": None, "keep_within": "0d"}, "keep: say how many"),
+        ({"keep": -1, "keep_within": "1d"}, "keep: -1 is no number of versions"),
         ({"keep_within": "soon"}, "keep_within: 'soon' is no length of time"),
         ({"keep": 1, "grace": "x"}, "grace: 'x' is no length of time"),
         ({"keep": 1, "in_use": ["12"]}, "in_use: '12' names no content"),
@@ -340,3 +416,25 @@ def test_nothing_is_there(tmp_path: Path, state_dir: Path) -> None:
     result = run_module("image_prune", {"repository": f"dir:{tmp_path}/none", "keep": 1, "in_use": []})
     assert not result["changed"] and result["repositories"][0]["kept"] == []
     assert not (tmp_path / "none").exists()
+
+
+def test_a_publisher_that_tells_an_impossible_time(catalog: Catalog) -> None:
+    """Its version counts from when it came, and hides no other one."""
+    publish(catalog.store, "5", COMMON, {5: b"5"}, created="9999-12-31T23:59:59-12:00")
+    catalog.age(30)
+    found = catalog.prune(keep=2)
+    assert reasons(found) == {
+        "4": "among the newest", "3": "among the newest", "2": "removed", "5": "removed", "1": "removed",
+    }  # fmt: skip
+    assert not run_module("image_info", {"repository": catalog.name}).get("failed")
+
+
+def test_a_container_disk_of_ours_stays(catalog: Catalog, tmp_path: Path) -> None:
+    """It tells no age, and who starts from it is no host that was asked."""
+    (tmp_path / "disk").write_bytes(b"x" * 65536)
+    disks = [{"path": str(tmp_path / "disk"), "format": "raw"}]
+    options = {"image": f"{catalog.name}:vm", "disks": disks, "layout": "containerdisk"}
+    assert run_module("image_publish", options)["changed"]
+    catalog.age(50)
+    assert reasons(catalog.prune(keep=1))["vm"] == "no image of ours"
+    assert catalog.tags == "4 vm"

@@ -97,6 +97,10 @@ def test_other_content_under_the_same_tag_is_refused(publisher: Publisher) -> No
         ({"image": "dir:/x"}, "needs a tag"),
         ({"image": "dir:/x:imageops-aliases"}, "for itself"),
         ({"tags": ["a b"]}, "tags: "),
+        ({"tags": [""]}, "tags: an empty text is no tag"),
+        ({"aliases": ["stable", ""]}, "aliases: an empty text is no tag"),
+        ({"base": [""]}, "base: an empty text is no version"),
+        ({"labels": {"a": "b", "team": None}}, "labels: 'team' has no value"),
         ({"tags": ["1"]}, "tags: '1' is the image's own tag"),
         ({"tags": ["a"], "aliases": ["a"]}, "in both tags and aliases"),
         ({"layout": "containerdisk", "os": {"id": "debian"}}, "layout: a containerDisk"),
@@ -123,8 +127,33 @@ def test_two_items_have_two_tags(publisher: Publisher) -> None:
     images = [{"image": f"dir:{publisher.catalog}:{tag}", "disks": disks} for tag in ("1", "2")]
     assert run_module("image_publish", {"images": images})["changed"]
     assert set(publisher.tags) == {"1", "2"}
-    images[1]["image"] = images[0]["image"]
-    assert "two items" in run_module("image_publish", {"images": images})["msg"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ({"image": "1"}, {"image": "1"}, "image: dir:{}:1"),
+        ({"image": "1", "tags": ["2"]}, {"image": "2"}, "image: dir:{}:2"),
+        ({"image": "1"}, {"image": "2", "tags": ["1"]}, "tags: dir:{}:1"),
+        ({"image": "1", "tags": ["latest"]}, {"image": "2", "tags": ["latest"]}, "tags: dir:{}:latest"),
+        ({"image": "1", "aliases": ["stable"]}, {"image": "2", "aliases": ["stable"]}, "aliases: dir:{}:stable"),
+        ({"image": "1", "tags": ["new"]}, {"image": "2", "aliases": ["new"]}, "aliases: dir:{}:new"),
+    ],
+)
+def test_a_name_that_two_items_would_give(
+    publisher: Publisher, first: dict[str, Any], second: dict[str, Any], named: str
+) -> None:
+    common = {"disks": [{"path": str(publisher.disk), "format": "raw"}]}
+    images = [{**common, **item, "image": f"dir:{publisher.catalog}:{item['image']}"} for item in (first, second)]
+    result = run_module("image_publish", {"images": images})
+    assert result["failed"] and f"{named.format(publisher.catalog)} is named twice in the list" in result["msg"]
+    assert not publisher.catalog.exists()
+
+
+def test_each_catalog_has_its_names(publisher: Publisher, tmp_path: Path) -> None:
+    disks = [{"path": str(publisher.disk), "format": "raw"}]
+    images = [{"image": f"dir:{tmp_path}/{name}:1", "disks": disks, "aliases": ["stable"]} for name in ("a", "b")]
+    assert run_module("image_publish", {"images": images})["changed"]
 
 
 def test_a_version_that_lost_a_pack_is_published_again(publisher: Publisher) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment import BLOCK_SIZE
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_images import forget_held, held_images
-from ansible_collections.imageops.fleet.plugins.module_utils._records import untouched
+from ansible_collections.imageops.fleet.plugins.module_utils._records import (
+    read_record,
+    untouched,
+    write_record,
+)
 from ansible_collections.imageops.fleet.tests.unit.catalog_images import Disk, HandMade, bytes_of
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
@@ -123,6 +128,14 @@ def test_what_must_be_signed_is_not_taken_unread(catalog: HandMade, folder: Path
     assert told.startswith("trust_seeds: with require_signature")
 
 
+def test_an_empty_identity_is_nobody(catalog: HandMade, folder: Path) -> None:
+    catalog.publish({"vda": disk()}, tag="1")
+    signers = {"allowed_signers": "/etc/hosts", "identity": ""}
+    told = refusal(catalog, folder / "image", require_signature=signers)
+    assert told.startswith("require_signature: identity: an empty text names nobody")
+    assert "is not signed" in refusal(catalog, folder / "image", require_signature={**signers, "identity": None})
+
+
 def test_a_stranger_stays_unless_it_holds_the_same(catalog: HandMade, folder: Path) -> None:
     dest = folder / "image.raw"
     catalog.publish({"vda": disk()}, tag="1")
@@ -190,8 +203,27 @@ def test_many_images_in_one_task(catalog: HandMade, folder: Path) -> None:
     images = [{"image": f"dir:{catalog.path}:{tag}", "dest": str(folder / tag)} for tag in ("1", "2")]
     assert len(run_module("image_pull", {"images": images})["images"]) == 2
     assert not run_module("image_pull", {"images": images})["changed"]
-    twice = [{**images[0], "dest": str(folder / "3")}] * 2
+    twice = [{**one, "dest": str(folder / "3")} for one in images]
     assert "given for two items" in run_module("image_pull", {"images": twice})["msg"]
+
+
+@pytest.mark.parametrize("differs", [{"format": "raw"}, {"mode": "0600"}])
+def test_two_names_of_one_image_in_one_task(catalog: HandMade, folder: Path, differs: dict[str, str]) -> None:
+    for tag in ("stable", "candidate"):
+        catalog.publish({"vda": disk()}, tag=tag)
+    dest = str(folder / "d-{digest}.qcow2")
+    images = [{"image": f"dir:{catalog.path}:{tag}", "dest": dest} for tag in ("stable", "candidate")]
+    foretold = run_module("image_pull", {"images": images}, check=True)
+    told = run_module("image_pull", {"images": images})
+    for result in (foretold, told):
+        assert [each["changed"] for each in result["images"]] == [True, False], result.get("msg")
+    for name in ("dest", "image", "digest", "disk", "mode"):
+        assert [each[name] for each in foretold["images"]] == [each[name] for each in told["images"]]
+    assert len(list(folder.iterdir())) == 1
+    for check in (True, False):
+        assert not run_module("image_pull", {"images": images}, check=check)["changed"]
+    images[1].update(differs)
+    assert "given for two items" in run_module("image_pull", {"images": images})["msg"]
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
@@ -264,11 +296,31 @@ def test_an_image_that_is_not_there(catalog: HandMade, folder: Path) -> None:
 
 
 def test_the_record_survives_what_a_pull_is_asked_next(catalog: HandMade, folder: Path) -> None:
-    from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
-
     catalog.publish({"vda": disk()}, tag="1")
     pulled(catalog, folder / "image")
     assert untouched(str(folder / "image"), read_record(str(folder / "image")))
+
+
+@pytest.mark.parametrize("junk", [[1], "x", 7, {"content": "../../etc"}, {"content": f"sha256:{'0' * 64}", "size": 0}])
+def test_a_record_may_say_anything_of_uefi_variables(catalog: HandMade, folder: Path, junk: Any) -> None:
+    dest, other = folder / "image.raw", folder / "other.raw"
+    catalog.publish({"vda": disk()}, tag="1", variables=b"\xff" * 2000)
+    told = pulled(catalog, dest, format="raw")["images"][0]["variables"]
+    record = read_record(str(dest))
+    assert record is not None and told["size"] == 2000
+
+    def spoil() -> None:
+        write_record(str(dest), replace(record, source={**record.source, "variables": junk}))
+
+    # Other pulls go on, and the next one of that file writes its record anew.
+    spoil()
+    assert pulled(catalog, other, format="raw")["changed"]
+    again = pulled(catalog, dest, format="raw")
+    assert not again["changed"] and again["images"][0]["variables"] == told
+    assert (read_record(str(dest)) or record).source == record.source
+    spoil()
+    catalog.publish({"vda": disk(1)}, tag="1")
+    assert pulled(catalog, dest, format="raw")["images"][0]["variables"] == {}
 
 
 def test_uefi_variables_come_along(catalog: HandMade, folder: Path, state_dir: Path) -> None:
@@ -280,7 +332,12 @@ def test_uefi_variables_come_along(catalog: HandMade, folder: Path, state_dir: P
     foretold = pulled(catalog, dest, format="raw", check=True)["images"][0]["variables"]
     told = pulled(catalog, dest, format="raw")["images"][0]["variables"]
     assert told == foretold and told["size"] == 2003 and kept() == [told["content"].partition(":")[2]]
-    # What was lost comes again, and what another version with the same disk has.
+    # What was damaged or lost comes again, and what another version with the same disk has.
+    (file,) = (state_dir / "variables").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + b"?")
+    again = pulled(catalog, dest, format="raw")
+    assert not again["changed"] and file.read_bytes() == whole
     shutil.rmtree(state_dir / "variables")
     again = pulled(catalog, dest, format="raw")
     assert not again["changed"] and again["images"][0]["variables"] == told and len(kept()) == 1

@@ -109,6 +109,25 @@ def test_a_server_that_nobody_asks_ends(serving: Serving) -> None:
     assert serving.run(linger=1)["changed"]
 
 
+def test_what_references_name_is_told(serving: Serving) -> None:
+    images = [f"{serving.repository}:12", f"{serving.repository}@{ONE.digest}"]
+    for check in (True, False):
+        result = serving.run(images=images, check=check)
+        assert result["servers"][0]["digests"] == dict.fromkeys(images, ONE.digest), result
+    assert serving.run()["servers"][0]["digests"] == {}
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [("{repository}:13", "has no image '13'"), ("dir:/elsewhere:12", "is no image of dir:"), ("a b", "names no image")],
+)
+def test_references_that_name_nothing_served(serving: Serving, image: str, message: str) -> None:
+    result = serving.run(images=[image.format(repository=serving.repository)])
+    assert result["failed"] and message in result["msg"]
+    with pytest.raises(urllib.error.URLError):
+        serving.ask("/index.json")
+
+
 def test_a_port_that_is_taken(serving: Serving) -> None:
     with socket.create_server(("127.0.0.1", serving.port)):
         result = serving.run()
@@ -119,6 +138,7 @@ def test_a_port_that_is_taken(serving: Serving) -> None:
     ("changed", "message"),
     [
         ({"address": "0.0.0.0"}, "token: without one everybody who reaches 0.0.0.0 may read the images"),
+        ({"address": "", "public": True}, "address: an empty text is no address"),
         ({"token": "short"}, "token: give 16 or more"),
         ({"token": "with spaces in the middle"}, "token: give 16 or more"),
         ({"repository": "registry.example/x"}, "repository: registry.example/x is no directory"),
@@ -133,6 +153,16 @@ def test_a_port_that_is_taken(serving: Serving) -> None:
 def test_refusals(serving: Serving, changed: dict[str, Any], message: str) -> None:
     result = serving.run(**changed)
     assert result["failed"] and message in result["msg"]
+    assert not result["changed"]
+
+
+@pytest.mark.parametrize("state", ["started", "stopped"])
+def test_a_port_has_one_server(serving: Serving, tmp_path: Path, state: str) -> None:
+    ONE.publish(LayoutStore(f"{tmp_path}/other"), "12")
+    second = {"port": serving.port, "repository": f"dir:{tmp_path}/other", "state": state}
+    servers = [{"port": serving.port, "repository": serving.repository}, second]
+    result = run_module("image_serve", {"address": "127.0.0.1", "servers": servers})
+    assert result["failed"] and result["msg"].startswith(f"port: {serving.port} is named twice in the list")
     assert not result["changed"]
 
 

@@ -15,6 +15,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._catalog.signature 
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._commands import Commands
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption, NotFound, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_signed import signature_mark
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_signature import (
     Signer,
     require_signed,
@@ -98,6 +99,28 @@ def test_check_mode_tells_who_would_sign(signing: Signing) -> None:
     assert signatures_of(signing.store, signing.digest) == []
 
 
+def test_two_names_of_an_image_are_signed_once(signing: Signing) -> None:
+    descriptor, data = signing.store.manifest("12")
+    signing.store.write_manifest(data, descriptor.media_type, tag="latest")
+    images = [{"image": signing.image}, {"image": f"{signing.image[:-3]}:latest"}]
+    options = {"images": images, "key": str(signing.key)}
+    result = run_module("image_sign", options)
+    assert [each["changed"] for each in result["images"]] == [True, False]
+    assert len(result["images"][1]["signatures"]) == len(signatures_of(signing.store, signing.digest)) == 1
+    assert not run_module("image_sign", options)["changed"]
+    result = run_module("image_sign", {**options, "state": "absent"})
+    assert [each["changed"] for each in result["images"]] == [True, False]
+    assert signatures_of(signing.store, signing.digest) == []
+
+
+@pytest.mark.parametrize("states", [("present", "absent"), ("absent", "present")])
+def test_a_signature_is_made_or_removed(signing: Signing, states: tuple[str, str]) -> None:
+    images = [{"image": signing.image, "state": state} for state in states]
+    result = run_module("image_sign", {"images": images, "key": str(signing.key)})
+    assert result["failed"] and "is named twice in the list" in result["msg"] and signing.digest in result["msg"]
+    assert signatures_of(signing.store, signing.digest) == []
+
+
 def test_two_sign_and_one_takes_it_back(signing: Signing) -> None:
     mine = signing.sign()
     assert len(signing.sign(key=str(signing.other))["signatures"]) == 2
@@ -138,6 +161,26 @@ def test_who_signed_is_who_was_wanted(signing: Signing) -> None:
     assert signing.signer("jo@ops").identity == "jo@ops"
     assert signing.signer("a@*").identity == "a@b"
     assert signing.refusal("jo@dev")
+
+
+def test_nobody_is_not_anybody(signing: Signing) -> None:
+    """A variable that came out empty must not let everybody of the file sign."""
+    signing.sign()
+    for ask in (
+        signing.signer,
+        lambda identity: signature_mark({"allowed_signers": str(signing.allowed), "identity": identity}),
+    ):
+        with pytest.raises(InvalidOption, match="identity: an empty text names nobody"):
+            ask("")
+        assert ask(None)
+
+
+@pytest.mark.parametrize("path", ["", None, "signers"])
+def test_a_file_of_allowed_signers_that_is_none(path: str | None) -> None:
+    with pytest.raises(
+        InvalidOption, match=r"require_signature: allowed_signers: '(signers)?' is no absolute path; give"
+    ):
+        signature_mark({"allowed_signers": path})
 
 
 def test_not_signed(signing: Signing) -> None:

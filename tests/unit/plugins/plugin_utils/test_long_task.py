@@ -16,7 +16,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.imageops.fleet.plugins.plugin_utils import _long_task
 from ansible_collections.imageops.fleet.plugins.plugin_utils._long_task import LongTask, poll_command
 
-PENDING = {"as": "changed", "timeout": 0, "pid": os.getpid(), "job": "j"}
+PENDING = {"as": "changed", "timeout": 0, "request": "r", "pid": os.getpid(), "job": "j"}
 
 
 class Task(LongTask):
@@ -128,7 +128,7 @@ def test_a_job_is_waited_for_and_its_end_is_taken(said: list[str]) -> None:
     assert result["changed"] and "pending" not in result and "result" not in result
     assert result["disks"] == [{"dest": "a", "changed": True, "job": {"id": "j"}, "steps": ["convert"]}]
     assert task.attended[1]["j"].pop("waited") > 3
-    assert task.attended[1] == {"j": {"as": "changed", "timeout": 0}}
+    assert task.attended[1] == {"j": {"as": "changed", "timeout": 0, "request": "r"}}
     assert said and all(line.startswith("web1: /a: convert") for line in said)
 
 

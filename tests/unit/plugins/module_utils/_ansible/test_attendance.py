@@ -18,12 +18,14 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs import attend
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.attended import Pending
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import (
     JobState,
+    digest,
     job_id,
     job_path,
     read_state,
     write_state,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import long_work
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.long_work import job_step
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Operation, Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan, Step
@@ -62,7 +64,7 @@ class World:
         state = read_state(job_id("make", item["name"]))
         if state is None or item["name"] not in self.others:
             return False
-        raise Pending(state.id, pid=state.pid, timeout=None)
+        raise Pending(state.id, pid=state.pid, timeout=None, request="r")
 
     def plan(self, item: dict[str, Any], tools: Tools) -> Plan:
         name, source = item["name"], item["do"].partition("after ")[2]
@@ -71,6 +73,8 @@ class World:
             raise Conflict(f"{source} does not exist.")
         if name in self.there:
             return Plan(name, {"x": 1}, {"x": 1}, lambda: {"x": 1})
+        if item["do"] == "again" and name in tools.forecast:
+            return Plan(name, {"x": 1}, {"x": 1}, lambda: {"x": 1}, provisional=True)
         tools.forecast[name] = {}
         steps = (Step(f"make {name}", lambda: self.start(name)),)
         return Plan(name, {}, {"x": 1}, lambda: {"x": 1}, steps=steps, provisional=provisional)
@@ -79,7 +83,7 @@ class World:
         with self.lock:
             self.started.append(name)
             self.work(name)
-        raise Pending(job_id("make", name), pid=os.getpid(), timeout=None)
+        raise Pending(job_id("make", name), pid=os.getpid(), timeout=None, request="r")
 
     def work(self, name: str) -> None:
         """A job of the thing is at work."""
@@ -114,7 +118,7 @@ def world(state_dir: Any) -> Iterator[World]:
 
 def waits_of(result: dict[str, Any], **more: Any) -> dict[str, Any]:
     """What the plugin hands on after a run."""
-    keys = ("as", "timeout")
+    keys = ("as", "timeout", "request")
     return {job: {**{key: entry[key] for key in keys}, "waited": 1, **more} for job, entry in result["pending"].items()}
 
 
@@ -122,7 +126,14 @@ def test_a_job_goes_on_and_its_end_is_taken(world: World) -> None:
     first = world.run({}, "a")
     job = job_id("make", "a")
     assert first["pending"] == {
-        job: {"job": job, "as": "changed", "timeout": 0, "pid": os.getpid(), "folder": job_path(job)}
+        job: {
+            "job": job,
+            "as": "changed",
+            "timeout": 0,
+            "request": "r",
+            "pid": os.getpid(),
+            "folder": job_path(job),
+        }
     }
     assert first["things"] == [{"name": "a", "changed": False, "steps": ["make a"], "pending": True}]
     assert len(first["diff"]) == 1
@@ -189,6 +200,18 @@ def test_what_rests_on_a_job_waits_for_it(world: World) -> None:
     assert [thing["changed"] for thing in last["things"]] == [True, True, True]
 
 
+def test_a_job_of_two_items_is_begun_by_the_first_and_told_with_both(world: World) -> None:
+    items = ({"name": "a"}, {"name": "a", "do": "again"})
+    first = world.run({}, *items)
+    for run in (first, world.run(waits_of(first), *items)):
+        assert world.started == ["a"] and run["pending"].keys() == {job_id("make", "a")}
+        assert [thing["pending"] for thing in run["things"]] == [True, True]
+    world.end("a")
+    last = world.run(waits_of(first), *items)
+    assert world.started == ["a"] and "pending" not in last
+    assert [("job" in thing, thing["changed"]) for thing in last["things"]] == [(True, True), (True, False)]
+
+
 def test_what_rests_on_a_failed_job_fails_too(world: World) -> None:
     items = ({"name": "a"}, {"name": "b", "do": "after a"}, {"name": "c"})
     first = world.run({}, *items)
@@ -223,6 +246,16 @@ def test_a_job_of_somebody_else_that_died_is_started_again(world: World) -> None
     assert world.started == ["a"]
 
 
+@pytest.mark.parametrize("status", ["running", "done"])
+def test_the_end_of_a_job_that_took_its_place_is_not_taken(world: World, status: str) -> None:
+    first = world.run({}, "a")
+    if status == "done":
+        world.end("a", result={"more": 1})
+    last = world.run(waits_of(first, request="what we asked for"), "a")
+    assert last["failed"] and "pending" not in last and last["things"][0]["job"] == job_id("make", "a")
+    assert f"Another task has the job {job_id('make', 'a')} do something else with a" in last["msg"]
+
+
 def test_a_time_limit(world: World) -> None:
     first = world.run({}, "a")
     late = world.run(waits_of(first, timeout=5, waited=5.2), "a")
@@ -241,8 +274,37 @@ def test_the_end_of_a_job_that_is_planned_again_is_taken_by_its_step(
     job = launch.Job("make", "a", {}, lambda: "none")
     world.work("a")
     world.end("a", result={"found": 1})
-    monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({job.id: {"as": "changed", "timeout": 0, "waited": 2}}))
+    info: dict[str, Any] = {}
+    step = job_step("t", job, Tools(), params={"timeout": 0, "on_interrupt": "detach", "lease_timeout": 60}, info=info)
+    for request in ("r", "another"):
+        entry = {"as": "changed", "timeout": 0, "waited": 2, "request": request}
+        monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({job.id: entry}))
+        if request == "r":
+            step.run()
+            continue
+        with pytest.raises(Conflict, match="Another task has the job"):
+            step.run()
+    assert (info["job"]["id"], info["job"]["found"], info["job"]["seconds"]) == (job.id, 1, 2.0)
+
+
+def test_the_step_starts_again_what_died_in_the_hands_of_another_task(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = launch.Job("make", "a", {}, lambda: "none")
+    world.work("a")
+    world.end("a", "running")
+    entry = {"as": "joined", "timeout": 0, "waited": 2, "request": "r"}
+    monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({job.id: entry}))
+    started: list[str] = []
+
+    def start(wanted: launch.Job, *args: Any, **kwargs: Any) -> JobState:
+        started.append(wanted.id)
+        state = JobState(job.id, "make", digest({}), status="done", target="a")
+        write_state(state)
+        return state
+
+    monkeypatch.setattr(long_work, "start", start)
     info: dict[str, Any] = {}
     params = {"timeout": 0, "on_interrupt": "detach", "lease_timeout": 60}
     job_step("t", job, Tools(), params=params, info=info).run()
-    assert (info["job"]["id"], info["job"]["found"], info["job"]["seconds"]) == (job.id, 1, 2.0)
+    assert started == [job.id] == [info["job"]["id"]]

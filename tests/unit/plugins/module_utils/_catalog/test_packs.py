@@ -3,6 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
+
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import Descriptor, digest_of
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.image import (
+    MOST_LAYERS,
+    MOST_PACKS,
+    ImageManifest,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.media_types import (
+    BLOCK_INDEX,
+    CONFIG,
+    PACK,
+    VARIABLES,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.packs import (
     PACK_SIZE,
     KnownBlocks,
@@ -35,13 +49,28 @@ def test_packs_that_are_as_large_as_can_be_are_left_alone() -> None:
     assert packs_to_repack(sizes, sizes, written=1) == set()
 
 
-def test_packs_stay_few_however_large_an_image_is() -> None:
-    left, packs = 250 << 30, 0
+def packs_of(left: int) -> int:
+    packs = 0
     while left > 0:
         left -= pack_size(packs, left=left)
         packs += 1
-    assert packs <= 96
+    return packs
+
+
+def test_packs_stay_few_however_large_an_image_is() -> None:
+    assert packs_of(7 << 30) <= MOST_PACKS
+    # What docs/catalog.md says: beyond that there is one more for each 4 GiB.
+    assert [packs_of(gib << 30) for gib in (288, 292, 296)] == [MOST_PACKS, MOST_PACKS + 1, MOST_PACKS + 2]
     assert pack_size(0, left=500 << 30) == pack_size(90, left=0) == PACK_SIZE
+
+
+def test_an_image_has_as_many_layers_as_is_said() -> None:
+    packs = tuple(Descriptor(PACK, digest_of(bytes([number])), 1) for number in range(MOST_PACKS))
+    config, index, variables = (Descriptor(kind, digest_of(b""), 1) for kind in (CONFIG, BLOCK_INDEX, VARIABLES))
+    assert len(ImageManifest(config, index, packs, variables=variables).layers) == MOST_LAYERS
+    guide = (Path(__file__).resolve().parents[5] / "docs/catalog.md").read_text(encoding="utf-8")
+    assert f"at most {MOST_LAYERS} ({MOST_PACKS} packs, the block index, and the UEFI variables of a VM)" in guide
+    assert f"never reached: {MOST_PACKS} packs" in guide and f"in at most {MOST_PACKS} packs" in guide
 
 
 def test_the_first_place_of_a_block_counts() -> None:

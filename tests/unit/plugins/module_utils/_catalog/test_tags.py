@@ -34,3 +34,8 @@ def test_tags_of_ours(tag: str) -> None:
     assert version_tags({tag: DIGEST, "12": DIGEST}) == {"12": DIGEST}
     with pytest.raises(InvalidOption, match=f"^image: the catalog keeps the tag '{tag}' for itself"):
         require_version_tag(tag, option="image")
+
+
+def test_an_empty_text_is_no_tag() -> None:
+    with pytest.raises(InvalidOption, match="^tags: an empty text is no tag"):
+        require_version_tag("", option="tags")

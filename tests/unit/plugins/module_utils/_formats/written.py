@@ -18,6 +18,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._formats.deflate im
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.encoder import Encoder
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.qcow2_writer import write_qcow2
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.sparse_vmdk_writer import write_sparse_vmdk
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.stream_vmdk_writer import write_stream_vmdk
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -72,3 +73,20 @@ def vmdk(source: Path, target: Path, *, adapter_type: str = "ide", encoder: Enco
             encoder=encoder or standard_vmdk_encoder(),
             report=lambda end, read: None,
         )
+
+
+def sparse_vmdk(
+    source: Path, target: Path, *, name: str = "target", adapter_type: str = "ide"
+) -> list[tuple[int, int]]:
+    """Write `source` as monolithicSparse VMDK; what was reported."""
+    told: list[tuple[int, int]] = []
+    with opened(source) as content, target.open("wb") as stream:
+        write_sparse_vmdk(
+            content,
+            stream.fileno(),
+            name=name,
+            adapter_type=adapter_type,
+            hardware_version=4,
+            report=lambda end, read: told.append((end, read)),
+        )
+    return told

@@ -107,6 +107,30 @@ def test_a_disk_that_is_busy_a_moment_longer() -> None:
         jobs.start_commit(vm, "vda", top="/top", base="/base", wait=wait)
 
 
+def test_a_job_that_libvirt_alone_knows_is_given_up() -> None:
+    vm: Any = Vm({})
+
+    def commit(target: str, base: str, top: str, bandwidth: int, flags: int) -> None:
+        if not vm.pivots:
+            raise Unsupported("libvirt refused: disk 'vda' already in active block job.")
+
+    vm.raw.blockCommit = commit
+    jobs.start_commit(vm, "vda", top="/top", base="/base", wait=wait)
+    assert vm.pivots == ["vda"]
+
+
+def test_the_job_of_somebody_else_is_not_given_up() -> None:
+    vm: Any = Vm(RUNS)
+
+    def commit(*words: Any) -> None:
+        raise Unsupported("libvirt refused: disk 'vda' already in active block job.")
+
+    vm.raw.blockCommit = commit
+    with pytest.raises(Unsupported, match="already in active block job"):
+        jobs.start_commit(vm, "vda", top="/top", base="/base", wait=wait)
+    assert vm.pivots == []
+
+
 def test_what_left_the_chain_meanwhile_is_not_begun_again() -> None:
     vm: Any = Vm({}, chain=("/base",))
     jobs.start_commit(vm, "vda", top="/top", base="/base", wait=wait)

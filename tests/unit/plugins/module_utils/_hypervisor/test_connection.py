@@ -35,7 +35,7 @@ def connection() -> Iterator[Connection]:
 
 def test_what_a_host_has(connection: Connection) -> None:
     assert connection.version >= (8, 0, 0)
-    assert connection.pools() == [Pool("default-pool", "/default-pool", True)]
+    assert connection.pools() == [Pool("default-pool", "/default-pool", True, "dir")]
     assert connection.networks() == [Network("default", "virbr0", True)]
     assert [domain.name for domain in connection.domains()] == ["test"]
     assert connection.domain("nobody") is None

@@ -14,6 +14,7 @@ WHOLE = """<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu
     <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a'/><target dev='vda' bus='virtio'/></disk>
     <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
     <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
+    <interface type='network'><mac address='52:54:00:00:00:ab'/><source network='other'/></interface>
     <hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>
     </source><address type='pci' bus='0x07'/></hostdev>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
@@ -54,6 +55,7 @@ def test_what_the_part_says_is_set_once(part: str, changes: int, path: str, valu
     [
         "<devices><hostdev mode='subsystem' type='pci'><source><address bus='0x01' slot='0x00'/></source></hostdev></devices>",
         "<devices><rng model='virtio'/></devices>",
+        "<devices><interface><mac address='52:54:00:00:00:AB'/><source network='other'/></interface></devices>",
         "<devices><disk device='cdrom'><target dev='sda'/></disk></devices>",
         "",
     ],

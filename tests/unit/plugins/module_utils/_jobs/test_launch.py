@@ -7,7 +7,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,14 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs import helper
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch, waiting
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, read_state, write_state
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import (
+    JobState,
+    read_state,
+    write_request,
+    write_state,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock, wait_for_lock
 from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 
 UNIT = Path(__file__).resolve().parents[3]
@@ -48,8 +57,9 @@ def helper(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 os.kill(state.pid, signal.SIGKILL)
 
 
-def job(kind: str, tmp_path: Path, **params: Any) -> Job:
-    return Job(kind, str(tmp_path / "target"), {"trace": str(tmp_path / "trace"), **params}, lambda: "unused")
+def job(kind: str, tmp_path: Path, *, question: str = "", **params: Any) -> Job:
+    asked = {"trace": str(tmp_path / "trace"), **params}
+    return Job(kind, str(tmp_path / "target"), asked, lambda: "unused", question=question)
 
 
 def lives(pid: int) -> bool:
@@ -101,6 +111,74 @@ def test_another_job_on_the_target_is_refused(tmp_path: Path) -> None:
             act()
     unchanged = read_state(state.id)
     assert unchanged is not None and unchanged.request == state.request
+
+
+def test_of_two_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither gets what the other one asked for."""
+
+    def slowly(identifier: str, request: dict[str, Any]) -> None:
+        write_request(identifier, request)
+        CLOCK.sleep(0.2)
+
+    monkeypatch.setattr(launch, "write_request", slowly)
+    found: dict[float, Any] = {}
+
+    def act(seconds: float) -> None:
+        wanted = job("sleep", tmp_path, seconds=seconds)
+        try:
+            launch.start(wanted, CLOCK, COMMANDS)
+            found[seconds] = launch.finish(wanted, CLOCK).result["slept"]
+        except Conflict as refused:
+            found[seconds] = str(refused)
+
+    threads = [threading.Thread(target=act, args=(seconds,)) for seconds in (0.8, 0.9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(isinstance(one, str) and "with other options" in one for one in found.values()) == [False, True]
+    assert [one for one in found.values() if not isinstance(one, str)] == [
+        seconds for seconds, one in found.items() if not isinstance(one, str)
+    ]
+
+
+@pytest.mark.parametrize("status", ["done", "running"])
+def test_the_end_of_a_job_that_took_its_place_is_not_its_own(tmp_path: Path, status: str) -> None:
+    wanted = job("sleep", tmp_path, seconds=0.01)
+    begun_state = launch.start(wanted, CLOCK, COMMANDS)
+    launch.finish(wanted, CLOCK)
+    write_state(replace(begun_state, request="another", status=status, result={"slept": 7}))
+    lock = wait_for_lock(wanted.lock, timeout=10, wait=CLOCK.wait_until)
+    assert lock is not None
+    with pytest.raises(
+        Conflict, match=f"Another task has the job {wanted.id} do something else with .*; run the task again"
+    ):
+        launch.finish(wanted, CLOCK, timeout=5)
+    os.close(lock)
+
+
+def test_questions_about_one_object_are_answered_side_by_side(tmp_path: Path) -> None:
+    wanted = [job("sleep", tmp_path, question=question, seconds=0.5) for question in ("a", "b")]
+    states = [begun(one) for one in wanted]
+    assert states[0].pid != states[1].pid and wanted[0].id != wanted[1].id
+    assert all(launch.running(one, CLOCK) is not None for one in wanted)
+    assert try_lock(write_lock(wanted[0].target)) is None
+    assert launch.running(job("sleep", tmp_path, question="c"), CLOCK) is None
+    for one in wanted:
+        assert launch.finish(one, CLOCK).result == {"slept": 0.5}
+    lock = wait_for_lock(write_lock(wanted[0].target), timeout=10, wait=CLOCK.wait_until)
+    assert lock is not None
+    os.close(lock)
+
+
+def test_a_question_waits_for_who_writes(tmp_path: Path) -> None:
+    lock = try_lock(write_lock(str(tmp_path / "target")))
+    assert lock is not None
+    wanted = job("sleep", tmp_path, question="a", seconds=0.01)
+    threading.Timer(0.5, os.close, [lock]).start()
+    before = CLOCK.now()
+    launch.start(wanted, CLOCK, COMMANDS)
+    assert launch.finish(wanted, CLOCK).status == "done" and CLOCK.now() - before > 0.4
 
 
 def test_one_that_was_started_a_moment_ago_counts_as_running(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,12 @@ def test_too_short() -> None:
     lease.require_lease(Lease(CANCEL, 5))
     with pytest.raises(InvalidOption, match="lease_timeout: 4 seconds are too few; give 5 or more"):
         lease.require_lease(Lease(CANCEL, 4))
+
+
+def test_items_that_wait_side_by_side_ask_for_one_caller() -> None:
+    caller = Caller()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _turn: caller.lives(), range(4000))) == {True}
 
 
 def test_a_caller_that_reads_no_more_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

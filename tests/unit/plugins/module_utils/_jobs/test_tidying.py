@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import tidying
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, write_state
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.turns import in_turn
 
 WEEK = 8 * 86400.0
 
@@ -43,6 +44,15 @@ def test_what_ended_long_ago_goes(state_dir: Path, helpers: Path) -> None:
     tidying.tidy_jobs(Clock())
     assert sorted(os.listdir(state_dir / "jobs")) == ["new", "old-leaves"]
     assert os.listdir(helpers) == ["new.pyz"]
+
+
+def test_one_that_is_being_started_stays(state_dir: Path) -> None:
+    job(state_dir, "old", old=True, status="done")
+    with in_turn("old", Clock()):
+        tidying.tidy_jobs(Clock())
+        assert os.listdir(state_dir / "jobs") == ["old"]
+    tidying.tidy_jobs(Clock())
+    assert os.listdir(state_dir / "jobs") == []
 
 
 def test_while_a_job_works_its_helper_stays(state_dir: Path, helpers: Path) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import attended, launch, waiting
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.lease import CANCEL, Lease, grant
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, write_state
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, digest, write_state
 from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 
 pytestmark = pytest.mark.usefixtures("state_dir")
@@ -49,12 +49,24 @@ def test_attended_mode_waits_a_moment_only(eta: float | None, waits: float, monk
     monkeypatch.setenv(attended.ATTENDED_VARIABLE, json.dumps({}))
     clock = FakeClock()
     job = launch.Job("k", "/t", {}, lambda: "e")
-    write_state(JobState(job.id, "k", "r", started=clock.time(), pid=7, eta=eta))
+    write_state(JobState(job.id, "k", digest({}), started=clock.time(), pid=7, eta=eta))
     began = clock.now()
     with pytest.raises(attended.Pending) as caught:
         launch.finish(job, clock, timeout=20)
     assert (caught.value.job, caught.value.pid, caught.value.timeout) == (job.id, 7, 20)
     assert waits <= clock.now() - began <= waits + 0.5
+
+
+def test_the_plugin_carries_little_of_a_request() -> None:
+    """All jobs of a task go in one argument, of at most 128 KiB."""
+    state = JobState("x", "k", digest({"a": 1}), status="running")
+    pending = attended.Pending("x", pid=7, timeout=None, request=state.request)
+    assert len(pending.request) == 16
+    for told in (pending.request, state.request):
+        assert waiting.require_request(state, told) is state
+    for other in (digest({"a": 2}), digest({"a": 2})[:16]):
+        with pytest.raises(Conflict, match="do something else"):
+            waiting.require_request(state, other)
 
 
 def test_a_limit_of_time_says_that_the_job_will_stop() -> None:

@@ -47,6 +47,7 @@ def test_all_options(tmp_path: Path) -> None:
     ("changed", "message"),
     [
         ({"idle_timeout": 0}, "idle_timeout: 0 seconds"),
+        ({"idle_timeout": 99999999999}, "idle_timeout: 99999999999 seconds can't be used"),
         ({"url_password": "p"}, "url_password: a password without url_username"),
         ({"url_username": "a:b"}, "url_username: a name with a colon"),
         ({"ca_path": "/nowhere/ca.pem"}, "ca_path: /nowhere/ca.pem is no file"),

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 from collections.abc import Iterator
@@ -18,11 +19,14 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress impo
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
     base_files,
+    catalog_base,
     image_pull,
     image_pull_job,
     usage_domains,
     vm_define,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.catalog_wanted import ACCESS
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_pull_items import expand
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm import plan_vm
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan, Step
@@ -138,7 +142,8 @@ def test_machines_of_one_task_share_one_pull(catalog: HandMade, tools: Tools) ->
 def test_a_base_is_not_replaced_while_disks_are_made_from_it(
     catalog: HandMade, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: bool
 ) -> None:
-    monkeypatch.setattr(base_files, "_SECONDS", 0.0)
+    monkeypatch.setattr(base_files, "_KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(base_files, "_ALONE_SECONDS", 0.0)
     image = f"dir:{catalog.path}:12"
     carry_out(plan(tools, image, name="other"))
     (base,) = tmp_path.glob("debian-*.qcow2")
@@ -152,6 +157,59 @@ def test_a_base_is_not_replaced_while_disks_are_made_from_it(
     plan(tools, image)
     with pytest.raises(InUse), base_files.alone(str(base), tools.clock):
         pass
+
+
+def pull(catalog: HandMade, tag: str, dest: Path) -> None:
+    """What image_pull does in a task of its own."""
+    access = {name: GIVEN[name] for name in ACCESS}
+    item = {
+        **catalog_base._PULL,
+        **access,
+        "image": f"dir:{catalog.path}:{tag}",
+        "dest": str(dest),
+        "disk": None,
+        "format": "qcow2",
+    }
+    (one,) = expand(item, Tools())
+    with contextlib.closing(Tools(version="1")) as own:
+        for step in image_pull.plan_pull(one, own).steps:
+            step.run()
+
+
+@pytest.fixture
+def base(catalog: HandMade, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of version 12; there is another version of the image, which may be pulled to that name too."""
+    monkeypatch.setattr(base_files, "_ALONE_SECONDS", 0.0)
+    found = tmp_path / f"debian-{catalog.store.tags()['12'][7:23]}.qcow2"
+    pull(catalog, "12", found)
+    catalog.publish({"vda": disk(2)}, tag="13")
+    return found
+
+
+def test_a_base_that_was_replaced_just_before_is_pulled_again(
+    catalog: HandMade, tools: Tools, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task must not wait for a pull that waits for that task."""
+    keep = tools.bases.keep
+
+    def late(path: str) -> bool:
+        monkeypatch.setattr(tools.bases, "keep", keep)
+        pull(catalog, "13", base)
+        return keep(path)
+
+    monkeypatch.setattr(tools.bases, "keep", late)
+    titles = carry_out(plan(tools, f"dir:{catalog.path}:12"))
+    assert [title.split(" ")[0] for title in titles] == ["pull", "make", "define"]
+    record = read_record(str(base))
+    assert record is not None and record.source["manifest"] == catalog.store.tags()["12"]
+
+
+def test_a_task_does_not_replace_what_it_makes_disks_from(catalog: HandMade, tools: Tools, base: Path) -> None:
+    pull(catalog, "13", base)
+    plan(tools, str(base), name="one", task=True)
+    other = plan(tools, f"dir:{catalog.path}:12", name="two", task=True)
+    with pytest.raises(InUse, match="this task makes disks from the file that is there"):
+        carry_out(other)
 
 
 def test_a_full_copy(catalog: HandMade, tools: Tools, tmp_path: Path) -> None:

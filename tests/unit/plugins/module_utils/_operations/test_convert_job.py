@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -19,6 +20,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
     base_files,
     convert_job,
     convert_place,
+    pacing,
     usage_domains,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
@@ -70,8 +72,32 @@ def test_a_finished_image_has_record_and_mode(folder: Path) -> None:
     assert state.phase == "publish"
 
 
+def test_a_wrong_checksum_is_found_before_the_destination_is_touched(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block device would be marked as unfinished."""
+    monkeypatch.setattr(convert_job, "place_of", lambda params: pytest.fail("the destination was touched"))
+    with pytest.raises(Conflict, match="^checksum: .*/src has the sha256 digest"):
+        convert(params(folder, checksum="sha256:" + "0" * 64))
+    assert names(folder) == ["src"]
+
+
+def test_bandwidth_holds_while_the_checksum_is_computed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is a hole doesn't come from the disk."""
+    slept: list[float] = []
+    monkeypatch.setattr(convert_job, "place_of", lambda params: pytest.fail("enough"))
+    monkeypatch.setattr(pacing.time, "sleep", slept.append)
+    with (folder / "src").open("r+b") as source:
+        source.truncate(16 << 20)
+        wanted = "sha256:" + hashlib.sha256(source.read()).hexdigest()
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        convert(params(folder, checksum=wanted, bandwidth="128K"))
+    assert len(slept) == 16 and 4 < max(slept) <= 8
+
+
 def test_what_an_overlay_is_to_rest_on_is_not_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_files, "_SECONDS", 0.0)
+    monkeypatch.setattr(base_files, "_KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(base_files, "_ALONE_SECONDS", 0.0)
     wanted = params(folder, method="overlay", src_format="raw")
     with base_files.alone(str(folder / "src"), Clock()), pytest.raises(InUse, match="being replaced"):
         convert(wanted)

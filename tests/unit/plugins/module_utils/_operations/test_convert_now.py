@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_copy
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_copy, convert_job
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.base_files import Bases
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_now import at_once
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import (
     ConvertRequest,
@@ -72,6 +74,19 @@ def test_while_a_job_writes_it_is_that_jobs_matter(source: Path, monkeypatch: py
     ran: list[str] = []
     at_once(request, job, Step("s", lambda: ran.append("job")), Tools(), {}).run()
     os.close(lock)
+    assert ran == ["job"]
+
+
+def test_while_disks_are_made_from_the_old_one_a_job_waits(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convert_copy, "shares_blocks", _shares)
+    monkeypatch.setattr(convert_job, "convert", lambda *job: pytest.fail("the module would wait for an hour"))
+    dest = source.parent / "dest"
+    dest.write_bytes(b"old")
+    ran: list[str] = []
+    bases = Bases(Clock())
+    bases.keep(str(dest))
+    at_once(*asked(source, force=True), Step("s", lambda: ran.append("job")), Tools(), {}).run()
+    bases.close()
     assert ran == ["job"]
 
 

@@ -8,7 +8,12 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, Unsupported
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    InvalidOption,
+    NotFound,
+    Unsupported,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import digest
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import convert_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.convert_request import read_request
@@ -94,12 +99,31 @@ def test_what_is_no_destination(source: Path, tmp_path: Path) -> None:
             read_request(params_of(source, tmp_path / name), Tools())
 
 
+def test_a_file_is_no_folder(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match=r"^dest: .*src.raw is a file, so nothing can be made in it"):
+        read_request(params_of(source, source / "x"), Tools())
+
+
+def test_nothing_is_made_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(InvalidOption, match=r"^src: .*empty holds no byte of a disk"):
+        read_request(params_of(tmp_path / "empty", tmp_path / "d"), Tools())
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"src": "a.raw"}, "^src: 'a.raw' is not an absolute path"),
         ({"dest": "b.raw"}, "^dest: 'b.raw' is not an absolute path"),
         ({"timeout": -1}, "^timeout: -1 seconds"),
+        ({"checksum": "nonsense"}, "^checksum: 'nonsense' is not an algorithm with what it gave"),
+        ({"headers": {"a": "b"}}, "^headers: is for a source with a URL, and .*src.raw is a path; leave it out"),
+        ({"url_username": "u"}, "^url_username: is for a source with a URL"),
+        ({"url_password": "p"}, "^url_password: is for a source with a URL"),
+        ({"src_passphrase": "a\0b"}, "^src_passphrase: it holds a NUL character"),
+        ({"passphrase": "a\0b", "format": "luks"}, "^passphrase: it holds a NUL character"),
+        ({"bandwidth": "8192P"}, "^bandwidth: '8192P' is more than can be counted"),
+        ({"src_passphrase": "p"}, "^src_passphrase: .*src.raw is not encrypted"),
     ],
 )
 def test_what_can_not_be_meant(source: Path, tmp_path: Path, wrong: dict[str, object], words: str) -> None:
@@ -117,3 +141,13 @@ def test_sources_with_capabilities_of_their_own(tmp_path: Path, monkeypatch: pyt
     for source, given in ((volume, {}), (overlay, {"src_backing": [str(volume)]})):
         with pytest.raises(Unsupported, match=f"^src: {volume} is a Ceph RBD image, .*; copy it into a file"):
             read_request(params_of(source, tmp_path / "d", **given), Tools())
+
+
+def test_a_checksum_may_stand_in_a_list(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "SUMS").write_text(f"{'0' * 64}  src.raw\n{'1' * 64}  other.raw\n")
+    request = read_request(params_of(source, tmp_path / "d", checksum=f"sha256:{tmp_path}/SUMS"), Tools())
+    assert request.proven == {"checksum": "sha256:" + "0" * 64}
+    assert request.made_from["checksum"] == request.job("1").params["checksum"] == "sha256:" + "0" * 64
+    (tmp_path / "SUMS").write_text(f"{'1' * 64}  other.raw\n")
+    with pytest.raises(NotFound, match="^checksum: the list .*SUMS has no sha256 digest of 'src.raw'"):
+        read_request(params_of(source, tmp_path / "d", checksum=f"sha256:{tmp_path}/SUMS"), Tools())

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from dataclasses import replace
@@ -96,6 +97,10 @@ def test_other_options_are_not_compared(folder: Path) -> None:
     assert judged(folder, format="vmdk") == CONVERT
 
 
+def test_defaults_that_are_written_out_are_the_same_options(folder: Path) -> None:
+    assert judged(folder, options={"cluster_size": "64K", "lazy_refcounts": False}) == KEEP
+
+
 def test_a_block_device_is_always_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Inspected, "telling", False)
     assert judged(folder) == REFRESH
@@ -114,3 +119,34 @@ def test_a_refreshed_record_names_what_was_compared(folder: Path) -> None:
     assert (found.source, found.tool, found.virtual_size) == (asked.made_from, "imageops.fleet 9", 65536)
     assert judged(folder) == CONVERT
     assert replace(found, made={}) == Record("convert", "qcow2", 65536, source=asked.made_from, tool="imageops.fleet 9")
+
+
+def test_a_checksum_is_compared_before_a_record_tells_it(folder: Path) -> None:
+    right = "sha256:" + hashlib.sha256((folder / "src").read_bytes()).hexdigest()
+    with pytest.raises(Conflict, match="^checksum: .*/src has the sha256 digest"):
+        verdicts.judge(request(folder, checksum="sha256:" + "0" * 64), QemuImg(Commands()))
+    asked = request(folder, checksum=right)
+    assert verdicts.judge(asked, QemuImg(Commands())) == REFRESH
+    verdicts.refresh_record(asked, "9")
+    assert judged(folder, checksum=right) == KEEP
+    assert judged(folder) == KEEP
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("before", [None, "sha256"])
+def test_a_checksum_that_comes_to_the_task_asks_for_no_new_image(
+    folder: Path, before: str | None, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a VM wrote to the image since says nothing about the source."""
+    content = (folder / "src").read_bytes()
+    if before:
+        verdicts.refresh_record(request(folder, checksum=f"sha256:{hashlib.sha256(content).hexdigest()}"), "9")
+    if written:
+        subprocess.run(
+            ["qemu-io", "-f", "qcow2", "-c", "write 0 512", folder / "dest"], check=True, capture_output=True
+        )
+    monkeypatch.setattr(verdicts, "_equal", lambda request, engine: pytest.fail("the images were compared"))
+    right = "sha512:" + hashlib.sha512(content).hexdigest()
+    assert judged(folder, checksum=right) == (KEEP if written else REFRESH)
+    with pytest.raises(Conflict, match="^checksum: .*/src has the sha512 digest"):
+        verdicts.judge(request(folder, checksum="sha512:" + "0" * 128), QemuImg(Commands()))

@@ -61,11 +61,38 @@ def test_the_writer_is_used_by_itself(folder: Path, given: dict[str, Any], sourc
     )
 
 
+@pytest.mark.parametrize("source", ["raw", "qcow2"])
+def test_a_vmdk_is_written_without_compression(folder: Path, source: str) -> None:
+    if source != "raw":
+        (folder / "src").rename(folder / "raw")
+        qemu_img("convert", "-f", "raw", "-O", source, str(folder / "raw"), str(folder / "src"))
+    result, _state = convert(request(folder, format="vmdk", verify="deep"))
+    assert result["method"] == "writer"
+    assert "encoder" not in result
+    assert b'SPARSE "dest"' in (folder / "dest").read_bytes()[:4096]
+
+
+@pytest.mark.parametrize("version", ["A" * 10300, "\udcff"])
+def test_a_hardware_version_that_is_no_number_is_left_to_qemu(version: str) -> None:
+    """disk_compact takes it from the image."""
+    for subformat in ("monolithicSparse", "streamOptimized"):
+        options = {"subformat": subformat, "hwversion": version}
+        assert own_writers.writer_for("vmdk", options, compress=False, path="/a") is None
+
+
+def test_what_would_end_the_name_in_a_descriptor() -> None:
+    found = own_writers.writer_for("vmdk", {}, compress=False, path='/a/b"c\nd\udcff.vmdk')
+    assert found is not None
+    assert found.write.keywords["name"] == "b_c_d_.vmdk"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     "given",
     [
         {"format": "qcow2"},
-        {"format": "vmdk"},
+        {"format": "vmdk", "options": {"zeroed_grain": True}},
+        {"format": "vmdk", "options": {"adapter_type": "legacyESX"}},
+        {"format": "vmdk", "options": {"subformat": "twoGbMaxExtentSparse"}},
         {"format": "qcow2", "options": {"compress": True, "extended_l2": True}},
         {**STREAM, "options": {"subformat": "streamOptimized", "adapter_type": "legacyESX"}},
         {**ZLIB, "options": {"compress": True, "compression_type": "zlib", "lazy_refcounts": True}},

@@ -25,6 +25,8 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._locks import held
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk import locks, plan_disk
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
@@ -418,7 +420,14 @@ def test_who_may_use_it_while_what_is_done(
 def test_locks_cover_job_and_base(tmp_path: Path) -> None:
     params = item(tmp_path / "x", backing=below(tmp_path / "b"))
     assert list(locks(params, Tools())) == [f"{tmp_path}/x", f"write:{tmp_path}/x", f"{tmp_path}/b"]
-    assert list(locks({**params, "state": "absent"}, Tools())) == [f"{tmp_path}/x", f"write:{tmp_path}/x"]
+    gone = [f"{tmp_path}/x", f"write:{tmp_path}/x", f"base:{tmp_path}/x"]
+    assert list(locks({**params, "state": "absent"}, Tools())) == gone
+
+
+def test_nobody_makes_disks_from_what_goes(tmp_path: Path) -> None:
+    going = locks(item(tmp_path / "b", state="absent"), Tools())
+    with held(going, timeout=0, wait=Clock().wait_until), pytest.raises(InUse, match="removes it"):
+        plan(tmp_path / "x", format="qcow2", backing=below(tmp_path / "b", "raw"))
 
 
 def test_a_name_taken_in_the_meantime_stays(tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    base_files,
     disk_chain,
     disk_chain_commit,
     disk_chain_job,
@@ -31,6 +33,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
     usage,
     usage_domains,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.base_files import Bases
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_chain_act import decide
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_chain_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
@@ -170,7 +173,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def work(given: dict[str, Any]) -> FakeProgress:
     """Do the job that the item would start."""
     progress = FakeProgress()
-    request = disk_chain.job_of_request(read_request(given), "9").params
+    request = disk_chain.job_of_request(read_request(given), "9", search_paths=[]).params
     disk_chain_job.change(request, progress, 2)
     return progress
 
@@ -452,6 +455,52 @@ def test_others_on_the_chain(chain: Chain) -> None:
     assert disk_chain.plan_chain(moved, Tools()).changed
 
 
+@pytest.mark.parametrize("name", ["base.raw", "low", "high", "top"])
+@pytest.mark.parametrize("comes", ["made", "being made"])
+def test_others_who_came_since_the_plan(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, name: str, comes: str, engines: list[str]
+) -> None:
+    monkeypatch.setattr(base_files, "_ALONE_SECONDS", 0.0)
+    given, used = params(chain.top, commit=into(chain.base)), chain.folder / name
+    bases = Bases(Clock())
+    if comes == "made":
+        format = "raw" if name == "base.raw" else "qcow2"
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", str(used), "-F", format, f"{chain.folder}/other")
+    else:
+        bases.keep(str(used))
+    with pytest.raises(
+        InUse, match="reads it as its backing file" if comes == "made" else "disks are being made from it"
+    ):
+        work(given)
+    bases.close()
+    assert engines == [] and chain.content(chain.top) == chain.seen
+
+
+def test_nobody_begins_a_disk_on_what_is_committed(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_files, "_KEEP_SECONDS", 0.0)
+
+    def begin(moment: str) -> None:
+        if moment == "chain:before-removal":
+            for path in (chain.base, chain.low):
+                with pytest.raises(InUse, match="being replaced by another task, or changed"):
+                    Bases(Clock()).keep(str(path))
+
+    monkeypatch.setattr(disk_chain_commit, "fault_point", begin)
+    work(params(chain.top, commit=into(chain.base)))
+    assert not chain.low.exists()
+
+
+def test_what_disks_are_being_made_from_is_not_removed_as_unused(chain: Chain) -> None:
+    work(params(chain.top, depth=2))
+    plan = disk_chain.plan_chain(params(chain.top, depth=2, remove_unused=True), Tools())
+    bases = Bases(Clock())
+    bases.keep(str(chain.low))
+    for step in plan.steps:
+        step.run()
+    bases.close()
+    assert plan.observe()["removed"] == [str(chain.high)] and plan.observe()["unused"] == [str(chain.low)]
+
+
 def test_an_open_image_is_left_alone(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Holders(writing=True, processes=("process 1 (qemu)",))
     monkeypatch.setattr(usage, "holders", lambda path: held if path == str(chain.top) else None)
@@ -476,6 +525,17 @@ def test_an_image_is_named_once(chain: Chain) -> None:
         disk_chain.plan_chain(params(chain.top, depth=1), tools)
 
 
+def test_items_that_write_the_same_file_are_refused(chain: Chain) -> None:
+    """The job of one would be told as that of the other."""
+    flat, committed = params(chain.low, depth=1), params(chain.top, commit=into(chain.low))
+    for items, option in (([flat, committed], "commit.into"), ([committed, flat], "path")):
+        tools = Tools()
+        disk_chain.plan_chain(items[0], tools)
+        with pytest.raises(InvalidOption, match=f"^{option}: {chain.low} is written by another item"):
+            disk_chain.plan_chain(items[1], tools)
+        assert disk_chain.job_of(flat, tools) == disk_chain.job_of(committed, tools)
+
+
 def test_items_that_share_layers_are_planned_again(chain: Chain) -> None:
     tools = Tools()
     assert not disk_chain.plan_chain(params(chain.low, depth=1), tools).provisional
@@ -498,7 +558,7 @@ def test_what_is_unused_and_ours_goes_late_too(chain: Chain) -> None:
 def test_the_job_is_known_by_the_options_alone(chain: Chain) -> None:
     given = params(chain.top, commit=into(chain.base))
     request = read_request(given)
-    job = disk_chain.job_of_request(request, "9")
+    job = disk_chain.job_of_request(request, "9", search_paths=[])
     assert job.target == str(chain.base) and job.id == disk_chain.job_of(given, Tools())
     assert job.params["request"] == asdict(request)
     assert not disk_chain.join_running(given, Tools())

@@ -45,7 +45,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(Guestfs, "launch", act("launch"))
     monkeypatch.setattr(Guestfs, "discard_free_space", act("discard"))
     monkeypatch.setattr(Guestfs, "partitions", act("partitions", [Partition("/dev/sda1"), Partition("/dev/sda5")]))
-    monkeypatch.setattr(Guestfs, "expand", act("expand"))
+    monkeypatch.setattr(Guestfs, "expand", act("expand", "resize2fs"))
     return fails
 
 
@@ -107,6 +107,42 @@ def test_the_last_one_is_the_last_on_the_disk(
     for wanted in ("last", "14"):
         with pytest.raises(Unsupported, match="^grow_partition: .* aren't numbered in their order on the disk"):
             prepare(part(image, discard="never", size=16 * MIB, grow_partition=wanted), image)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "told"),
+    [
+        ("resize2fs", "ext4", "the disk, the partition sda5 and its file system"),
+        (
+            "pvresize",
+            "",
+            "the disk, the partition sda5 and its LVM physical volume; grow in the guest the logical volumes",
+        ),
+        ("", "ntfs", "the disk and the partition sda5, not its file system (ntfs)"),
+        ("", "unknown", "the disk and the partition sda5, not what is in it"),
+    ],
+)
+def test_the_result_tells_what_grew(
+    image: Path, monkeypatch: pytest.MonkeyPatch, method: str, kind: str, told: str
+) -> None:
+    monkeypatch.setattr(
+        Guestfs, "partitions", lambda *_words: [Partition("/dev/sda5", file_system=kind, growing=False)]
+    )
+    monkeypatch.setattr(Guestfs, "expand", lambda *_words: method)
+    monkeypatch.setattr(Partition, "can_grow_in_place", False)
+    found = part(image, discard="never", size=16 * MIB, grow_partition="last")
+    prepare(found, image)
+    assert found.told["growth"].startswith(told)
+
+
+@pytest.mark.parametrize("growing", [True, False])
+def test_the_result_tells_of_xfs(image: Path, monkeypatch: pytest.MonkeyPatch, growing: bool) -> None:
+    last = Partition("/dev/sda5", file_system="xfs", growing=growing)
+    monkeypatch.setattr(Guestfs, "partitions", lambda *_words: [last])
+    monkeypatch.setattr(Guestfs, "grow_last", lambda *_words, **_more: None)
+    found = part(image, discard="never", size=16 * MIB, grow_partition="last")
+    prepare(found, image)
+    assert ("not its file system (xfs)" in found.told["growth"]) is not growing
 
 
 def test_one_partition_by_its_number(image: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,31 @@ def test_what_a_dead_job_left_is_cleaned_once(tmp_path: Path) -> None:
 
 def test_nobody_stops_all_jobs_by_mistake() -> None:
     assert "ids, paths" in run_module.run_module("disk_job_info", {"cancel": True})["msg"]
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("params", [{"ids": None}, {"paths": None}, {"ids": None, "paths": None, "status": ["died"]}])
+def test_a_variable_that_holds_nothing_names_no_jobs(params: dict[str, Any], check: bool, tmp_path: Path) -> None:
+    told = run_module.run_module("disk_job_info", {**params, "cancel": True}, check=check)
+    assert told["failed"] and not told["changed"]
+    assert told["msg"] == "cancel: no job is named; give 'ids' or 'paths' of those that shall be stopped."
+    assert (tmp_path / ".b.imageops-partial").exists()
+
+
+@pytest.mark.usefixtures("jobs")
+def test_an_empty_list_names_none() -> None:
+    assert listed(ids=[], cancel=True)["jobs"] == listed(paths=[], cancel=True)["jobs"] == []
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_dead_job_that_was_started_again_is_left_alone(tmp_path: Path) -> None:
+    dead = read_state("c-3")
+    assert dead is not None
+    leaf = tmp_path / ".c.imageops-partial"
+    leaf.touch()
+    stopping.clean(replace(dead, leaves=[str(leaf)]), Clock())
+    assert leaf.exists() and read_state("c-3") == dead
 
 
 def test_a_time_that_is_too_short() -> None:

@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_listing import files_of
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.disk_listing import UNREAD, files_of
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 
 
@@ -64,3 +65,34 @@ def test_the_limit_is_an_error(folder: Path, limit: int, message: str) -> None:
     with pytest.raises(InvalidOption, match=message):
         names(folder, limit=limit)
     assert len(names(folder, limit=3)) == 3
+
+
+def test_a_folder_below_that_can_not_be_read_stands_for_its_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, deep = os.scandir, str(folder / "below" / "deep")
+
+    def broken(path: str) -> Any:
+        if path == deep:
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", broken)
+    params = {"path": str(folder), "recurse": True, "limit": 100}
+    found = {str(Path(item["path"]).relative_to(folder)): item[UNREAD] for item in files_of(params, Tools())}
+    assert found == {".hidden": "", "a": "", "b": "", "below/c": "", "below/deep": "Permission denied"}
+    with pytest.raises(PermissionError):
+        list(files_of({**params, "path": deep}, Tools()))
+
+
+def test_a_folder_below_that_is_gone_by_now_holds_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, deep = os.scandir, folder / "below" / "deep"
+
+    def late(path: str) -> Any:
+        if path == str(deep) and deep.exists():
+            (deep / "d").unlink()
+            deep.rmdir()
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert names(folder, recurse=True) == [".hidden", "a", "b", "below/c"]

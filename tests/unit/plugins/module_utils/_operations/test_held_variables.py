@@ -58,13 +58,27 @@ def test_images_without(catalog: HandMade) -> None:
 def test_damaged_ones_are_refused(catalog: HandMade, state_dir: Path) -> None:
     told, frame = fetched(catalog)
     keep_variables(told, frame)
-    (state_dir / "variables" / told.content.partition(":")[2]).write_bytes(frame[:-4] + b"oops")
-    with pytest.raises(TransferError, match="the UEFI variables"):
-        kept_variables(told)
+    file = state_dir / "variables" / told.content.partition(":")[2]
+    whole = file.read_bytes()
+    for damaged in (whole[:-4] + b"oops", whole[:-1], whole[:32], b"", b"x" + whole[1:], frame[:-1]):
+        file.write_bytes(damaged)
+        assert not are_kept(told)
+        with pytest.raises(TransferError, match="are damaged in .*; bring them back by imageops.fleet.image_pull"):
+            kept_variables(told)
+    keep_variables(told, frame)
+    assert are_kept(told) and kept_variables(told) == CONTENT
     with blob_of(catalog).open("r+b") as stream:
         stream.write(b"oops")
     with pytest.raises(TransferError, match="damaged"):
         fetched(catalog)
+
+
+def test_the_frame_alone_as_earlier_versions_kept_it(catalog: HandMade, state_dir: Path) -> None:
+    """It serves until the next pull brings them in the form of today."""
+    told, frame = fetched(catalog)
+    keep_variables(told, frame)
+    (state_dir / "variables" / told.content.partition(":")[2]).write_bytes(frame)
+    assert not are_kept(told) and kept_variables(told) == CONTENT
 
 
 def test_a_publisher_that_tells_of_others_is_refused(catalog: HandMade) -> None:

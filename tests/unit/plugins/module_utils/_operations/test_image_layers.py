@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, usage_domains
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_layers import Layers
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_layers import (
+    Layers,
+    files_of,
+    real_files_of,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.tests.unit.plugins.module_utils._formats.images import (
     create,
@@ -83,3 +87,12 @@ def test_ordinary_files_need_nothing(tmp_path: Path) -> None:
     for name, format in (("a.vhdx", "vhdx"), ("a.vdi", "vdi"), ("a.qcow2", "qcow2"), ("a.vhd", "vhd")):
         assert Layers().needs(str(create(tmp_path / name, format, "4M"))).all == ()
     assert Layers().needs(str(tmp_path / "nothing")).all == ()
+
+
+@pytest.mark.parametrize("target", ["link.qcow2", "base.qcow2/", "gone.qcow2"])
+def test_a_link_that_leads_nowhere_hides_no_other_file(tmp_path: Path, target: str) -> None:
+    base, child = create(tmp_path / "base.qcow2", "qcow2", "1M"), tmp_path / "child.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", "-b", str(base), "-F", "qcow2", str(child), "1M")
+    (tmp_path / "link.qcow2").symlink_to(target)
+    assert files_of(str(tmp_path)) == real_files_of(str(tmp_path)) == [str(base), str(child)]
+    assert users(base) == [("overlay", "child.qcow2")]

@@ -19,8 +19,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils._catalog.segment im
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, ImageOpsError
 from ansible_collections.imageops.fleet.plugins.module_utils._files import state_dir
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    image_publish_job,
     image_publish_packer,
     image_publish_sources,
+    image_publish_tags,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_alias_state import (
     change_aliases,
@@ -215,6 +217,23 @@ def test_packs_stay_few_however_many_disks_there_are(
     assert bytes_of_image(catalog, "vdf", "2") == disks[5].read_bytes()
 
 
+def test_holes_make_no_larger_packs(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    def pack_size(packs: int, *, left: int) -> int:
+        told.append(left)
+        return BLOCK_SIZE
+
+    monkeypatch.setattr(image_publish_packer, "PACK_SIZE", BLOCK_SIZE)
+    monkeypatch.setattr(image_publish_packer, "pack_size", pack_size)
+    disks = [write(tmp_path / f"disk{number}", seed=number, changed=tuple(range(0, BLOCKS, 4))) for number in (1, 2)]
+    data = sum(disk.stat().st_size for disk in disks)
+    for disk in disks:
+        os.truncate(disk, 64 << 30)
+    publish(catalog, *disks)
+    assert len(told) > BLOCKS // 4 and 0 < max(told) < data and min(told) < 1 << 20
+
+
 def test_an_interrupted_publish_goes_on(catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_publish_packer, "PACK_SIZE", 10 * BLOCK_SIZE)
     monkeypatch.setattr(image_publish_packer, "pack_size", lambda packs, left: 10 * BLOCK_SIZE)
@@ -325,3 +344,43 @@ def test_an_alias_that_was_rolled_back_after_a_killed_publish_stays_so(
     change_aliases(store, lambda aliases: aliases.seen("stable", first["digest"], when="2026-11-28T18:00:00Z"))
     assert not publish(catalog, disk, tag="2", aliases=["stable"])["changed"]
     assert store.tags()["stable"] == first["digest"]
+
+
+@pytest.mark.parametrize(
+    ("module", "point", "tag"),
+    [(image_publish_job, "publish:before-manifest", "1"), (image_publish_tags, "publish:before-name", "also")],
+)
+@pytest.mark.parametrize("move", [False, True])
+def test_a_name_that_somebody_else_gives_in_the_last_moment(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, point: str, tag: str, move: bool
+) -> None:
+    store = LayoutStore(str(catalog))
+    other = publish(catalog, write(tmp_path / "disk", blocks=22), tag="other")["digest"]
+
+    def strike(name: str) -> None:
+        if name == point:
+            descriptor, data = store.manifest(other)
+            store.write_manifest(data, descriptor.media_type, tag=tag)
+
+    monkeypatch.setattr(module, "fault_point", strike)
+    with pytest.raises(Conflict, match=f"somebody else changed what the tag '{tag}' names meanwhile"):
+        publish(catalog, write(tmp_path / "disk", seed=1, changed=(3,), blocks=22), tags=["also"], move_tag=move)
+    assert store.tags()[tag] == other
+
+
+def test_a_tag_that_somebody_else_gave_while_disks_were_read(
+    catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a registry tells it, which has no lock."""
+    store = LayoutStore(str(catalog))
+    other = publish(catalog, write(tmp_path / "disk", blocks=22), tag="other")["digest"]
+
+    def strike(name: str) -> None:
+        if name == "publish:after-manifest":
+            descriptor, data = store.manifest(other)
+            store.write_manifest(data, descriptor.media_type, tag="also")
+
+    monkeypatch.setattr(image_publish_job, "fault_point", strike)
+    with pytest.raises(Conflict, match="^tags: somebody else gave the tag 'also' in dir:"):
+        publish(catalog, write(tmp_path / "disk", seed=1, changed=(3,), blocks=22), tags=["also"], move_tag=True)
+    assert store.tags()["also"] == other

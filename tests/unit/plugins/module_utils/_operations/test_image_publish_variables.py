@@ -70,10 +70,23 @@ def test_vms_without(os: str) -> None:
     assert source_variables(parse(XML.format(os, "")), "qemu:///system", running=False) is None
 
 
-def test_too_large_a_file_is_refused(nvram: Path) -> None:
-    os.truncate(nvram, MOST_VARIABLES + 1)
-    with pytest.raises(Unsupported, match="at most 67108864 are published"):
+@pytest.mark.parametrize("size", [0, MOST_VARIABLES + 1])
+def test_what_could_not_be_pulled_is_refused(nvram: Path, tmp_path: Path, size: int) -> None:
+    words = f"has {size} bytes, and from 1 to 67108864 are published"
+    running = source(nvram, running=True)
+    os.truncate(nvram, size)
+    with pytest.raises(Unsupported, match=words):
         source(nvram)
+    # The file of a running VM may have changed since the task looked at it.
+    with pytest.raises(Unsupported, match=words):
+        content_of(running, folder=str(tmp_path), tools=Tools(clock=FakeClock()))
+
+
+def test_an_empty_qcow2_file_is_refused(tmp_path: Path) -> None:
+    image = tmp_path / "web_VARS.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "0"], check=True)
+    with pytest.raises(Unsupported, match="has 0 bytes"):
+        content_of(source(image, format="qcow2"), folder=str(tmp_path / "spool"), tools=Tools())
 
 
 def test_what_is_left_out_is_told() -> None:

@@ -106,6 +106,14 @@ def test_what_was_published_comes(catalog: HandMade, tmp_path: Path, format: str
     assert [(one.path, one.digest, one.valid) for one in held] == [(str(dest), digest, True)]
 
 
+def test_a_newer_record_of_another_file_hinders_no_pull(catalog: HandMade, tmp_path: Path) -> None:
+    digest = catalog.publish({"vda": disk()}, tag="1")
+    pull(request(catalog, tmp_path / "other", digest))
+    os.setxattr(tmp_path / "other", "user.imageops.record", b'{"schema": 99}')
+    pull(request(catalog, tmp_path / "image", digest))
+    assert [(Path(one.path).name, one.valid) for one in held_images()] == [("image", True), ("other", False)]
+
+
 def test_a_raw_image_keeps_its_holes(catalog: HandMade, tmp_path: Path) -> None:
     dest = tmp_path / "image"
     pull(request(catalog, dest, catalog.publish({"vda": disk()}, tag="1"), format="raw"))

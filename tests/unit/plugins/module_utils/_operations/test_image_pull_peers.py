@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import random
 import socket
 import threading
@@ -16,6 +17,7 @@ from unittest.mock import Mock
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
+from ansible_collections.imageops.fleet.plugins.module_utils._catalog.ranges import Part
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_pull_peers
@@ -137,7 +139,7 @@ def test_a_host_that_sent_damage_is_left_out(hosts: list[Host], store: LayoutSto
     liar = hosts[1]
     liar.cache.write(PACK, 0, bytes(len(DATA)))
     source = SharedSource(StoreSource(store), hosts[0].cache, [liar.url], hosts[0].url, "secret")
-    lied = next(at for at in range(0, len(DATA), 4 << 20) if ranked([liar.url, hosts[0].url], PACK, at)[0] == liar.url)
+    lied = next(at for at in range(0, len(DATA), 1 << 20) if ranked([liar.url, hosts[0].url], PACK, at)[0] == liar.url)
     assert source.read(PACK, lied, 100) == bytes(100)
     assert source.read_again(PACK, lied, 100) == DATA[lied : lied + 100]
     for at in range(0, len(DATA), PIECE):
@@ -148,7 +150,7 @@ def test_what_another_host_sent_is_handed_on_when_it_was_right(hosts: list[Host]
     other, own = hosts[1], hosts[0]
     other.cache.write(PACK, 0, DATA)
     source = SharedSource(StoreSource(store), own.cache, [other.url], own.url, "secret")
-    at = next(at for at in range(0, len(DATA), 4 << 20) if ranked([other.url, own.url], PACK, at)[0] == other.url)
+    at = next(at for at in range(0, len(DATA), 1 << 20) if ranked([other.url, own.url], PACK, at)[0] == other.url)
     assert source.read(PACK, at, 100) == DATA[at : at + 100] and not own.cache.has(PACK, at, 100)
     source.taken(PACK, at, DATA[at : at + 100])
     assert own.cache.read(PACK, at, 100) == DATA[at : at + 100]
@@ -182,14 +184,44 @@ def test_a_host_that_never_has_its_parts_is_left_out(
     assert sources[0].counted == {store.where: len(DATA)}
 
 
-def test_work_is_shared_evenly_and_stays_where_it_is_when_one_leaves() -> None:
+def test_work_is_shared_evenly_and_what_a_dead_host_had_falls_to_all() -> None:
     hosts = [f"http://10.0.0.{number}:7070" for number in range(8)]
-    places = [number << 22 for number in range(800)]
-    before = {place: ranked(hosts, PACK, place)[0] for place in places}
-    counts = [list(before.values()).count(host) for host in hosts]
-    assert min(counts) > 60 and max(counts) < 140
-    after = {place: ranked(hosts[:-1], PACK, place)[0] for place in places}
-    assert all(after[place] == before[place] for place in places if before[place] != hosts[-1])
+    orders = [ranked(hosts, PACK, number << 20) for number in range(800)]
+    assert all(sorted(order) == hosts for order in orders)
+    firsts, seconds = [order[0] for order in orders], [order[1] for order in orders if order[0] == hosts[0]]
+    assert [firsts.count(host) for host in hosts] == [100] * 8
+    assert all(5 < seconds.count(host) < 30 for host in hosts[1:])
+
+
+HOSTS = [f"http://10.0.0.{number}:7070" for number in range(4)]
+PARTS = [Part(0, number << 20, (number + 1) << 20, [number]) for number in range(200)]
+
+
+def lists_of(own: str, folder: Path, most: int) -> list[list[Part]]:
+    source = SharedSource(Mock(), PackCache(str(folder)), [host for host in HOSTS if host != own], own, "")
+    return [list(found) for found in source.lists(PARTS, [PACK], most)]
+
+
+def owners(parts: list[Part]) -> list[str]:
+    return [ranked(HOSTS, PACK, part.start)[0] for part in parts]
+
+
+@pytest.mark.parametrize("own", HOSTS)
+def test_each_of_the_others_has_a_list_so_that_none_waits_for_the_slowest(own: str, tmp_path: Path) -> None:
+    mine, *others = lists_of(own, tmp_path, 8)
+    assert set(owners(mine)) == {own}
+    behind = HOSTS[HOSTS.index(own) + 1 :] + HOSTS[: HOSTS.index(own)]
+    assert [set(owners(found)) for found in others] == [{host} for host in behind]
+    assert all(found == sorted(found, key=lambda part: part.start) for found in others)
+    assert sorted(itertools.chain(mine, *others), key=lambda part: part.start) == PARTS
+
+
+@pytest.mark.parametrize("most, lengths", [(1, [50, 150]), (2, [50, 150]), (3, [50, 100, 50])])
+def test_more_hosts_than_lists_are_asked_in_turn(most: int, lengths: list[int], tmp_path: Path) -> None:
+    found = lists_of(HOSTS[0], tmp_path, most)
+    assert [len(one) for one in found] == lengths
+    assert len(set(owners(found[1])[: 150 // lengths[1] + 1])) > 1
+    assert sorted(itertools.chain(*found), key=lambda part: part.start) == PARTS
 
 
 def test_urls_of_hosts() -> None:
@@ -216,7 +248,7 @@ def hostile(answer: Callable[[socket.socket], None]) -> tuple[str, list[bytes]]:
 
 def first_of(host: str, own: str) -> int:
     """Where a part begins that `host` is to fetch."""
-    return next(at for at in range(0, len(DATA), 4 << 20) if ranked([host, own], PACK, at)[0] == host)
+    return next(at for at in range(0, len(DATA), 1 << 20) if ranked([host, own], PACK, at)[0] == host)
 
 
 def test_a_host_that_sends_byte_by_byte_is_left_out(

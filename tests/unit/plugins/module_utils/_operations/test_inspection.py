@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
     ImageOpsError,
+    InvalidOption,
     NotFound,
     UnsafeImage,
 )
@@ -71,6 +72,12 @@ def test_a_record_declares_its_backing(base: Path, overlay: Path) -> None:
 def test_refusals(overlay: Path, name: str, declared: str | None, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
         inspect(str(overlay.parent / name), declared=declared, option="src")
+
+
+@pytest.mark.parametrize(("option", "said"), [("path", "backing"), ("src", "src_backing"), ("disks", "backing")])
+def test_what_is_below_is_named_by_absolute_paths(overlay: Path, option: str, said: str) -> None:
+    with pytest.raises(InvalidOption, match=f"^{said}: 'base.raw' is not an absolute path"):
+        inspect(str(overlay), declared=None, backing=["base.raw"], option=option)
 
 
 def test_what_is_foreseen_has_no_files() -> None:

@@ -63,6 +63,12 @@ def apply(plan: Plan) -> dict[str, Any]:
     return plan.observe()
 
 
+def planned(params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan of a task of its own."""
+    tools.forecast.clear()
+    return vm.plan_vm(params, tools)
+
+
 @pytest.mark.parametrize(
     ("status", "state", "steps", "said"),
     [
@@ -77,29 +83,38 @@ def apply(plan: Plan) -> dict[str, Any]:
 )
 def test_states(machine: Machine, tools: Tools, status: str, state: str, steps: list[str], said: list[str]) -> None:
     machine.status = status
-    plan = vm.plan_vm(asked(machine, state=state), tools)
+    plan = planned(asked(machine, state=state), tools)
     assert [step.title for step in plan.steps] == steps
     assert (plan.foretell or plan.observe)()["state"] == state
     assert apply(plan)["state"] == state
     assert [word for word in machine.said if word != "qmp_capabilities"] == said
-    assert vm.plan_vm(asked(machine, state=state), tools).steps == ()
+    assert planned(asked(machine, state=state), tools).steps == ()
+
+
+def test_a_process_is_named_once(machine: Machine, tools: Tools, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(machine.path)
+    params = asked(machine)
+    planned(params, tools)
+    vm.plan_vm(params, tools)
+    with pytest.raises(InvalidOption, match="^vms: the process at .*link is named twice"):
+        vm.plan_vm(asked(machine, name="db", state="paused", socket=str(tmp_path / "link")), tools)
 
 
 def test_a_guest_that_does_not_react(machine: Machine, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "do_system_powerdown", dict, raising=False)
     with pytest.raises(TimedOut, match="force_stop: true"):
-        apply(vm.plan_vm(asked(machine, state="stopped", shutdown_timeout=0.1), tools))
-    gone = apply(vm.plan_vm(asked(machine, state="stopped", shutdown_timeout=0, force_stop=True), tools))
+        apply(planned(asked(machine, state="stopped", shutdown_timeout=0.1), tools))
+    gone = apply(planned(asked(machine, state="stopped", shutdown_timeout=0, force_stop=True), tools))
     assert gone == {"name": "web", "uri": f"qmp://{machine.path}", "state": "stopped"}
     assert machine.said[-1] == "quit"
 
 
 def test_a_process_that_is_gone_is_stopped(machine: Machine, tools: Tools) -> None:
     machine.end()
-    plan = vm.plan_vm(asked(machine, state="stopped"), tools)
+    plan = planned(asked(machine, state="stopped"), tools)
     assert (plan.steps, plan.observe()["state"]) == ((), "stopped")
     with pytest.raises(Unsupported, match="state: running, while no process listens at .*: the engine qmp can't start"):
-        vm.plan_vm(asked(machine), tools)
+        planned(asked(machine), tools)
 
 
 @pytest.mark.parametrize(
@@ -116,13 +131,13 @@ def test_a_process_that_is_gone_is_stopped(machine: Machine, tools: Tools) -> No
 )
 def test_what_only_libvirt_can(machine: Machine, tools: Tools, given: dict[str, Any], said: str) -> None:
     with pytest.raises(Unsupported, match=said):
-        vm.plan_vm(asked(machine, **given), tools)
+        planned(asked(machine, **given), tools)
 
 
 def test_a_crashed_guest_is_not_resumed(machine: Machine, tools: Tools) -> None:
     machine.status = "internal-error"
     with pytest.raises(Unsupported, match="while the guest at .* is crashed: "):
-        vm.plan_vm(asked(machine), tools)
+        planned(asked(machine), tools)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +152,7 @@ def test_options_that_contradict(
     machine: Machine, tools: Tools, given: dict[str, Any], kind: type[Exception], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
-        vm.plan_vm(asked(machine, **given), tools)
+        planned(asked(machine, **given), tools)
 
 
 def test_the_socket_is_locked(machine: Machine, tools: Tools) -> None:

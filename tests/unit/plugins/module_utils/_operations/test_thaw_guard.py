@@ -164,8 +164,9 @@ def test_refusals(guest: Guest, tools: Tools) -> None:
     guest.is_frozen, guest.state = False, "paused"
     with pytest.raises(Conflict, match="web is paused"), thaw_guard.frozen(guest, limit=1, tools=tools):  # type: ignore[arg-type]
         pass
-    with pytest.raises(InvalidOption, match="1 to 300"), thaw_guard.frozen(guest, limit=0.5, tools=tools):  # type: ignore[arg-type]
-        pass
+    for limit in (0.5, 10**400):
+        with pytest.raises(InvalidOption, match="1 to 300"), thaw_guard.frozen(guest, limit=limit, tools=tools):  # type: ignore[arg-type]
+            pass
 
 
 def test_beside_another_guard(guest: Guest, tools: Tools) -> None:

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import InUse, MissingLibrary, NotFound
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    ImageOpsError,
+    InUse,
+    MissingLibrary,
+    NotFound,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage, usage_domains
@@ -78,9 +83,21 @@ def test_the_backing_file_of_a_domain(tools: Tools, folder: Path) -> None:
 @pytest.mark.parametrize("where", ["", "pool", "other"])
 def test_overlays_in_every_known_folder(tools: Tools, folder: Path, where: str) -> None:
     overlay = make(folder / where / ".hidden.qcow2", over=folder / "alone.qcow2")
-    found = usage.users_of(str(folder / "alone.qcow2"), tools, search_paths=[str(folder / "other"), "/does/not/exist"])
+    found = usage.users_of(str(folder / "alone.qcow2"), tools, search_paths=[str(folder / "other")])
     assert [user.name for user in found] == [overlay]
     assert not usage.users_of(str(folder / "alone.qcow2"), tools, search_paths=[str(folder / "other")], gone=[overlay])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("other", "^search_paths: 'other' is not an absolute path"),
+        ("/no/such", "^search_paths: there is no folder /no/such"),
+    ],
+)
+def test_a_folder_that_can_not_be_looked_at_is_an_error(tools: Tools, folder: Path, wrong: str, said: str) -> None:
+    with pytest.raises(ImageOpsError, match=said):
+        usage.users_of(str(folder / "alone.qcow2"), tools, search_paths=[str(folder / "other"), wrong])
 
 
 def test_one_sentence_names_all_users(tools: Tools, folder: Path) -> None:

@@ -19,9 +19,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     TimedOut,
     UnsafeImage,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse, put, serialise
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains, vm_wait
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import base_files, usage_domains, vm_wait
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm import OPERATION, locks, plan_vm
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER, Plan
@@ -263,6 +264,26 @@ def test_removal_takes_what_was_made(tools: Tools, image: Path) -> None:
     assert not plan(tools, **given, state="absent", remove_disks=True).steps
 
 
+def test_a_disk_that_another_task_copies_is_not_removed(
+    tools: Tools, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base_files, "_KEEP_SECONDS", 0.0)
+    carry_out(plan(tools, **made(tools, image)))
+    tools.bases.close()
+    other, path = Tools(version="1"), str(image.parent / "web.qcow2")
+    copied = {"name": "db", "disks": [{"image": path, "copy": "full", "path": str(image.parent / "db.qcow2")}]}
+    plan(other, **copied)
+    with pytest.raises(InUse, match="web.qcow2 is in use: disks are being made from it by another task"):
+        plan(tools, state="absent", remove_disks=True)
+    assert plan(tools, state="absent").changed
+    other.bases.close()
+    planned = plan(tools, state="absent", remove_disks=True)
+    with pytest.raises(InUse, match="web.qcow2 is in use: it is being replaced by another task, or changed"):
+        plan(other, **copied)
+    assert carry_out(planned)["state"] == "absent" and not Path(path).exists()
+    other.close()
+
+
 def test_removal_leaves_what_was_not_made_here(tools: Tools, image: Path) -> None:
     given = {"disks": [{"path": str(image), "format": "raw"}]}
     carry_out(plan(tools, **given))
@@ -331,6 +352,80 @@ def test_an_image_is_no_disk_of_another_item(tools: Tools, image: Path) -> None:
         plan_vm({**DEFAULTS, "name": "db", "disks": [{"path": str(image), "format": "raw"}]}, tools)
 
 
+def test_an_image_that_is_copied_is_no_disk_of_another_item(tools: Tools, image: Path) -> None:
+    golden = {**DEFAULTS, "name": "golden", "disks": [{"path": str(image), "format": "raw"}], "state": "running"}
+    copied = {**DEFAULTS, **made(tools, image, copy="full")}
+    for first, second in ((golden, copied), (copied, golden)):
+        tools.forecast.clear()
+        plan_vm(first, tools)
+        told = (
+            f"{image} is declared for {first['name']} and for {second['name']}, one of which copies it; make two tasks"
+        )
+        with pytest.raises(InUse, match=told):
+            plan_vm(second, tools)
+    tools.forecast.clear()
+    plan_vm(copied, tools)
+    plan_vm({**copied, "name": "db", "disks": [{**copied["disks"][0], "path": str(image.parent / "db.qcow2")}]}, tools)
+    carry_out(plan(tools, **{**copied, "uri": "test:///default"}))
+    tools.forecast.clear()
+    plan_vm(golden, tools)
+    assert not plan_vm(copied, tools).changed
+
+
+def with_xml(name: str, path: Path, *, more: str = "", whole: bool = True) -> dict[str, Any]:
+    disk = f"<disk type='file'><driver type='raw'/><source file='{path}'/><target dev='vda' bus='virtio'/>{more}</disk>"
+    body = f"<domain type='test'><memory>1024</memory><os><type>hvm</type></os><devices>{disk}</devices></domain>"
+    part = f"<domain><devices>{disk}</devices></domain>"
+    return {**DEFAULTS, "name": name, **({"memory": None, "xml": body} if whole else {"disks": [], "xml": part})}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_disk_in_the_xml_is_no_disk_of_another_item(tools: Tools, image: Path, whole: bool) -> None:
+    by_xml = with_xml("web", image, whole=whole)
+    plain = {**DEFAULTS, "name": "db", "disks": [{"path": str(image), "format": "raw"}]}
+    for second in (with_xml("db", image, whole=whole), with_xml("db", image, more="<readonly/>"), plain):
+        for pair in ((by_xml, second), (second, by_xml)):
+            tools.forecast.clear()
+            plan_vm(pair[0], tools)
+            with pytest.raises(InUse, match=f"{image} is declared for {pair[0]['name']} and for {pair[1]['name']}"):
+                plan_vm(pair[1], tools)
+    for more in ("<readonly/>", "<shareable/>"):
+        tools.forecast.clear()
+        plan_vm(with_xml("web", image, more=more, whole=whole), tools)
+        assert plan_vm(with_xml("db", image, more=more, whole=whole), tools).changed
+
+
+def test_disks_in_the_xml_are_locked(image: Path) -> None:
+    assert list(locks(with_xml("web", image), Tools())) == ["domain:web", str(image)]
+    assert list(locks(with_xml("web", image, more="<readonly/>"), Tools())) == ["domain:web"]
+    assert list(locks({**DEFAULTS, "xml": "<!DOCTYPE x><domain/>"}, Tools())) == ["domain:web"]
+
+
+def test_a_disk_that_one_reads_and_another_writes_to(tools: Tools, image: Path) -> None:
+    writing, reading = ({"path": str(image), "format": "raw", "readonly": only} for only in (None, True))
+    for first, second in ((writing, reading), (reading, writing)):
+        tools.forecast.clear()
+        plan_vm({**DEFAULTS, "disks": [first]}, tools)
+        with pytest.raises(InUse, match="is declared for web and for db"):
+            plan_vm({**DEFAULTS, "name": "db", "disks": [second]}, tools)
+    tools.forecast.clear()
+    for name in ("web", "db"):
+        assert plan_vm({**DEFAULTS, "name": name, "disks": [reading]}, tools).changed
+
+
+def test_a_disk_that_a_vm_only_reads_as_it_is(tools: Tools, image: Path) -> None:
+    reading, left_out = ({"path": str(image), "format": "raw", "readonly": only} for only in (True, None))
+    carry_out(plan(tools, disks=[reading]))
+    items = [{**DEFAULTS, "disks": [left_out]}, {**DEFAULTS, "name": "db", "disks": [reading]}]
+    for pair in (items, items[::-1]):
+        tools.forecast.clear()
+        assert sorted(plan_vm(item, tools).changed for item in pair) == [False, True]
+    tools.forecast.clear()
+    plan_vm(items[1], tools)
+    with pytest.raises(InUse, match="is declared for db and for web; give each VM a disk of its own"):
+        plan_vm({**items[0], "disks": [{**left_out, "readonly": False}]}, tools)
+
+
 def test_two_names_of_one_disk(tools: Tools, image: Path) -> None:
     carry_out(plan(tools, disks=[{"path": str(image), "format": "raw"}]))
     (image.parent / "link.raw").symlink_to(image)
@@ -351,6 +446,23 @@ def test_items_of_one_task_do_not_share_addresses(tools: Tools) -> None:
         plan_vm({**DEFAULTS, "name": "db", "disks": [], "networks": network}, tools)
 
 
+def test_an_address_that_another_vm_has_is_told(tools: Tools, image: Path) -> None:
+    network = [{"network": "default", "mac": "52-54-00-00-00-0A"}]
+    first = plan(tools, disks=[], networks=network)
+    assert first.warnings == ()
+    carry_out(first)
+    assert plan(tools, disks=[], networks=network).warnings == ()
+    nic = "<interface type='network'><mac address='52:54:00:00:00:0A'/><source network='default'/></interface>"
+    part = f"<domain><devices>{nic}</devices></domain>"
+    for given in ({"networks": network}, {"xml": part}):
+        second = plan(tools, name="db", disks=[], **given)
+        assert [text.partition(";")[0] for text in second.warnings] == [
+            "networks: 52:54:00:00:00:0a, an address of the VM db, is one of web too"
+        ]
+    carry_out(second)
+    assert plan(tools, name="db", disks=[], **given).warnings == ()
+
+
 def test_items_of_one_task_do_not_share(tools: Tools, image: Path) -> None:
     given = {**DEFAULTS, **made(tools, image)}
     plan_vm(given, tools)
@@ -358,6 +470,20 @@ def test_items_of_one_task_do_not_share(tools: Tools, image: Path) -> None:
         plan_vm(dict(given), tools)
     with pytest.raises(InUse, match="declared for web and for db"):
         plan_vm({**given, "name": "db"}, tools)
+
+
+def test_one_vm_by_two_spellings_of_the_uri(tmp_path: Path) -> None:
+    node = tmp_path / "node.xml"
+    node.write_text("<node/>")
+    places = {"test+unix:///default": "test:///default", "test:///other": f"test://{node}"}
+    tools = Tools(connect=lambda uri: Connection.open(places.get(uri, uri)))
+    given = {**DEFAULTS, "state": "absent"}
+    for item in (given, {**given, "uri": "test:///other"}, given):
+        assert not plan_vm(item, tools).changed
+    for uri in ("test+unix:///default", "test:///default?socket=/run/x"):
+        with pytest.raises(InvalidOption, match="web is named twice"):
+            plan_vm({**given, "uri": uri}, tools)
+    tools.close()
 
 
 def test_an_attached_disk_is_what_it_is(tools: Tools, image: Path) -> None:

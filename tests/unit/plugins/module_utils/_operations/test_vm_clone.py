@@ -148,6 +148,14 @@ def test_it_differs_from_its_source(host: Host) -> None:
     assert get(source, "devices/disk/source/@file") == str(host.folder / "web.qcow2")
 
 
+def test_a_clone_that_is_there_keeps_its_address(host: Host) -> None:
+    apply(host.plan(mac=["52:54:00:AA:00:02"]))
+    assert host.plan().warnings == host.plan(mac=["52-54-00-aa-00-02"]).warnings == ()
+    other = host.plan(mac=["52:54:00:aa:00:03"])
+    assert not other.changed
+    assert other.warnings[0].startswith("mac: copy is there with 52:54:00:aa:00:02 and keeps that")
+
+
 def test_a_linked_clone_rests_on_the_sources_base(host: Host) -> None:
     plan = host.plan(mode="linked")
     assert plan.info["shared"] == [] and plan.after["disks"][0]["backing"] == str(host.base)
@@ -270,6 +278,8 @@ def test_a_clone_outlives_its_source(host: Host) -> None:
         ({"name": "a/b"}, InvalidOption, "can't name a VM"),
         ({"mac": ["nonsense"]}, InvalidOption, "no unicast MAC"),
         ({"mac": ["52:54:00:00:00:01"]}, Conflict, "an address of the VM web"),
+        ({"mac": ["52-54-00-00-00-01"]}, Conflict, "mac: 52:54:00:00:00:01 is an address of the VM web"),
+        ({"mac": ["52:54:00:00:00:0a", "52-54-00-00-00-0A"]}, InvalidOption, "mac: 52:54:00:00:00:0a is given twice"),
         ({"mac": ["52:54:00:00:00:02", "52:54:00:00:00:03"]}, InvalidOption, "has 1 network interfaces"),
         ({"directory": "/nowhere"}, NotFound, "the folder /nowhere does not exist"),
         ({"uri": "qemu+ssh://far/system"}, Unsupported, "remote host far"),
@@ -511,8 +521,18 @@ def test_another_mode_than_it_was_made_with(host: Host) -> None:
 def test_one_name_twice_in_a_list(host: Host) -> None:
     params = host.options(name="copy")
     vm_clone.plan_clone(params, host.tools)
+    assert vm_clone.plan_clone(params, host.tools).changed
+    for uri in ("test:///default", "test+unix:///default", "test:///default?socket=/run/x"):
+        with pytest.raises(InvalidOption, match="copy is in the list twice"):
+            vm_clone.plan_clone({**params, "uri": uri}, host.tools)
+    assert host.next("copy", uri="test:///other").changed
+
+
+def test_a_clone_that_is_there_twice_in_a_list(host: Host) -> None:
+    apply(host.plan("copy"))
+    assert not host.plan("copy").changed
     with pytest.raises(InvalidOption, match="copy is in the list twice"):
-        vm_clone.plan_clone(dict(params), host.tools)
+        host.next("copy", state="running")
 
 
 def test_copies_of_a_list_need_room_together(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -535,3 +555,38 @@ def test_copies_of_a_list_need_room_together(host: Host, monkeypatch: pytest.Mon
 )
 def test_where_uefi_keeps_its_variables(os: str, path: str) -> None:
     assert nvram_of(parse(f"<domain><name>web</name>{os}</domain>"), "qemu:///system") == path
+
+
+def test_a_source_that_the_same_list_starts(host: Host) -> None:
+    apply(host.plan("c5"))
+    host.plan("c5", state="running")
+    for mode in ("linked", "full"):
+        with pytest.raises(InvalidOption, match="c5 is started and cloned by the same task.*before or behind"):
+            host.next(f"c6-{mode}", source="c5", mode=mode)
+    host.plan("c6", source="c5")
+    with pytest.raises(InvalidOption, match="c5 is started and cloned by the same task"):
+        host.next("c5", state="running")
+    host.plan("c6", source="c5")
+    assert not host.next("c5").changed
+
+
+def test_a_source_that_is_started_before_it_becomes_a_base(host: Host) -> None:
+    disk = image(host.folder / "alone.qcow2")
+    host.have(disk)
+    plan = host.plan(mode="linked", state="running")
+    web = host.tools.hypervisor("test:///default").domain("web")
+    assert web
+    web.start()
+    with pytest.raises(Conflict, match="web was started meanwhile and writes to .*alone.qcow2"):
+        apply(plan)
+    assert get(host.definition("web"), "devices/disk/source/@file") == str(disk)
+    assert not list(host.folder.glob("*web-vda*"))
+
+
+@pytest.mark.parametrize("mode", ["full", "linked"])
+def test_a_source_that_was_written_to_since_it_was_planned(host: Host, mode: str) -> None:
+    plan = host.plan(mode=mode)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 1M 64k", str(host.folder / "web.qcow2")], check=True)
+    with pytest.raises(Conflict, match="web.qcow2 was written to meanwhile; run the task again"):
+        apply(plan)
+    assert not list(host.folder.glob("*copy-vda*"))

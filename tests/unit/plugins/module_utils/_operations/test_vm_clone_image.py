@@ -86,6 +86,17 @@ def test_nothing_of_a_strangers_xml_comes_through(
     assert (get(root, "memory"), get(root, "vcpu")) == ("131072", "2")
 
 
+@pytest.mark.parametrize("memory", [2049, 2500, 3000])
+def test_the_memory_is_the_publishers_to_the_byte(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: int
+) -> None:
+    told = "<memory unit='KiB'>131072<"
+    carry_out(plan(tools, publish(tmp_path, monkeypatch, XML.replace(told, f"<memory unit='MiB'>{memory}<"))))
+    domain = tools.hypervisor("test:///default").domain("web")
+    assert domain is not None
+    assert get(domain.xml(), "memory") == str(memory * 1024)
+
+
 def test_a_tag_that_moved(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = publish(tmp_path, monkeypatch, XML)
     carry_out(plan(tools, catalog))

@@ -67,6 +67,35 @@ def test_a_snapshot_of_a_stopped_vm_has_no_past(guest: Guest) -> None:
     assert past.past_console(guest, uri=URI) == b""
 
 
+def test_a_vm_keeps_its_past_when_the_snapshot_goes_that_it_goes_on_from(guest: Guest) -> None:
+    past.keep_console(guest, "one", uri=URI)
+    past.go_on(guest, "one", uri=URI)
+    guest.log.write_bytes(b"working\n")
+    for _time in range(2):
+        past.forget_console(guest, "one")
+        assert past.past_console(guest, uri=URI) == b"ready\n"
+    past.keep_console(guest, "one", uri=URI)
+    assert past.past_console(guest, uri=URI) == b"ready\n", "another snapshot of that name"
+    past.go_on(guest, "one", uri=URI)
+    assert past.past_console(guest, uri=URI) == b"ready\nworking\n"
+
+
+def test_a_snapshot_that_the_vm_does_not_go_on_from_takes_nothing_along(guest: Guest) -> None:
+    for name in ("one", "two"):
+        past.keep_console(guest, name, uri=URI)
+    past.go_on(guest, "two", uri=URI)
+    past.forget_console(guest, "one")
+    assert past.past_console(guest, uri=URI) == b"ready\n"
+
+
+@pytest.mark.parametrize("mark", [b"", b"{", b"[]", b"{}"])
+def test_a_note_that_says_nothing(guest: Guest, state_dir: Path, mark: bytes) -> None:
+    (state_dir / "console").mkdir(parents=True, exist_ok=True)
+    (state_dir / "console" / f"{guest.uuid}.json").write_bytes(mark)
+    past.forget_console(guest, "one")
+    assert past.past_console(guest, uri=URI) == b""
+
+
 @pytest.mark.parametrize("snapshot", ["one", ""])
 def test_forgetting(guest: Guest, state_dir: Path, snapshot: str) -> None:
     past.keep_console(guest, "one", uri=URI)

@@ -59,7 +59,9 @@ class Guard:
 
 
 def guest(name: str = "web", *, fails: str = "", frozen: bool = False, guarded: bool = False) -> Any:
-    return SimpleNamespace(name=name, state="running", fails=fails, frozen=frozen, guarded=guarded, result={})
+    return SimpleNamespace(
+        name=name, uuid=name, state="running", fails=fails, frozen=frozen, guarded=guarded, result={}
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -101,17 +103,16 @@ def apply(*plans: Plan) -> list[Exception | None]:
 
 def test_freezing_thawing_and_again() -> None:
     web = guest()
-    tools = tools_for(web)
-    first = plan(tools)
+    first = plan(tools_for(web))
     assert (first.before["state"], first.after["state"]) == ("thawed", "frozen")
     assert apply(first) == [None]
     told = {"name": "web", "state": "frozen", "guard": "thaw-web", "file_systems": 2}
     assert {**first.observe(), **first.info} == told
-    assert not plan(tools).steps
-    back = plan(tools, state="thawed")
+    assert not plan(tools_for(web)).steps
+    back = plan(tools_for(web), state="thawed")
     assert apply(back) == [None]
     assert back.observe() == {"name": "web", "state": "thawed", "file_systems": 2, "thawed_by": "task", "seconds": 1.5}
-    assert not plan(tools, state="thawed").steps
+    assert not plan(tools_for(web), state="thawed").steps
 
 
 def test_the_guard_was_first() -> None:
@@ -153,6 +154,14 @@ def test_several_are_frozen_at_one_moment() -> None:
     tools = tools_for(*guests)
     assert apply(*[plan(tools, each.name) for each in guests]) == [None] * 5
     assert all(each.frozen for each in guests)
+
+
+@pytest.mark.parametrize(("first", "second"), [("frozen", "frozen"), ("frozen", "thawed"), ("thawed", "frozen")])
+def test_a_vm_is_named_once(first: str, second: str) -> None:
+    tools = tools_for(guest())
+    plan(tools, state=first)
+    with pytest.raises(InvalidOption, match="^vms: web is named twice; name each VM once"):
+        plan(tools, state=second)
 
 
 def test_refusals() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, NotFound
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, NotFound, TransferError
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_image_variables, vm_platform
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.held_variables import tidy_variables
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
@@ -67,6 +68,36 @@ def test_they_come_from_this_host(catalog: HandMade, tools: Tools, nvram: Path) 
     shutil.rmtree(catalog.path)
     assert [title.split()[0] for title in carry_out(made(tools, catalog))] == ["write", "make", "define"]
     assert nvram.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_they_come_when_the_file_of_the_image_is_not_noted_any_more(
+    catalog: HandMade, tools: Tools, nvram: Path, tmp_path: Path, record: bool
+) -> None:
+    carry_out(made(tools, catalog, name="other"))
+    (base,) = tmp_path.glob("debian-*.qcow2")
+    for lost in ("held", "variables"):
+        shutil.rmtree(tmp_path / "state" / lost)
+    if not record:
+        # The record of a copy doesn't count.
+        shutil.copyfile(base, tmp_path / "copy")
+        os.replace(tmp_path / "copy", base)
+    planned = made(tools, catalog)
+    titles = carry_out(planned)
+    assert titles[0] == f"note that {base} is dir:{catalog.path}:12"
+    assert [title.split()[0] for title in titles] == ["note", "write", "make", "define"]
+    assert nvram.read_bytes() == CONTENT and not planned.warnings
+    assert not made(tools, catalog).changed
+
+
+def test_a_record_that_says_what_can_not_be(catalog: HandMade, tools: Tools, nvram: Path, tmp_path: Path) -> None:
+    carry_out(made(tools, catalog, name="other"))
+    (base,) = tmp_path.glob("debian-*.qcow2")
+    record = read_record(str(base))
+    assert record is not None
+    write_record(str(base), replace(record, source={**record.source, "variables": [1]}))
+    with pytest.raises(TransferError, match=f"^image: the record of {base} says .*; let imageops.fleet.image_pull"):
+        made(tools, catalog)
 
 
 def test_an_interrupted_run_goes_on(catalog: HandMade, tools: Tools, nvram: Path) -> None:

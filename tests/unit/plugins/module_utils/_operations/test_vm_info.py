@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import addresses, agent
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_info
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
@@ -35,6 +35,12 @@ def tools() -> Iterator[Tools]:
 def test_which_vms(tools: Tools, given: dict[str, Any], names: list[str]) -> None:
     assert [item["name"] for item in every_vm({**ITEM, **given}, tools)] == names
     assert OPERATION.expand is every_vm
+
+
+@pytest.mark.parametrize("given", [{"name": ""}, {"names": ["web", ""]}])
+def test_an_empty_name_is_no_name(tools: Tools, given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption, match="^name: an empty text names no VM"):
+        every_vm({**ITEM, **given}, tools)
 
 
 def test_facts(tools: Tools) -> None:

@@ -18,8 +18,9 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import tuning
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains, vm_platform
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.acceleration import Acceleration
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains, vm_define, vm_platform
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm import plan_vm
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_request import read_request
@@ -29,6 +30,10 @@ DEFAULTS: dict[str, Any] = {
     "name": "plat", "state": "present", "uri": "test:///default", "shutdown_timeout": 0, "force_stop": True,
     "remove_disks": False, "memory": "64MiB", "disks": [],
 }  # fmt: skip
+# What each wish gets where KVM works.
+KINDS = {"auto": "kvm", "kvm": "kvm", "tcg": "tcg"}
+MAC = "<mac address='52:54:00:00:00:aa'/>"
+ON_DEFAULT: dict[str, Any] = {"networks": [{"network": "default", "mac": "52:54:00:00:00:aa"}]}
 
 
 @pytest.fixture
@@ -86,6 +91,7 @@ def described(tools: Tools, name: str = "plat") -> Any:
         ),
         ({"xml": "<domain><on_crash>restart</on_crash></domain>"}, "on_crash", "restart"),
         ({"labels": {"tier": "web", "n": 3}}, "name", "plat"),
+        ({"description": "one\r\ntwo\rthree\n"}, "description", "one\ntwo\nthree"),
     ],
 )
 def test_a_second_run_changes_nothing(tools: Tools, given: dict[str, Any], path: str, value: str) -> None:
@@ -101,6 +107,78 @@ def test_xml_beside_the_description_says_what_differs(tools: Tools) -> None:
     assert [step.title for step in planned.steps] == ["change the definition of plat"]
     assert planned.after["xml"] == {"/on_crash[0]": "(as declared)"}
     assert planned.before["xml"] == {"/on_crash[0]": "(another)"}
+
+
+@pytest.mark.parametrize(
+    ("given", "part", "option"),
+    [
+        ({"memory": "64MiB"}, "<memory unit='MiB'>128</memory>", "memory"),
+        ({"vcpus": 1}, "<vcpu>2</vcpu>", "vcpus"),
+        ({"title": "one"}, "<title>two</title>", "title"),
+        ({"description": "one"}, "<description>two</description>", "description"),
+        ({"graphics": "none"}, "<devices><graphics type='vnc'/></devices>", "graphics"),
+        ({"cpu_pinning": []}, "<cputune><vcpupin vcpu='0' cpuset='0'/></cputune>", "cpu_pinning"),
+        (
+            ON_DEFAULT,
+            f"<devices><interface type='bridge'>{MAC}<source bridge='br0'/></interface></devices>",
+            "networks",
+        ),
+        (
+            {"networks": [{**ON_DEFAULT["networks"][0], "model": "virtio"}]},
+            f"<devices><interface>{MAC}<model type='e1000e'/></interface></devices>",
+            "networks",
+        ),
+    ],
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_xml_that_contradicts_an_option(
+    tools: Tools, given: dict[str, Any], part: str, option: str, there: bool
+) -> None:
+    if there:
+        titles_twice(tools, **given)
+    with pytest.raises(InvalidOption, match=f"^xml: both {option} and the XML tell this VM's {option}"):
+        plan(tools, **given, xml=f"<domain>{part}</domain>")
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"memory": "128MiB"}, "<memory unit='MiB'>128</memory><currentMemory unit='MiB'>64</currentMemory>"),
+        ({"memory": "125000KiB"}, "<memory unit='MB'>128</memory>"),
+        ({"memory": None}, "<memory unit='MiB'>128</memory>"),
+        ({"vcpus": 2}, "<vcpu current='1'>2</vcpu>"),
+        ({"title": "one"}, "<description>two</description>"),
+        ({"machine": "pc"}, "<os><type machine='pc'/></os>"),
+        (ON_DEFAULT, f"<devices><interface>{MAC}<model type='e1000e'/></interface></devices>"),
+        (ON_DEFAULT, f"<devices><interface>{MAC}<vlan><tag id='7'/></vlan></interface></devices>"),
+        (ON_DEFAULT, f"<devices><interface>{MAC.replace('aa', 'AA')}<mtu size='9000'/></interface></devices>"),
+    ],
+)
+def test_xml_that_agrees_with_the_options(tools: Tools, given: dict[str, Any], part: str) -> None:
+    assert titles_twice(tools, **given, xml=f"<domain>{part}</domain>") == (["define plat"], [])
+
+
+def test_a_machine_that_both_name_without_its_version(tools: Tools) -> None:
+    titles_twice(tools, xml="<domain><os><type machine='pc-i440fx-2.0'/></os></domain>")
+    part = {"xml": "<domain><os><type machine='pc'/></os></domain>"}
+    assert plan(tools, machine="pc", **part).changed
+    with pytest.raises(InvalidOption, match="^xml: both machine and the XML"):
+        plan(tools, machine="pc-i440fx-2.0", **part)
+
+
+@pytest.mark.parametrize("given", [{}, {"acceleration": "auto"}])
+def test_the_xml_tells_the_accelerator_that_is_left_open(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(vm_define, "acceleration", lambda connection, wanted: Acceleration(KINDS[wanted], ""))
+    roots: list[str] = []
+    monkeypatch.setattr(vm_define, "_define", lambda connection, text, part, *, check: roots.append(text))
+    for step in plan(tools, xml="<domain type='qemu'/>", **given).steps:
+        step.run()
+    # And not the CPU that only KVM can pass through.
+    assert (parse(roots[0]).get("type"), get(parse(roots[0]), "cpu/@mode")) == ("qemu", "")
+    with pytest.raises(InvalidOption, match="^xml: both acceleration and the XML"):
+        plan(tools, xml="<domain type='qemu'/>", acceleration="kvm")
 
 
 def test_labels_change_alone(tools: Tools) -> None:
@@ -153,9 +231,10 @@ REFUSED: list[tuple[dict[str, Any], type[ImageOpsError], str]] = [
     ({"virtio_media": "/no/such.iso"}, NotFound, "virtio_media.path: /no/such.iso does not exist"),
     ({"xml": "<domain><name>other</name></domain>"}, InvalidOption, "describes the VM other"),
     ({"xml": "<network/>"}, InvalidOption, "root element"),
+    ({"xml": "<domain><vcpu>two</vcpu></domain>"}, InvalidOption, "xml: <vcpu> holds 'two', which is no number of CPUs"),
     ({"xml": "<domain><devices><disk><source file='/no/such'/><target dev='vdz'/></disk></devices></domain>"}, NotFound,
      "/no/such does not exist"),
-    ({"memory": "64PiB", "state": "running"}, NoSpace, "start fewer on it"),
+    ({"memory": "4PiB", "state": "running"}, NoSpace, "start fewer on it"),
 ]  # fmt: skip
 
 

@@ -61,10 +61,19 @@ def test_items_of_a_list_see_what_earlier_ones_make(host: Host) -> None:
     assert plans[2].after["children"] == ["b"]
 
 
+def test_check_mode_tells_what_the_last_item_leaves(host: Host) -> None:
+    names = [("a", {}), ("b", {}), ("a", {"state": "reverted"}), ("a", {"state": "absent"})]
+    told = [plan.foretell() for plan in [host.next(name, **options) for name, options in names]]
+    assert [one["state"] for one in told] == ["absent", "present", "absent", "absent"]
+    assert (told[1]["parent"], told[1]["created"]) == ("", KNOWN_AFTER)
+    assert ["engine_seconds" in one for one in told] == [True, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
         ("7", InvalidOption),
+        ("a\n", InvalidOption),
         ("a/b", InvalidOption),
         ("", InvalidOption),
         ("-x", InvalidOption),

@@ -51,7 +51,7 @@ def test_ages(text: str, seconds: int) -> None:
     assert age(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1d", "1.5d", "7", "1y", "1d1h", "9999999d"])
+@pytest.mark.parametrize("text", ["", "soon", "-1d", "1.5d", "7", "1y", "1d1h", "9999999d", "7d\n"])
 def test_what_is_no_age(text: str) -> None:
     with pytest.raises(InvalidOption, match="^older_than: "):
         age(text)

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, TimedOut
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.qcow2_points import read_points
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import snapshots as listing
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.snapshots import delete_snapshot, snapshots
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, serialise
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_acts as acts
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_inside as inside
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_snapshot_expand import every_snapshot
@@ -207,6 +209,66 @@ def test_what_was_made_anew_meanwhile_stays(host: Host, monkeypatch: pytest.Monk
     assert known(host) == ["a", "b"] and settled(host)
 
 
+def with_second_disk(host: Host, *, and_then_without: bool = False) -> Path:
+    """Another disk of the VM, or one that left it."""
+    second = host.disk.with_name("second.qcow2")
+    if and_then_without:
+        domain = domain_of(host)
+        root = domain.xml(secure=True)
+        devices = root.find("devices")
+        assert devices is not None
+        for disk in devices.findall("disk"):
+            if get(disk, "target/@dev") == "vdb":
+                devices.remove(disk)
+        host.tools.hypervisor("test:///default").define(serialise(root))
+        return second
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(second), "1M"], check=True)
+    more = f"<disk type='file' device='disk'><driver type='qcow2'/><source file='{second}'/><target dev='vdb'/></disk>"
+    host.have(more=more)
+    return second
+
+
+@pytest.mark.parametrize("libvirt_knows", [True, False])
+def test_a_disk_that_left_the_vm_does_not_hold_up_the_rest(host: Host, libvirt_knows: bool) -> None:
+    second = with_second_disk(host)
+    if libvirt_knows:
+        apply(host.plan("a"))
+    for path in (host.disk, second):
+        subprocess.run(["qemu-img", "snapshot", "-c", "a", str(path)], check=True)
+    with pytest.raises(Killed), inside.marked(domain_of(host), DELETE, ["a"], timeout=5):
+        raise Killed
+    with_second_disk(host, and_then_without=True)
+    plan = host.plan("other")
+    assert [warning.split(" holds ")[0] for warning in plan.warnings] == [str(second)]
+    assert f"qemu-img snapshot -d a {second}" in plan.warnings[0]
+    apply(plan)
+    assert known(host) == ["other"] and held(host) == [] and settled(host)
+    assert [point.name for point in read_points(str(second)).points] == ["a"]
+    assert host.plan("other").warnings == ()
+
+
+def test_the_path_of_a_disk_that_left_holds_something_else(host: Host) -> None:
+    second = with_second_disk(host)
+    for path in (host.disk, second):
+        subprocess.run(["qemu-img", "snapshot", "-c", "a", str(path)], check=True)
+    with pytest.raises(Killed), inside.marked(domain_of(host), DELETE, ["a"], timeout=5):
+        raise Killed
+    with_second_disk(host, and_then_without=True).write_text("no image at all")
+    plan = host.plan("other")
+    assert plan.warnings == ()
+    apply(plan)
+    assert known(host) == ["other"] and held(host) == [] and settled(host)
+
+
+def test_a_snapshot_of_a_disk_whose_path_holds_something_else(host: Host) -> None:
+    second = with_second_disk(host)
+    apply(host.plan("a"))
+    with_second_disk(host, and_then_without=True)
+    second.write_text("no image at all")
+    apply(host.plan("a", state="absent"))
+    assert known(host) == [] and settled(host)
+
+
 def test_retention_does_not_count_what_goes_anyway(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     apply(host.plan("a"))
     refuse_deletion(host, monkeypatch, TimedOut("timeout: late."))
@@ -229,6 +291,33 @@ def test_a_vm_that_libvirt_left_paused_runs_on(host: Host, monkeypatch: pytest.M
     assert domain.state == "running" and settled(host)
 
 
+def let(domain: Domain, state: str) -> None:
+    if domain.state != state:
+        domain.suspend() if state == "paused" else domain.resume()
+
+
+@pytest.mark.parametrize("before", ["running", "paused"])
+@pytest.mark.parametrize("held", ["running", "paused"])
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_vm_that_was_paused_before_a_revert_stays_so(
+    host: Host, monkeypatch: pytest.MonkeyPatch, before: str, held: str, refused: bool
+) -> None:
+    host.have(RUNNING)
+    monkeypatch.setattr(listing, "_OWN_PAUSES", (1,))
+    domain = domain_of(host)
+    let(domain, held)
+    apply(host.plan("a", memory=True))
+    let(domain, before)
+    end = EngineError("libvirt refused.", libvirt_code=1) if refused else Killed()
+    with pytest.raises(type(end)), inside.marked(domain, REVERT, ["a"], timeout=5, start=False):
+        let(domain, "paused")
+        raise end
+    if not refused:
+        inside.recover_inside(domain, timeout=5)
+    goes_on = before == "running" and (refused or held == "running")
+    assert domain.state == ("running" if goes_on else "paused") and settled(host)
+
+
 def test_a_revert_that_did_not_begin_leaves_nothing(host: Host) -> None:
     apply(host.plan("a"))
     domain = domain_of(host)
@@ -244,7 +333,7 @@ def test_a_revert_of_some_disks_is_done_again(host: Host, monkeypatch: pytest.Mo
     domain, done = domain_of(host), []
     with pytest.raises(Killed), inside.marked(domain, REVERT, ["a"], timeout=5, start=False):
         raise Killed
-    monkeypatch.setattr(inside, "half_reverted", lambda disks, name: True)
+    monkeypatch.setattr(inside, "half_reverted", lambda disks, name, left: True)
     monkeypatch.setattr(acts, "revert_to_snapshot", lambda domain, name, *, start: done.append((name, start)))
     apply(host.plan("b"))
     assert done == [("a", False)] and settled(host)
@@ -255,7 +344,7 @@ def test_a_revert_that_is_asked_for_does_it_alone(host: Host, monkeypatch: pytes
     domain = domain_of(host)
     with pytest.raises(Killed), inside.marked(domain, REVERT, ["a"], timeout=5, start=False):
         raise Killed
-    monkeypatch.setattr(inside, "half_reverted", lambda disks, name: True)
+    monkeypatch.setattr(inside, "half_reverted", lambda disks, name, left: True)
     acts.recover(domain, host.tools.hypervisor("test:///default"), host.tools, timeout=5, reverts=True)
     assert not settled(host)
 

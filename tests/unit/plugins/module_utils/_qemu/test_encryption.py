@@ -32,7 +32,7 @@ def test_options_as_qemu_wants_them(format: str, given: dict[str, Any], argv: li
     [
         ({"cipher_alg": "rot13"}, "options.cipher_alg: 'rot13' is not allowed"),
         ({"iter_time": 9}, "options.iter_time: '9' is not allowed"),
-        ({"iter_time": True}, "options.iter_time: 'True' is not a whole number"),
+        ({"iter_time": True}, "options.iter_time: 'True' is not allowed; use a whole number"),
     ],
 )
 def test_what_is_no_option(given: dict[str, Any], words: str) -> None:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import MissingLibrary
@@ -35,6 +37,34 @@ def test_of_many_words_the_first_are_kept() -> None:
 def test_a_missing_program() -> None:
     with pytest.raises(MissingLibrary, match="'no-such-engine' is not installed"):
         start_engine(["no-such-engine"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class _Stopped(BaseException):
+    """What the handler of a job raises."""
+
+
+def test_who_is_stopped_while_it_starts_an_engine_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Slow(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    def stop(number: int, frame: Any) -> None:
+        raise _Stopped
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(_Stopped):
+            start_engine(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
 def test_an_engine_dies_with_who_started_it() -> None:

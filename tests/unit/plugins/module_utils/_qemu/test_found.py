@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,11 @@ def test_options_given_to_qemu_img_are_found_in_the_header(tmp_path: Path, forma
     for unseen in ("preallocation", *UNSEEN):
         wanted.pop(unseen, None)
     assert found_options(inspect_chain(path)[0].facts) == wanted
+
+
+def test_what_a_descriptor_does_not_say_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", path, "1M"], check=True)
+    path.write_bytes(re.sub(rb"ddb\.(virtualHWVersion|toolsVersion)", rb"#db.\1", path.read_bytes()))
+    told = found_options(inspect_chain(str(path))[0].facts)
+    assert (told["hwversion"], told["toolsversion"]) == (None, None)

@@ -90,8 +90,8 @@ def test_each_call_names_formats_and_the_backend(programs: Path, emulated: bool,
     assert re.fullmatch(rf"guestfish --ro --format=raw -a \S+ run / {settings}", told[0])
     assert told[1:] == [
         f"virt-sparsify --quiet --in-place --format vpc /disks/a / {settings}",
-        f"guestfish --ro --format=vpc -a /disks/a -- run : list-partitions : -part-list /dev/sda : -list-filesystems / {settings}",
-        f"virt-resize --quiet --format vpc --output-format qcow2 --expand /dev/sda2 /disks/a /disks/b / {settings}",
+        f"guestfish --ro --format=vpc -a /disks/a -- run : list-partitions : -part-list /dev/sda : -list-filesystems : -feature-available xfs / {settings}",
+        f"virt-resize --format vpc --output-format qcow2 --expand /dev/sda2 /disks/a /disks/b / {settings}",
     ]
 
 
@@ -121,6 +121,7 @@ def test_partitions_in_their_order_on_the_disk(programs: Path, said: str, expect
     [
         ("ext4", "e2fsck-f /dev/sda1 : resize2fs /dev/sda1"),
         ("btrfs", "mount /dev/sda1 / : btrfs-filesystem-resize /"),
+        ("xfs", "mount /dev/sda1 / : xfs-growfs /"),
     ],
 )
 def test_the_last_one_grows_in_place(programs: Path, kind: str, does: str) -> None:
@@ -132,6 +133,37 @@ def test_the_last_one_grows_in_place(programs: Path, kind: str, does: str) -> No
     assert calls(programs) == [
         f"guestfish --rw --format=qcow2 -a /disks/a -- run : {table} : {does} / direct force_tcg"
     ]
+
+
+@pytest.mark.parametrize(("feature", "growing"), [("true", True), ("false", False), ("", False)])
+def test_xfs_grows_where_the_machine_has_the_program(programs: Path, feature: str, growing: bool) -> None:
+    (programs / "said").write_text(f"/dev/sda1\n/dev/sda2\n/dev/sda1: xfs\n/dev/sda2: ext4\n{feature}\n")
+    install(programs, "guestfish", f"cat {programs}/said")
+    found = Guestfs(True, 60).partitions(Image("/disks/a", "qcow2"))
+    assert [(one.file_system, one.growing) for one in found] == [("xfs", growing), ("ext4", True)]
+
+
+def test_a_partition_may_grow_alone(programs: Path) -> None:
+    install(programs, "guestfish")
+    last = Partition("/dev/sda1", 1 << 20, (60 << 20) - 1, "xfs", growing=False)
+    Guestfs(True, 60).grow_last(Image("/disks/a", "qcow2"), last, size=96 << 20)
+    (call,) = calls(programs)
+    assert call.endswith(": part-resize /dev/sda 1 194559 / direct force_tcg")
+
+
+@pytest.mark.parametrize(
+    ("said", "method"),
+    [
+        ("The filesystem ext4\non /dev/sda2 will be expanded using the\n\u2018resize2fs\u2019 method.", "resize2fs"),
+        ("The LVM PV on /dev/sda2 will be expanded using the \u2018pvresize\u2019 method.", "pvresize"),
+        ("The filesystem ext4 on /dev/sda21 will be expanded using the \u2018resize2fs\u2019 method.", ""),
+        ("/dev/sda2: This partition will be resized from 1G to 2G.", ""),
+    ],
+)
+def test_what_virt_resize_does_with_what_is_in_the_partition(programs: Path, said: str, method: str) -> None:
+    (programs / "said").write_text(said)
+    install(programs, "virt-resize", f"cat {programs}/said")
+    assert Guestfs(True, 60).expand(Image("/a", "raw"), Image("/b", "raw"), "/dev/sda2") == method
 
 
 def test_no_partition_gets_smaller(programs: Path) -> None:

@@ -105,6 +105,17 @@ def test_a_conversion_is_durable(monkeypatch: pytest.MonkeyPatch, direct: bool, 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("driver", ["vmdk", "vdi"])
+def test_tables_that_are_written_entry_by_entry_go_through_the_page_cache(
+    monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    monkeypatch.setattr(module, "takes_direct_io", lambda folder: True)
+    monkeypatch.setattr(module, "is_block_device", lambda path: path == "/dev/x")
+    for path, cache in (("/b", "writeback"), ("/dev/x", "none")):
+        argv = convert_arguments(Image("/a", "raw"), Image(path, driver))
+        assert argv[argv.index("-t") + 1] == cache
+
+
 def test_asking_for_direct_io_leaves_nothing_behind(tmp_path: Path) -> None:
     module.takes_direct_io(str(tmp_path))
     assert not list(tmp_path.iterdir())

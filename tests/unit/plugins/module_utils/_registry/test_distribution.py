@@ -224,7 +224,7 @@ def test_a_registry_that_takes_nothing_may_be_collecting_garbage(registry: Regis
 def test_a_silent_host_is_no_riddle() -> None:
     with serving() as registry:
         gone = store_of(registry)
-    with pytest.raises(Broken, match="the connection failed: .*refused"):
+    with pytest.raises(Broken, match="the connection failed: .*refused; start the server"):
         gone.resolve("12")
 
 
@@ -352,6 +352,28 @@ def test_referrers(registry: Registry, api: bool) -> None:
     assert [found.digest for found in store.referrers(ONE.digest)] == [two.digest]
     store.remove_manifest(two.digest)
     assert store.referrers(ONE.digest) == [] and set(registry.tags) == {"12"}
+
+
+def test_no_list_names_a_referrer_that_is_gone(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.api = False
+    store = store_of(registry)
+    subject = ONE.publish(store, "12")
+    one, two = artifact(store, b"a", subject), artifact(store, b"b", subject)
+    monkeypatch.setenv("IMAGEOPS_FAULT", "registry:unlisted:broken")
+    with pytest.raises(OSError):
+        store.remove_manifest(one.digest)
+    assert [found.digest for found in store.referrers(ONE.digest)] == [two.digest] and one.digest in registry.manifests
+
+
+def test_a_list_stays_as_it_is_where_nothing_is_removed(registry: Registry) -> None:
+    registry.api = False
+    store = store_of(registry)
+    subject = ONE.publish(store, "12")
+    listed = {artifact(store, content, subject).digest for content in (b"a", b"b")}
+    registry.deletes = False
+    with pytest.raises(Unsupported, match="removes nothing"):
+        store.remove_manifest(min(listed))
+    assert {found.digest for found in store.referrers(ONE.digest)} == listed
 
 
 def test_a_referrer_that_another_writer_overwrote_is_listed_again(registry: Registry) -> None:

@@ -435,3 +435,17 @@ def test_many_publish_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(publish, range(8)))
     assert LayoutStore(path).tags() == {f"v{number}": image.digest for number, image in enumerate(images)}
+
+
+def test_a_tag_is_given_instead_of_what_it_names(store: LayoutStore) -> None:
+    one, two = ONE.publish(store, "1"), TWO.publish(store, "2")
+    data = store.manifest("2")[1]
+    for expected in ("", two.digest):
+        with pytest.raises(Conflict, match="somebody else changed what the tag '1' names meanwhile"):
+            store.write_manifest(data, MANIFEST, tag="1", instead_of=expected)
+    assert store.tags() == {"1": one.digest, "2": two.digest}
+    store.write_manifest(data, MANIFEST, tag="new", instead_of="")
+    store.write_manifest(data, MANIFEST, tag="1", instead_of=one.digest)
+    # Who was as far already is right.
+    store.write_manifest(data, MANIFEST, tag="1", instead_of=one.digest)
+    assert set(store.tags().values()) == {two.digest}

@@ -196,7 +196,7 @@ def test_nobody_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = url_of(f"http://127.0.0.1:{unused.getsockname()[1]}/a")
-    with pytest.raises(Broken, match="the connection failed: .*refused"):
+    with pytest.raises(Broken, match="the connection failed: .*refused; start the server"):
         HttpClient(Access()).request(url)
 
 

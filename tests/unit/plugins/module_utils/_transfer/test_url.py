@@ -71,6 +71,8 @@ def test_queries_are_told_apart_by_a_digest() -> None:
         ("nbd+unix:///a", InvalidOption, "names no socket"),
         ("nbd+unix:///a?socket=relative", InvalidOption, "names no socket"),
         ("nbd:///a", InvalidOption, "names no host"),
+        ("http://a..b/x", InvalidOption, "between dots the host's name has 1 to 63 characters"),
+        (f"http://{'a' * 64}.example/x", InvalidOption, "between dots the host's name has 1 to 63 characters"),
     ],
 )
 def test_refused(text: str, kind: type[ImageOpsError], said: str) -> None:
