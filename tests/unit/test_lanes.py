@@ -151,6 +151,9 @@ def test_an_interruption_ends_the_children_and_theirs(tmp_path: Path, monkeypatc
         run(tmp_path, [Stage("one", script.format("pid-one"))], [Stage("two", script.format("pid-two"))])
     pids = [path.read_text(encoding="ascii").strip() for path in tmp_path.glob("pid-*")]
     assert len(pids) == 4
+    limit = time.monotonic() + 20  # seconds; a killed process is there until the kernel has run it once more
+    while any(alive(pid) for pid in pids) and time.monotonic() < limit:
+        time.sleep(0.01)
     assert not [pid for pid in pids if alive(pid)]
 
 
