@@ -50,16 +50,21 @@ def qcow2(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "q").read_bytes()
 
 
-@pytest.fixture
-def site(qcow2: bytes) -> Iterator[Site]:
-    files = {
+@pytest.fixture(scope="module")
+def files(qcow2: bytes) -> dict[str, bytes]:
+    found = {
         "/a.raw": RAW,
         "/a.raw.gz": gzip.compress(RAW, 1),
         "/a.raw.xz": lzma.compress(RAW, preset=0),
         "/a.qcow2": qcow2,
     }
-    names = "".join(f"{hashlib.sha256(data).hexdigest()}  {name[1:]}\n" for name, data in files.items())
-    with serving(files={**files, "/SHA256SUMS": names.encode(), "/page": b"<html>no such file</html>" * 99}) as found:
+    names = "".join(f"{hashlib.sha256(data).hexdigest()}  {name[1:]}\n" for name, data in found.items())
+    return {**found, "/SHA256SUMS": names.encode(), "/page": b"<html>no such file</html>" * 99}
+
+
+@pytest.fixture
+def site(files: dict[str, bytes]) -> Iterator[Site]:
+    with serving(files=dict(files)) as found:
         yield found
 
 
