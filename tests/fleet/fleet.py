@@ -102,7 +102,7 @@ def start(podman: Podman, recipe: Recipe) -> None:
     )
 
 
-def wait_booted(podman: Podman, host: str, timeout: float = 60) -> None:
+def wait_booted(podman: Podman, host: str, timeout: float = 600) -> None:
     deadline = time.monotonic() + timeout
     ready = "systemctl is-active -q ssh.service && systemctl is-active -q libvirtd.socket"
     while not podman.succeeds("exec", host, "sh", "-c", ready):

@@ -5,10 +5,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache, wraps
 from pathlib import Path
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import helper, launch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def helpers() -> Iterator[None]:
+    """Each kind of helper is compiled once, and not for the state directory of each test that starts a job."""
+    made: dict[str, bytes] = {}
+    zipapp = helper._zipapp
+
+    @wraps(zipapp)
+    def once(entry: str, texts: dict[str, str]) -> bytes:
+        key = f"{entry} {hash(tuple(sorted(texts.items())))}"
+        if key not in made:
+            made[key] = zipapp(entry, texts)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(helper, "_zipapp", once)
+        patch.setattr(helper, "sources", cache(helper.sources))
+        yield
 
 
 @pytest.fixture

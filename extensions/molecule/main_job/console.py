@@ -35,7 +35,7 @@ def main() -> int:
     terminal = os.open(path, os.O_RDWR | os.O_NOCTTY)
     tty.setraw(terminal)
     # QEMU looks only once a second whether somebody has opened its terminal.
-    for _turn in range(20):
+    for _turn in range(400):
         os.write(terminal, b"\n")
         if PROMPT in read(terminal, until=PROMPT, seconds=1.5):
             break
@@ -45,7 +45,7 @@ def main() -> int:
     read(terminal, until=b"\0", seconds=0.5)
     # The marks are put together by the guest's shell, so the echo of what was typed does not hold them.
     os.write(terminal, f"echo --be''gin--; {command}; echo --en''d--\n".encode())
-    heard = read(terminal, until=END, seconds=30)
+    heard = read(terminal, until=END, seconds=600)
     print(heard.partition(BEGIN)[2].partition(END)[0].decode(errors="replace").strip())
     return 0 if END in heard else 1
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState, job_id, read_state
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains
@@ -23,7 +25,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._records import rea
 from ansible_collections.imageops.fleet.tests.unit import run_module
 
 MIB = 1 << 20
-SLOW = "16M"
+SLOW = "256K"
 CLOCK = Clock()
 
 
@@ -341,25 +343,62 @@ class engine_on:
         self.process.communicate(b"quit\n")
 
 
-def slow(source: Path, dest: Path, **options: Any) -> subprocess.Popen[str]:
-    """The module in a process of its own, for some seconds."""
-    params = {"src": str(source), "dest": str(dest), "bandwidth": SLOW, **options}
-    argv = [sys.executable, run_module.__file__, "disk_convert", json.dumps(params)]
+# The module in a process of its own. Who joins a job that another task began lets it end.
+RUN = f"""
+import json, pathlib, sys
+from {launch.__package__} import launch
+from {run_module.__package__} import run_module
+share = launch.share
+def joined(*words):
+    share(*words)
+    pathlib.Path(sys.argv[2]).touch()
+launch.share, launch.launcher_here = joined, lambda: launch.SESSION
+print(json.dumps(run_module.run_module("disk_convert", json.loads(sys.argv[1]))))
+"""
+# Does what it is asked for; but a conversion ends only when the test says so.
+HELD = """#!/bin/sh
+{engine} "$@"
+code=$?
+while [ "$1" = convert ] && [ -d {gate.parent} ] && [ ! -e {gate} ]; do sleep 0.02; done
+exit $code
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A conversion that has begun lasts until this file is there; who joins it makes the file."""
+    path, folder, share = tmp_path / "gate", tmp_path / "bin", launch.share
+    folder.mkdir()
+    (folder / "qemu-img").write_text(HELD.format(engine=shutil.which("qemu-img"), gate=path))
+    (folder / "qemu-img").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def joined(*words: Any) -> None:
+        share(*words)
+        path.touch()
+
+    monkeypatch.setattr(launch, "share", joined)
+    return path
+
+
+def begun(source: Path, dest: Path, **options: Any) -> subprocess.Popen[str]:
+    params = {"src": str(source), "dest": str(dest), **options}
+    argv = [sys.executable, "-c", RUN, json.dumps(params), str(dest.parent.parent / "gate")]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
 
 def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
-    result = json.loads(process.communicate(timeout=60)[0])
+    result = json.loads(process.communicate(timeout=300)[0])
     assert isinstance(result, dict)
     return result
 
 
 def working(dest: Path) -> int:
     """The process id of the helper once qemu-img has begun to write."""
-    assert CLOCK.wait_until(lambda: bool((state := job_of(dest)) and state.phase == "convert"), 20)
+    assert CLOCK.wait_until(lambda: bool((state := job_of(dest)) and state.phase == "convert"), 120)
     state = job_of(dest)
     assert state is not None
-    assert CLOCK.wait_until(lambda: bool(engines(dest)), 20)
+    assert CLOCK.wait_until(lambda: bool(engines(dest)), 120)
     return state.pid
 
 
@@ -371,16 +410,16 @@ def engines(dest: Path) -> list[int]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if words[0] == b"qemu-img" and any(f".{dest.name}.".encode() in word for word in words):
+        if b"qemu-img" in map(os.path.basename, words[:2]) and any(f".{dest.name}.".encode() in word for word in words):
             found.append(int(folder.name))
     return found
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """At SLOW this takes two seconds; qemu-img has 32 MiB under way before its limit counts."""
+    """At SLOW this takes half a minute; qemu-img has 32 MiB under way before its limit counts."""
     path = tmp_path / "large.raw"
-    path.write_bytes(os.urandom(48 * MIB))
+    path.write_bytes(bytes(range(1, 256)) * (40 * MIB // 255))
     return path
 
 
@@ -388,16 +427,16 @@ def large(tmp_path: Path) -> Path:
 def ended(dest: Path) -> Iterator[None]:
     """No engine of the test is left."""
     yield
-    assert CLOCK.wait_until(lambda: not engines(dest), 20)
+    assert CLOCK.wait_until(lambda: not engines(dest), 120)
 
 
 @pytest.mark.usefixtures("ended")
 class TestInterrupted:
     """`dest` is the old content or the new, and the next run converges."""
 
-    def converges(self, large: Path, dest: Path) -> None:
-        assert made(convert(large, dest))["changed"]
-        assert equal(large, dest)
+    def converges(self, source: Path, dest: Path) -> None:
+        assert made(convert(source, dest))["changed"]
+        assert equal(source, dest)
         assert names(dest) == ["disk.qcow2"]
 
     def old(self, large: Path, dest: Path) -> bytes:
@@ -407,16 +446,16 @@ class TestInterrupted:
 
     def test_the_helper_is_killed(self, large: Path, dest: Path) -> None:
         before = self.old(large, dest)
-        process = slow(large, dest)
+        process = begun(large, dest, bandwidth=SLOW)
         os.kill(working(dest), signal.SIGKILL)
         assert "died before" in refused(result_of(process))
-        assert CLOCK.wait_until(lambda: not engines(dest), 10)
+        assert CLOCK.wait_until(lambda: not engines(dest), 120)
         assert dest.read_bytes() == before
         self.converges(large, dest)
 
     def test_the_engine_is_killed(self, large: Path, dest: Path) -> None:
         before = self.old(large, dest)
-        process = slow(large, dest)
+        process = begun(large, dest, bandwidth=SLOW)
         working(dest)
         os.kill(engines(dest)[0], signal.SIGKILL)
         assert "qemu-img was ended by SIGKILL" in refused(result_of(process))
@@ -424,55 +463,61 @@ class TestInterrupted:
         assert names(dest) == ["disk.qcow2"]
         self.converges(large, dest)
 
-    def test_the_module_is_killed_and_the_next_one_joins(self, large: Path, dest: Path) -> None:
-        process = slow(large, dest)
-        pid = working(dest)
-        process.kill()
-        process.communicate()
-        result = made(convert(large, dest, bandwidth=SLOW))
-        assert result["joined"] and result["changed"]
-        state = job_of(dest)
-        assert state is not None and (state.pid, state.status) == (pid, "done")
-        assert equal(large, dest)
-
     def test_the_job_is_stopped(self, large: Path, dest: Path) -> None:
-        process = slow(large, dest)
+        process = begun(large, dest, bandwidth=SLOW)
         os.kill(working(dest), signal.SIGTERM)
         assert "was stopped before" in refused(result_of(process))
         assert names(dest) == []
         self.converges(large, dest)
 
-    def test_two_at_once_make_one(self, large: Path, dest: Path) -> None:
-        results = [result_of(process) for process in [slow(large, dest), slow(large, dest)]]
+    @pytest.mark.usefixtures("gate")
+    def test_the_module_is_killed_and_the_next_one_joins(self, source: Path, dest: Path) -> None:
+        process = begun(source, dest)
+        pid = working(dest)
+        process.kill()
+        process.communicate()
+        result = made(convert(source, dest))
+        assert result["joined"] and result["changed"]
+        state = job_of(dest)
+        assert state is not None and (state.pid, state.status) == (pid, "done")
+        assert equal(source, dest)
+
+    @pytest.mark.usefixtures("gate")
+    def test_two_at_once_make_one(self, source: Path, dest: Path) -> None:
+        results = [result_of(process) for process in [begun(source, dest), begun(source, dest)]]
         assert [result.get("failed", False) for result in results] == [False, False], results
         assert sorted(bool(made(result).get("joined")) for result in results) == [False, True]
-        assert equal(large, dest)
+        assert equal(source, dest)
 
-    def test_two_that_differ_are_not_mixed(self, large: Path, dest: Path) -> None:
-        first = slow(large, dest)
+    def test_two_that_differ_are_not_mixed(self, source: Path, dest: Path, gate: Path) -> None:
+        first = begun(source, dest)
         working(dest)
-        assert "with other options" in refused(convert(large, dest, options={"compress": True}))
+        assert "with other options" in refused(convert(source, dest, options={"compress": True}))
+        gate.touch()
         assert made(result_of(first))["changed"]
-        assert equal(large, dest)
+        assert equal(source, dest)
 
-    def test_a_limit_of_time_lets_the_job_go_on(self, large: Path, dest: Path) -> None:
-        said = refused(convert(large, dest, bandwidth=SLOW, timeout=1))
+    @pytest.mark.usefixtures("gate")
+    def test_a_limit_of_time_lets_the_job_go_on(self, source: Path, dest: Path) -> None:
+        said = refused(convert(source, dest, timeout=1))
         assert "has not ended within 1 seconds" in said
-        assert made(convert(large, dest, bandwidth=SLOW))["joined"]
-        assert equal(large, dest)
+        assert made(convert(source, dest))["joined"]
+        assert equal(source, dest)
 
-    def test_the_source_is_written_to_meanwhile(self, large: Path, dest: Path) -> None:
-        process = slow(large, dest)
+    def test_the_source_is_written_to_meanwhile(self, source: Path, dest: Path, gate: Path) -> None:
+        process = begun(source, dest)
         working(dest)
-        write(large, at=4 * MIB)
+        write(source, at=4 * MIB)
+        gate.touch()
         assert "was written to while it was being converted" in refused(result_of(process))
         assert names(dest) == []
-        self.converges(large, dest)
+        self.converges(source, dest)
 
-    def test_the_destination_appears_meanwhile(self, large: Path, dest: Path) -> None:
-        process = slow(large, dest)
+    def test_the_destination_appears_meanwhile(self, source: Path, dest: Path, gate: Path) -> None:
+        process = begun(source, dest)
         working(dest)
         dest.write_bytes(b"precious")
+        gate.touch()
         assert "was changed by somebody else" in refused(result_of(process))
         assert dest.read_bytes() == b"precious"
         assert names(dest) == ["disk.qcow2"]

@@ -24,6 +24,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAUL
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import job_id, read_state
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
+from ansible_collections.imageops.fleet.tests.unit.qemu_nbd import exporting, unix_listener
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 from ansible_collections.imageops.fleet.tests.unit.web_server import Site, serving
 
@@ -49,16 +50,21 @@ def qcow2(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "q").read_bytes()
 
 
-@pytest.fixture
-def site(qcow2: bytes) -> Iterator[Site]:
-    files = {
+@pytest.fixture(scope="module")
+def files(qcow2: bytes) -> dict[str, bytes]:
+    found = {
         "/a.raw": RAW,
         "/a.raw.gz": gzip.compress(RAW, 1),
         "/a.raw.xz": lzma.compress(RAW, preset=0),
         "/a.qcow2": qcow2,
     }
-    names = "".join(f"{hashlib.sha256(data).hexdigest()}  {name[1:]}\n" for name, data in files.items())
-    with serving(files={**files, "/SHA256SUMS": names.encode(), "/page": b"<html>no such file</html>" * 99}) as found:
+    names = "".join(f"{hashlib.sha256(data).hexdigest()}  {name[1:]}\n" for name, data in found.items())
+    return {**found, "/SHA256SUMS": names.encode(), "/page": b"<html>no such file</html>" * 99}
+
+
+@pytest.fixture
+def site(files: dict[str, bytes]) -> Iterator[Site]:
+    with serving(files=dict(files)) as found:
         yield found
 
 
@@ -290,10 +296,7 @@ def test_an_item_may_use_what_an_earlier_one_downloads(site: Site, dest: Path) -
 def test_an_nbd_export(dest: Path, tmp_path: Path) -> None:
     source, socket = tmp_path / "source", tmp_path / "nbd"
     source.write_bytes(RAW)
-    server = subprocess.Popen(["qemu-nbd", "-t", "-e", "9", "-r", "-f", "raw", "-k", socket, source])
-    try:
-        while not socket.exists():
-            time.sleep(0.01)
+    with exporting(unix_listener(socket), "-e", "9", "-r", "-f", "raw", source):
         given = {"src": f"nbd+unix:///?socket={socket}", "dest": str(dest), "src_format": "raw"}
         assert made(run_module("disk_convert", given))["checksum"] == sha256(RAW)
         assert raw_content(dest, "qcow2") == RAW
@@ -302,8 +305,5 @@ def test_an_nbd_export(dest: Path, tmp_path: Path) -> None:
         assert any("does not tell whether it changed" in warning for warning in again["warnings"])
         assert run_module("disk_convert", {**given, "force": True})["changed"]
         assert not run_module("disk_convert", {**given, "checksum": sha256(RAW)})["changed"]
-    finally:
-        server.kill()
-        server.wait()
     assert not run_module("disk_convert", {**given, "checksum": sha256(RAW)})["changed"]
     assert "the connection failed" in run_module("disk_convert", given)["msg"]

@@ -29,14 +29,14 @@ echo disk_serial=$(cat /sys/block/vda/serial)
 
 def agent(domain: str, execute: str, **arguments: Any) -> Any:
     asked = json.dumps({"execute": execute, "arguments": arguments})
-    said = subprocess.check_output(["virsh", "qemu-agent-command", domain, "--timeout", "60", asked], text=True)
+    said = subprocess.check_output(["virsh", "qemu-agent-command", domain, "--timeout", "600", asked], text=True)
     return json.loads(said)["return"]
 
 
 def main() -> int:
     domain = sys.argv[1]
     pid = agent(domain, "guest-exec", path="/bin/sh", arg=["-c", ASK], **{"capture-output": True})["pid"]
-    for _turn in range(120):
+    for _turn in range(1200):
         status = agent(domain, "guest-exec-status", pid=pid)
         if status["exited"]:
             text = base64.b64decode(status.get("out-data", "")).decode()

@@ -187,7 +187,7 @@ def test_what_rests_on_a_failed_item_fails_with_a_sentence() -> None:
 
 def test_neighbours_run_side_by_side() -> None:
     world = World(parallel=3)
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=120)
     make: Callable[[str], None] = world._make
 
     def meet(name: str) -> None:

@@ -105,7 +105,7 @@ def test_a_job_that_fails_is_told_and_forgotten(machine: Machine) -> None:
     process = QemuProcess(machine.path)
     machine.fail["job snapshot-load"] = "Device does not have the snapshot."
     with pytest.raises(EngineError, match=r"failed at the job snapshot-load: Device does not have the snapshot\.$"):
-        run_job(process, "snapshot-load", {}, identity="x", timeout=5)
+        run_job(process, "snapshot-load", {}, identity="x", timeout=120)
     assert not machine.jobs
     process.close()
 
@@ -122,7 +122,7 @@ def test_what_an_earlier_run_left_of_a_job_is_no_answer(machine: Machine) -> Non
     process = QemuProcess(machine.path)
     identity = job_id("load", "one")
     machine.jobs[identity] = {"id": identity, "type": "snapshot-load", "status": "concluded"}
-    run_job(process, "snapshot-load", {}, identity=identity, timeout=5)
+    run_job(process, "snapshot-load", {}, identity=identity, timeout=120)
     assert machine.said[-3:] == ["job-dismiss", "snapshot-load", "job-dismiss"]
     process.close()
 

@@ -23,7 +23,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     TimedOut,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs import helper as helper_file
-from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch, waiting
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs import launch, running, waiting
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
@@ -58,7 +58,7 @@ def helper(state_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def job(kind: str, tmp_path: Path, *, question: str = "", **params: Any) -> Job:
-    asked = {"trace": str(tmp_path / "trace"), **params}
+    asked = {"trace": str(tmp_path / "trace"), "gate": str(tmp_path / "gate"), "given": 1, **params}
     return Job(kind, str(tmp_path / "target"), asked, lambda: "unused", question=question)
 
 
@@ -70,6 +70,11 @@ def lives(pid: int) -> bool:
         return False
 
 
+def let_end(tmp_path: Path) -> None:
+    """What waits goes on."""
+    (tmp_path / "gate").touch()
+
+
 def begun(wanted: Job) -> JobState:
     state = launch.start(wanted, CLOCK, COMMANDS)
     assert state.status == "running"
@@ -77,35 +82,39 @@ def begun(wanted: Job) -> JobState:
 
 
 def test_a_job_runs_to_its_end(tmp_path: Path) -> None:
-    wanted = job("sleep", tmp_path, seconds=0.1)
+    wanted = job("wait", tmp_path)
     state = begun(wanted)
     assert state.launcher == "setsid"
     assert os.getsid(state.pid) == state.pid
     assert launch.running(wanted, CLOCK) is not None
+    let_end(tmp_path)
     done = launch.finish(wanted, CLOCK)
-    assert (done.status, done.percent, done.result) == ("done", 100.0, {"slept": 0.1})
+    assert (done.status, done.percent, done.result) == ("done", 100.0, {"given": 1})
     assert launch.running(wanted, CLOCK) is None
 
 
 def test_a_second_one_on_the_same_target_follows_at_once(tmp_path: Path) -> None:
-    for seconds in (0.01, 0.02):
-        wanted = job("sleep", tmp_path, seconds=seconds)
+    let_end(tmp_path)
+    for given in (1, 2):
+        wanted = job("wait", tmp_path, given=given)
         launch.start(wanted, CLOCK, COMMANDS)
-        assert launch.finish(wanted, CLOCK).result == {"slept": seconds}
+        assert launch.finish(wanted, CLOCK).result == {"given": given}
 
 
-def test_the_same_job_is_joined(tmp_path: Path) -> None:
-    wanted = job("sleep", tmp_path, seconds=0.4)
+def test_the_same_job_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = job("wait", tmp_path)
     assert not launch.join(wanted, CLOCK)
     first = begun(wanted)
     assert begun(wanted).pid == first.pid
+    # It ends only when it has been joined.
+    monkeypatch.setattr(launch, "share", lambda *words: let_end(tmp_path))
     assert launch.join(wanted, CLOCK)
     assert not launch.join(wanted, CLOCK)
 
 
 def test_another_job_on_the_target_is_refused(tmp_path: Path) -> None:
-    state = begun(job("sleep", tmp_path, seconds=30))
-    other = job("sleep", tmp_path, seconds=31)
+    state = begun(job("wait", tmp_path))
+    other = job("wait", tmp_path, given=2)
     for act in (lambda: launch.join(other, CLOCK), lambda: launch.start(other, CLOCK, COMMANDS)):
         with pytest.raises(Conflict, match=rf"with other options .*stop it with 'kill {state.pid}'"):
             act()
@@ -121,52 +130,55 @@ def test_of_two_that_begin_at_once_one_is_refused(tmp_path: Path, monkeypatch: p
         CLOCK.sleep(0.2)
 
     monkeypatch.setattr(launch, "write_request", slowly)
-    found: dict[float, Any] = {}
+    found: dict[int, Any] = {}
 
-    def act(seconds: float) -> None:
-        wanted = job("sleep", tmp_path, seconds=seconds)
+    def act(given: int) -> None:
+        wanted = job("wait", tmp_path, given=given)
         try:
             launch.start(wanted, CLOCK, COMMANDS)
-            found[seconds] = launch.finish(wanted, CLOCK).result["slept"]
+            found[given] = launch.finish(wanted, CLOCK, timeout=120).result["given"]
         except Conflict as refused:
-            found[seconds] = str(refused)
+            found[given] = str(refused)
+            let_end(tmp_path)
 
-    threads = [threading.Thread(target=act, args=(seconds,)) for seconds in (0.8, 0.9)]
+    threads = [threading.Thread(target=act, args=(given,)) for given in (1, 2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(isinstance(one, str) and "with other options" in one for one in found.values()) == [False, True]
     assert [one for one in found.values() if not isinstance(one, str)] == [
-        seconds for seconds, one in found.items() if not isinstance(one, str)
+        given for given, one in found.items() if not isinstance(one, str)
     ]
 
 
 @pytest.mark.parametrize("status", ["done", "running"])
 def test_the_end_of_a_job_that_took_its_place_is_not_its_own(tmp_path: Path, status: str) -> None:
-    wanted = job("sleep", tmp_path, seconds=0.01)
+    let_end(tmp_path)
+    wanted = job("wait", tmp_path)
     begun_state = launch.start(wanted, CLOCK, COMMANDS)
     launch.finish(wanted, CLOCK)
     write_state(replace(begun_state, request="another", status=status, result={"slept": 7}))
-    lock = wait_for_lock(wanted.lock, timeout=10, wait=CLOCK.wait_until)
+    lock = wait_for_lock(wanted.lock, timeout=60, wait=CLOCK.wait_until)
     assert lock is not None
     with pytest.raises(
         Conflict, match=f"Another task has the job {wanted.id} do something else with .*; run the task again"
     ):
-        launch.finish(wanted, CLOCK, timeout=5)
+        launch.finish(wanted, CLOCK, timeout=60)
     os.close(lock)
 
 
 def test_questions_about_one_object_are_answered_side_by_side(tmp_path: Path) -> None:
-    wanted = [job("sleep", tmp_path, question=question, seconds=0.5) for question in ("a", "b")]
+    wanted = [job("wait", tmp_path, question=question) for question in ("a", "b")]
     states = [begun(one) for one in wanted]
     assert states[0].pid != states[1].pid and wanted[0].id != wanted[1].id
     assert all(launch.running(one, CLOCK) is not None for one in wanted)
     assert try_lock(write_lock(wanted[0].target)) is None
-    assert launch.running(job("sleep", tmp_path, question="c"), CLOCK) is None
+    assert launch.running(job("wait", tmp_path, question="c"), CLOCK) is None
+    let_end(tmp_path)
     for one in wanted:
-        assert launch.finish(one, CLOCK).result == {"slept": 0.5}
-    lock = wait_for_lock(write_lock(wanted[0].target), timeout=10, wait=CLOCK.wait_until)
+        assert launch.finish(one, CLOCK).result == {"given": 1}
+    lock = wait_for_lock(write_lock(wanted[0].target), timeout=60, wait=CLOCK.wait_until)
     assert lock is not None
     os.close(lock)
 
@@ -174,33 +186,42 @@ def test_questions_about_one_object_are_answered_side_by_side(tmp_path: Path) ->
 def test_a_question_waits_for_who_writes(tmp_path: Path) -> None:
     lock = try_lock(write_lock(str(tmp_path / "target")))
     assert lock is not None
-    wanted = job("sleep", tmp_path, question="a", seconds=0.01)
-    threading.Timer(0.5, os.close, [lock]).start()
-    before = CLOCK.now()
+    wanted = job("wait", tmp_path, question="a")
+    let_end(tmp_path)
+    begun_before: list[bool] = []
+
+    def let_go() -> None:
+        begun_before.append((tmp_path / "trace").exists())
+        os.close(lock)
+
+    threading.Timer(0.5, let_go).start()
     launch.start(wanted, CLOCK, COMMANDS)
-    assert launch.finish(wanted, CLOCK).status == "done" and CLOCK.now() - before > 0.4
+    assert launch.finish(wanted, CLOCK).status == "done" and begun_before == [False]
 
 
 def test_one_that_was_started_a_moment_ago_counts_as_running(tmp_path: Path) -> None:
     """Whoever started it may have been killed before the helper took its lock."""
-    wanted, clock = job("sleep", tmp_path, seconds=1), FakeClock()
-    write_state(JobState(wanted.id, "sleep", "r", started=clock.time()))
+    wanted, clock = job("wait", tmp_path), FakeClock()
+    write_state(JobState(wanted.id, "wait", "r", started=clock.time()))
     assert launch.running(wanted, clock) is not None
     clock.sleep(31)
     assert launch.running(wanted, clock) is None
 
 
-def test_one_that_was_killed_before_it_began_is_started_again(tmp_path: Path) -> None:
+def test_one_that_was_killed_before_it_began_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its starter is gone too, and its unit may come yet; so it counts for a moment, and the next run waits that long."""
-    wanted = job("sleep", tmp_path, seconds=0.1)
-    write_state(JobState(wanted.id, "sleep", "r", launcher="systemd-run", started=CLOCK.time() - 2.8))
+    wanted = job("wait", tmp_path)
+    write_state(JobState(wanted.id, "wait", "r", launcher="systemd-run", started=CLOCK.time()))
+    monkeypatch.setattr(running, "_APPEARS_SECONDS", 25.0)
     assert launch.running(wanted, CLOCK) is not None
+    monkeypatch.setattr(running, "_APPEARS_SECONDS", 0.2)
     assert begun(wanted).starter == os.getpid()
-    assert launch.finish(wanted, CLOCK).result == {"slept": 0.1}
+    let_end(tmp_path)
+    assert launch.finish(wanted, CLOCK).result == {"given": 1}
 
 
 def test_a_limit_of_time_leaves_the_job_alone(tmp_path: Path) -> None:
-    wanted = job("sleep", tmp_path, seconds=30)
+    wanted = job("wait", tmp_path)
     begun(wanted)
     with pytest.raises(
         TimedOut, match="not ended within 0.1 seconds.*it goes on, and the next run of this task joins it"
@@ -223,7 +244,7 @@ def test_a_bug_points_at_the_log(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="ended unexpectedly; its log is (.*)/log") as caught:
         launch.finish(wanted, CLOCK)
     log = Path(str(caught.value).split("its log is ")[1].rstrip("."))
-    assert CLOCK.wait_until(lambda: "RuntimeError: a bug" in log.read_text(), 10)
+    assert CLOCK.wait_until(lambda: "RuntimeError: a bug" in log.read_text(), 60)
 
 
 def test_one_that_is_killed_has_died_and_can_be_started_again(tmp_path: Path) -> None:
@@ -235,9 +256,9 @@ def test_one_that_is_killed_has_died_and_can_be_started_again(tmp_path: Path) ->
 
 
 def test_stopping_tidies(tmp_path: Path) -> None:
-    wanted = job("sleep", tmp_path, seconds=30)
+    wanted = job("wait", tmp_path)
     pid = begun(wanted).pid
-    assert CLOCK.wait_until(lambda: bool((state := read_state(wanted.id)) and state.phase == "sleep"), 10)
+    assert CLOCK.wait_until(lambda: bool((state := read_state(wanted.id)) and state.phase == "wait"), 60)
     os.kill(pid, signal.SIGTERM)
     with pytest.raises(EngineError, match="was stopped before"):
         launch.finish(wanted, CLOCK)
@@ -248,16 +269,16 @@ def test_the_engine_dies_with_its_helper(tmp_path: Path) -> None:
     wanted = job("engine", tmp_path)
     state = begun(wanted)
     trace = tmp_path / "trace"
-    assert CLOCK.wait_until(lambda: trace.exists() and bool(trace.read_text().strip()), 10)
+    assert CLOCK.wait_until(lambda: trace.exists() and bool(trace.read_text().strip()), 60)
     os.kill(state.pid, signal.SIGKILL)
-    assert CLOCK.wait_until(lambda: not lives(int(trace.read_text())), 10)
+    assert CLOCK.wait_until(lambda: not lives(int(trace.read_text())), 60)
     with pytest.raises(waiting.JobDied):
         launch.finish(wanted, CLOCK)
 
 
 def test_a_helper_that_cannot_start_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helper_file, "helper_program", lambda entry: str(tmp_path / "none.py"))
-    wanted = job("sleep", tmp_path, seconds=1)
+    wanted = job("wait", tmp_path)
     with pytest.raises(EngineError, match="did not start: .*none.py"):
         launch.start(wanted, CLOCK, COMMANDS)
     assert launch.running(wanted, CLOCK) is None
@@ -290,7 +311,7 @@ class _Systemd:
 def test_a_unit_takes_the_name_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "launcher_here", lambda: launch.UNIT)
     wanted, systemd = (
-        job("sleep", tmp_path, seconds=1),
+        job("wait", tmp_path),
         _Systemd((1, "Unit x.service was already loaded."), (0, ""), (0, "")),
     )
     systemd.said = "inactive\n"
@@ -305,7 +326,7 @@ def test_a_unit_takes_the_name_of_the_job(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_unit_that_is_refused_leaves_no_job_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "launcher_here", lambda: launch.UNIT)
-    wanted = job("sleep", tmp_path, seconds=1)
+    wanted = job("wait", tmp_path)
     with pytest.raises(EngineError, match="Access denied"):
         launch.start(wanted, FakeClock(), Commands(_Systemd((1, "Access denied"))))
     assert launch.running(wanted, FakeClock()) is None

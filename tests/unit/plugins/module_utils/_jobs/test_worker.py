@@ -139,7 +139,7 @@ def test_a_job_that_nobody_asks_for_stops(folder: str, monkeypatch: pytest.Monke
     os.utime(os.path.join(folder, "lease"), (1, 1))
 
     def work(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
-        Clock().sleep(10)
+        Clock().sleep(120)
         return {}
 
     assert worker.run_job(folder, work) == 1

@@ -152,7 +152,7 @@ def test_a_session_is_stopped_by_its_process(tmp_path: Path) -> None:
         write_state(JobState("s-1", "k", "r", status="running", target=target, pid=process.pid, launcher="setsid"))
         state = read_state("s-1")
         assert state is not None
-        stopping.stop(state, Clock(), Commands(), timeout=10)
+        stopping.stop(state, Clock(), Commands(), timeout=120)
         assert process.wait() == -signal.SIGTERM
     ended = read_state("s-1")
     assert ended is not None and ended.status == "cancelled"

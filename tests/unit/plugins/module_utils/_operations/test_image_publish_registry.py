@@ -39,7 +39,7 @@ def disk(tmp_path: Path) -> Path:
 
 
 def access(password: str = "only for the test") -> StoreAccess:
-    return StoreAccess(username="me", password=password, plain_http=True, idle_timeout=5.0)
+    return StoreAccess(username="me", password=password, plain_http=True, idle_timeout=120.0)
 
 
 def publish(registry: Registry, disk: Path, *, tag: str = "1", password: str = "only for the test") -> dict[str, Any]:

@@ -30,7 +30,7 @@ def session(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[clien
     monkeypatch.setattr(client, "library", lambda: LIBRARY)
     connected = socket.socket(socket.AF_UNIX)
     connected.connect(machine.path)
-    found = client.Qmp(connected, "QEMU", timeout=5)
+    found = client.Qmp(connected, "QEMU", timeout=120)
     yield found
     found.close()
 
@@ -66,6 +66,6 @@ def test_the_end_is_told(session: client.Qmp) -> None:
 def test_an_answer_is_waited_for_as_long_as_said(
     machine: Machine, session: client.Qmp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "do_stop", lambda: __import__("time").sleep(0.5))
+    monkeypatch.setattr(machine, "do_stop", lambda: __import__("time").sleep(1))
     with pytest.raises(TimedOut, match="^QEMU did not answer stop within 0.1 seconds"):
         session.execute("stop", timeout=0.1)

@@ -59,7 +59,7 @@ def hold_one(registry: Registry) -> None:
 
 
 def store_of(registry: Registry, clock: FakeClock | None = None, **given: Any) -> RegistryStore:
-    access = StoreAccess(**{"plain_http": registry.scheme == "http", "idle_timeout": 5.0, **given})
+    access = StoreAccess(**{"plain_http": registry.scheme == "http", "idle_timeout": 120.0, **given})
     return RegistryStore(registry.place, "team/debian", access, clock=clock or FakeClock())
 
 

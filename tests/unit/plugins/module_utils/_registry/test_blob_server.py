@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from threading import Timer
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._catalog.digest import digest_of
@@ -26,11 +26,13 @@ from ansible_collections.imageops.fleet.plugins.module_utils._registry.layout im
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.pack_cache import PackCache
 from ansible_collections.imageops.fleet.plugins.module_utils._registry.served import CacheContent, LayoutContent
 from ansible_collections.imageops.fleet.tests.unit.catalog_image import small_image
+from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 from ansible_collections.imageops.fleet.tests.unit.shown import shown
 
 ONE = small_image("one")
 PACK = ONE.manifest.packs[0]
 DATA = ONE.blobs[PACK.digest]
+CLOCK = Clock()
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def layout(tmp_path: Path) -> Path:
 def ask(
     server: BlobServer, path: str, *, method: str = "GET", headers: dict[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=120)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in (headers or {}).items():
@@ -53,6 +55,14 @@ def ask(
         return response.status, dict(response.headers.items()), response.read()
     finally:
         connection.close()
+
+
+def answers(server: BlobServer, headers: dict[str, str] | None = None) -> bool:
+    """Whether it takes a connection now."""
+    try:
+        return ask(server, "/v2/", headers=headers)[0] == 200
+    except (http.client.RemoteDisconnected, ConnectionError):
+        return False
 
 
 def test_the_api(layout: Path) -> None:
@@ -192,15 +202,21 @@ def test_parts_of_a_cache(tmp_path: Path) -> None:
 
 
 def test_a_part_is_waited_for(tmp_path: Path) -> None:
-    cache = PackCache(str(tmp_path / "packs"))
-    with shown(CacheContent(str(tmp_path / "packs"), Clock())) as server:
-        late = Timer(0.3, cache.write, [PACK.digest, 0, DATA[:50]])
-        late.start()
-        asked = {"Range": "bytes=0-49", "X-Imageops-Wait": "10"}
-        began = time.monotonic()
+    cache, pauses = PackCache(str(tmp_path / "packs")), list[float]()
+
+    class Late(Clock):
+        """The part comes while somebody waits for it."""
+
+        def sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                cache.write(PACK.digest, 0, DATA[:50])
+
+    with shown(CacheContent(str(tmp_path / "packs"), Late())) as server:
+        asked = {"Range": "bytes=0-49", "X-Imageops-Wait": "120"}
         status, _headers, body = ask(server, f"/v2/x/blobs/{PACK.digest}", headers=asked)
-        assert (status, body) == (206, DATA[:50]) and 0.2 < time.monotonic() - began < 5
-        late.join()
+        assert (status, body) == (206, DATA[:50])
+        assert len(pauses) == 3
 
 
 def test_how_long_nobody_asked(layout: Path, tmp_path: Path) -> None:
@@ -219,12 +235,11 @@ def test_how_long_nobody_asked(layout: Path, tmp_path: Path) -> None:
 def test_more_connections_than_are_taken_are_ended(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blob_server, "_MOST_CONNECTIONS", 1)
     with shown(LayoutContent(str(layout))) as server:
-        with socket.create_connection(("127.0.0.1", server.server_address[1])):
-            time.sleep(0.2)
-            with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
-                ask(server, "/v2/")
-        time.sleep(0.2)
-        assert ask(server, "/v2/")[0] == 200
+        # Connections are taken in the order in which they came.
+        refused = pytest.raises((http.client.RemoteDisconnected, ConnectionError))
+        with socket.create_connection(("127.0.0.1", server.server_address[1])), refused:
+            ask(server, "/v2/")
+        assert CLOCK.wait_until(lambda: answers(server), 60)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /v2/ HTTP/1.1\r\n\r\n"])
@@ -236,33 +251,36 @@ def test_who_shows_no_token_soon_makes_room(layout: Path, monkeypatch: pytest.Mo
         strangers = [socket.create_connection(("127.0.0.1", server.server_address[1])) for _number in range(2)]
         for stranger in strangers:
             stranger.sendall(sent)
-        time.sleep(1)
-        assert ask(server, "/v2/", headers=token)[0] == 200
+        assert CLOCK.wait_until(lambda: answers(server, token), 60)
         for stranger in strangers:
-            stranger.settimeout(5)
+            stranger.settimeout(60)
             while stranger.recv(1 << 16):
                 pass
             stranger.close()
 
 
 def test_who_has_shown_the_token_may_pause(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob_server, "_STRANGER_SECONDS", 0.2)
     token = {"Authorization": "Bearer correct-horse-battery"}
     with shown(LayoutContent(str(layout)), token="correct-horse-battery") as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=120)
         for _turn in range(2):
             connection.request("GET", "/v2/", headers=token)
             assert connection.getresponse().read() is not None and connection.sock is not None
-            time.sleep(0.6)
+            # From now on a stranger has no time at all; the server looks several times.
+            monkeypatch.setattr(blob_server, "_STRANGER_SECONDS", 0.0)
+            time.sleep(0.2)
         connection.close()
 
 
-def test_a_limit_of_bandwidth_is_for_all_together() -> None:
-    throttle, began = Throttle(1_000_000), time.monotonic()
+def test_a_limit_of_bandwidth_is_for_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(blob_server, "time", SimpleNamespace(monotonic=clock.now, sleep=clock.sleep))
+    throttle = Throttle(1_000_000)
     for _piece in range(3):
         throttle.passed(100_000)
-    assert 0.25 < time.monotonic() - began < 1
+    assert clock.slept == pytest.approx([0.1] * 3)
     Throttle(0).passed(1 << 40)
+    assert len(clock.slept) == 3
 
 
 def test_a_certificate_that_is_none(layout: Path) -> None:

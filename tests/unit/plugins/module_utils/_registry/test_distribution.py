@@ -42,7 +42,7 @@ def registry() -> Iterator[Registry]:
 
 
 def store_of(registry: Registry, clock: FakeClock | None = None, **given: Any) -> RegistryStore:
-    access = StoreAccess(**{"plain_http": True, "idle_timeout": 5.0, **given})
+    access = StoreAccess(**{"plain_http": True, "idle_timeout": 120.0, **given})
     return RegistryStore(registry.place, "team/debian", access, clock=clock or FakeClock())
 
 

@@ -48,7 +48,7 @@ def fetch(site: Site, path: Path, *, checksum: Checksum | None = None, **given: 
     url = parse_url(site.url("/a"), option="src")
     wanted = Wanted(url.shown, url.identity, checksum, given.pop("most", 1 << 40), **given)
     clock = HastyClock()
-    source = HttpStream(HttpClient(Access(idle_timeout=5)), url, clock, proven=checksum is not None)
+    source = HttpStream(HttpClient(Access(idle_timeout=120)), url, clock, proven=checksum is not None)
     return Download(wanted, source, str(path), clock=clock, begun=lambda total: None, report=lambda done: None).run()
 
 
@@ -128,7 +128,7 @@ def test_other_content_in_the_middle_begins_again(path: Path) -> None:
 
         url = parse_url(site.url("/a"), option="src")
         clock = Changing()
-        source = HttpStream(HttpClient(Access(idle_timeout=5)), url, clock)
+        source = HttpStream(HttpClient(Access(idle_timeout=120)), url, clock)
         wanted = Wanted(url.shown, url.identity, None, 1 << 40)
         Download(wanted, source, str(path), clock=clock, begun=lambda total: None, report=lambda done: None).run()
     assert path.read_bytes() == CONTENT

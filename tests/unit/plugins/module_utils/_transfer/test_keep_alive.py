@@ -55,7 +55,7 @@ class Script:
 
 @pytest.fixture
 def client() -> Iterator[KeptConnections]:
-    found = KeptConnections(Access(idle_timeout=1.0))
+    found = KeptConnections(Access(idle_timeout=120.0))
     yield found
     found.close()
 
@@ -74,7 +74,7 @@ def test_a_rest_that_comes_byte_by_byte_is_not_waited_for(client: KeptConnection
         with connection, contextlib.suppress(OSError):
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 60000\r\n\r\n")
-            for _byte in range(200):
+            for _byte in range(3000):
                 connection.sendall(b".")
                 time.sleep(0.1)
 
@@ -82,7 +82,7 @@ def test_a_rest_that_comes_byte_by_byte_is_not_waited_for(client: KeptConnection
     began = time.monotonic()
     url = parse_url(f"http://127.0.0.1:{server.getsockname()[1]}/", option="x", schemes=HTTP)
     assert ask(client, url, read=False) == (404, b"")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 150  # seconds; all of it takes twice as long
     server.close()
 
 
@@ -143,12 +143,11 @@ def test_an_answer_that_ends_too_early(client: KeptConnections) -> None:
         ask(client, script.url)
 
 
-def test_silence_has_a_limit(client: KeptConnections) -> None:
+def test_silence_has_a_limit() -> None:
     script = Script(b"HTTP/1.1 200 OK\r\n", None)
-    began = time.monotonic()
-    with pytest.raises(Broken, match="nothing came for 1 seconds"):
+    client = KeptConnections(Access(idle_timeout=0.3))
+    with contextlib.closing(client), pytest.raises(Broken, match="nothing came for 0.3 seconds"):
         ask(client, script.url)
-    assert time.monotonic() - began < 5
 
 
 def test_what_is_no_answer(client: KeptConnections) -> None:

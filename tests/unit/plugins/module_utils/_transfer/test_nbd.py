@@ -28,13 +28,15 @@ from ansible_collections.imageops.fleet.plugins.module_utils._transfer.nbd_strea
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.stream import ContentChanged, Validators
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.url import RemoteUrl, parse_url
 from ansible_collections.imageops.fleet.tests.unit.hasty_clock import HastyClock
+from ansible_collections.imageops.fleet.tests.unit.qemu_nbd import exporting, unix_listener
 
 CONTENT = os.urandom(1 << 20) + bytes(6 << 20) + os.urandom(3 << 20)
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Path:
-    path = tmp_path / "disk.raw"
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All only read it."""
+    path = tmp_path_factory.mktemp("disk") / "disk.raw"
     with path.open("wb") as stream:
         stream.write(CONTENT[: 1 << 20])
         stream.seek(7 << 20)
@@ -45,19 +47,15 @@ def disk(tmp_path: Path) -> Path:
 @pytest.fixture
 def export(disk: Path, tmp_path: Path) -> Iterator[RemoteUrl]:
     path = tmp_path / "nbd"
-    server = subprocess.Popen(["qemu-nbd", "-t", "-e", "9", "-r", "-f", "raw", "-x", "an export", "-k", path, disk])
-    while not path.exists():
-        time.sleep(0.01)
-    yield url_of("an%20export", path)
-    server.kill()
-    server.wait()
+    with exporting(unix_listener(path), "-e", "9", "-r", "-f", "raw", "-x", "an export", disk):
+        yield url_of("an%20export", path)
 
 
 def url_of(name: str, path: Path) -> RemoteUrl:
     return parse_url(f"nbd+unix:///{name}?socket={path}", option="src")
 
 
-def stream_of(url: RemoteUrl, *, idle: float = 5.0, **given: Any) -> NbdStream:
+def stream_of(url: RemoteUrl, *, idle: float = 120.0, **given: Any) -> NbdStream:
     return NbdStream(url, HastyClock(), Access(idle_timeout=idle), **given)
 
 
@@ -71,7 +69,7 @@ def whole(stream: NbdStream, **given: Any) -> bytes:
 
 
 def test_an_export_comes_whole(export: RemoteUrl) -> None:
-    assert export_size(export, Access(idle_timeout=5)) == len(CONTENT)
+    assert export_size(export, Access(idle_timeout=120)) == len(CONTENT)
     assert whole(stream_of(export)) == CONTENT
 
 
@@ -180,19 +178,12 @@ def test_another_protocol(tmp_path: Path, said: bytes) -> None:
             whole(stream_of(url_of("", path)))
 
 
-def test_a_server_that_cannot_read(tmp_path: Path) -> None:
-    disk, path = tmp_path / "disk.raw", tmp_path / "socket"
-    disk.write_bytes(CONTENT)
+def test_a_server_that_cannot_read(disk: Path, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
     broken = f"driver=raw,file.driver=blkdebug,file.image.filename={disk},file.inject-error.0.event=read_aio"
-    server = subprocess.Popen(["qemu-nbd", "-t", "-r", "--image-opts", "-k", str(path), broken])
-    try:
-        while not path.exists():
-            time.sleep(0.01)
-        with pytest.raises(TransferError, match="bytes 0 to 1048576 .* can't be read: Input/output error"):
-            whole(stream_of(url_of("", path)))
-    finally:
-        server.kill()
-        server.wait()
+    said = pytest.raises(TransferError, match="bytes 0 to 1048576 .* can't be read: Input/output error")
+    with exporting(unix_listener(path), "-r", "--image-opts", broken), said:
+        whole(stream_of(url_of("", path)))
 
 
 def test_without_the_library(export: RemoteUrl, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,42 +198,39 @@ def openssl(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
 
-@pytest.fixture
-def secret_export(disk: Path, tmp_path: Path) -> Iterator[RemoteUrl]:
-    """A server that wants TLS, with a certificate for localhost of an authority of its own."""
-    folder = tmp_path / "tls"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost, of an authority of its own."""
+    folder = tmp_path_factory.mktemp("tls")
     new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(folder, *new, "-x509", "-subj", "/CN=authority", "-keyout", "ca-key.pem", "-out", "ca-cert.pem")
     openssl(folder, *new, "-subj", "/CN=localhost", "-keyout", "server-key.pem", "-out", "request.pem")
     (folder / "names").write_text("subjectAltName=DNS:localhost\n")
     openssl(folder, *["x509", "-req", "-in", "request.pem", "-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"],
             *["-extfile", "names", "-out", "server-cert.pem"])  # fmt: skip
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    creds = f"tls-creds-x509,id=tls,endpoint=server,dir={folder},verify-peer=no"
-    server = subprocess.Popen(
-        ["qemu-nbd", "-t", "-e", "9", "-r", "-f", "raw", "--object", creds, "--tls-creds", "tls", "-b", "127.0.0.1"]
-        + ["-p", str(port), str(disk)]
-    )
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        time.sleep(0.01)
-    yield parse_url(f"nbds://localhost:{port}/", option="src")
-    server.kill()
-    server.wait()
+    return folder
 
 
-def test_tls(secret_export: RemoteUrl, tmp_path: Path) -> None:
-    trusting = Access(5, ca_path=str(tmp_path / "tls" / "ca-cert.pem"))
+@pytest.fixture
+def secret_export(disk: Path, tls: Path) -> Iterator[RemoteUrl]:
+    """A server that wants TLS."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = parse_url(f"nbds://localhost:{listener.getsockname()[1]}/", option="src")
+    creds = f"tls-creds-x509,id=tls,endpoint=server,dir={tls},verify-peer=no"
+    with exporting(listener, "-e", "9", "-r", "-f", "raw", "--object", creds, "--tls-creds", "tls", disk):
+        yield url
+
+
+def test_tls(secret_export: RemoteUrl, tls: Path) -> None:
+    trusting = Access(120, ca_path=str(tls / "ca-cert.pem"))
     assert whole(NbdStream(secret_export, HastyClock(), trusting)) == CONTENT
-    assert export_size(secret_export, Access(5, validate_certs=False)) == len(CONTENT)
+    assert export_size(secret_export, Access(120, validate_certs=False)) == len(CONTENT)
 
 
-def test_a_certificate_of_another_host(secret_export: RemoteUrl, tmp_path: Path) -> None:
+def test_a_certificate_of_another_host(secret_export: RemoteUrl, tls: Path) -> None:
     other = parse_url(secret_export.text.replace("localhost", "127.0.0.1"), option="src")
     with pytest.raises(TransferError, match="certificate"):
-        export_size(other, Access(5, ca_path=str(tmp_path / "tls" / "ca-cert.pem")))
+        export_size(other, Access(120, ca_path=str(tls / "ca-cert.pem")))
 
 
 @pytest.mark.parametrize(
@@ -252,15 +240,15 @@ def test_nobody_to_trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca_pat
     monkeypatch.setattr(nbd_tls, "_BUNDLES", ())
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     with pytest.raises(ImageOpsError, match=said):
-        export_size(parse_url("nbds://localhost:1/", option="src"), Access(5, ca_path=ca_path))
+        export_size(parse_url("nbds://localhost:1/", option="src"), Access(120, ca_path=ca_path))
 
 
 def test_tls_that_nobody_vouches_for(secret_export: RemoteUrl) -> None:
     with pytest.raises(TransferError, match="certificate"):
-        export_size(secret_export, Access(5))
+        export_size(secret_export, Access(120))
 
 
 def test_tls_is_asked_for_by_one_side_only(secret_export: RemoteUrl, export: RemoteUrl) -> None:
     plain = parse_url(secret_export.text.replace("nbds:", "nbd:"), option="src")
     with pytest.raises(Unsupported, match="nbds:// asks for TLS"):
-        export_size(plain, Access(5))
+        export_size(plain, Access(120))
