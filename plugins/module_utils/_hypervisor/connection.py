@@ -10,13 +10,14 @@ waits for an answer; so one connection serves all items of a task.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
 from .._errors import EngineError, InvalidOption, NotFound, Unsupported
 from .domain import Domain, Seen
 from .ip import usable
-from .library import calling, library
+from .library import calling, library, tell_each
 from .xml import Element, get, parse
 
 DEFAULT_URI = "qemu:///system"
@@ -141,26 +142,28 @@ class Connection:
 
     def pools(self) -> list[Pool]:
         """All storage pools."""
-        with calling("listing the storage pools"):
-            return [_pool(raw, parse(raw.XMLDesc(0))) for raw in self.raw.listAllStoragePools(0)]
+        doing = "listing the storage pools"
+        with calling(doing):
+            found = self.raw.listAllStoragePools(0)
+        return tell_each(found, _pool, doing)
 
     def networks(self) -> list[Network]:
         """All virtual networks."""
-        with calling("listing the networks"):
-            return [
-                Network(raw.name(), get(parse(raw.XMLDesc(0)), "bridge/@name"), bool(raw.isActive()))
-                for raw in self.raw.listAllNetworks(0)
-            ]
+        doing = "listing the networks"
+        with calling(doing):
+            found = self.raw.listAllNetworks(0)
+        return tell_each(found, _network, doing)
 
     def leases(self) -> dict[str, list[str]]:
         """Addresses by MAC that the DHCP servers of the active networks gave away."""
+        doing = "listing the leases"
+        with calling(doing):
+            networks = self.raw.listAllNetworks(library().VIR_CONNECT_LIST_NETWORKS_ACTIVE)
         found: dict[str, list[str]] = {}
-        with calling("listing the leases"):
-            for raw in self.raw.listAllNetworks(library().VIR_CONNECT_LIST_NETWORKS_ACTIVE):
-                for lease in raw.DHCPLeases():
-                    address = usable(lease["ipaddr"])
-                    if address:
-                        found.setdefault(str(lease["mac"]).lower(), []).append(address)
+        for lease in chain.from_iterable(tell_each(networks, lambda raw: raw.DHCPLeases(), doing)):
+            address = usable(lease["ipaddr"])
+            if address:
+                found.setdefault(str(lease["mac"]).lower(), []).append(address)
         return found
 
     def capabilities(self) -> Element:
@@ -174,5 +177,10 @@ class Connection:
             return parse(self.raw.getDomainCapabilities(None, arch or None, machine or None, kind, 0))
 
 
-def _pool(raw: Any, root: Element) -> Pool:
+def _network(raw: Any) -> Network:
+    return Network(raw.name(), get(parse(raw.XMLDesc(0)), "bridge/@name"), bool(raw.isActive()))
+
+
+def _pool(raw: Any) -> Pool:
+    root = parse(raw.XMLDesc(0))
     return Pool(raw.name(), get(root, "target/path"), bool(raw.isActive()), get(root, "@type"))

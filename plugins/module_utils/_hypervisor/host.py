@@ -11,7 +11,7 @@ from typing import Any
 
 from .connection import Connection
 from .domain import Domain
-from .library import calling, library
+from .library import calling, library, tell_each
 from .tuning import HUGEPAGES, MEMORY
 from .xml import get, parse
 
@@ -61,11 +61,10 @@ def resident(domain: Domain) -> int:
 
 def pools(connection: Connection) -> list[dict[str, Any]]:
     """Active storage pools, with size and free space; those in folders by what the file system says now."""
-    with calling("listing the storage pools"):
-        found = [
-            (raw.name(), get(parse(raw.XMLDesc(0)), "target/path"), raw.info())
-            for raw in connection.raw.listAllStoragePools(0)
-        ]
+    doing = "listing the storage pools"
+    with calling(doing):
+        listed = connection.raw.listAllStoragePools(0)
+    found = tell_each(listed, lambda raw: (raw.name(), get(parse(raw.XMLDesc(0)), "target/path"), raw.info()), doing)
     return [
         {"pool": name, **(space(path) if os.path.isdir(path) else _told(path, info))}
         for name, path, info in sorted(found)

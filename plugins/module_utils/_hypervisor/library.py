@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from .._commands import NO_SPACE
 from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace, NotFound, TimedOut, Unsupported
+
+T = TypeVar("T")
 
 # virErrorNumber of libvirt/virterror.h, where another of our errors says more than EngineError.
 _KINDS: dict[int, type[ImageOpsError]] = {
@@ -69,6 +71,15 @@ def calling(doing: str) -> Iterator[None]:
         yield
     except failure as error:
         raise _as_ours(error, doing) from None
+
+
+def tell_each(raws: Iterable[Any], tell: Callable[[Any], T], doing: str) -> list[T]:
+    """What `tell` says of each of libvirt's objects, without those that went since they were listed: others work on the host too."""
+    found = []
+    for raw in raws:
+        with contextlib.suppress(NotFound), calling(doing):
+            found.append(tell(raw))
+    return found
 
 
 def _as_ours(error: Any, doing: str) -> ImageOpsError:

@@ -13,6 +13,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     MissingLibrary,
     Unsupported,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import host
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import (
     Connection,
     Network,
@@ -39,6 +40,21 @@ def test_what_a_host_has(connection: Connection) -> None:
     assert connection.networks() == [Network("default", "virbr0", True)]
     assert [domain.name for domain in connection.domains()] == ["test"]
     assert connection.domain("nobody") is None
+
+
+def test_what_went_while_it_was_listed_is_left_out(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others work on the same host."""
+    networks, pools = connection.raw.listAllNetworks(0), connection.raw.listAllStoragePools(0)
+    for raw in (*networks, *pools):
+        raw.destroy()
+        raw.undefine()
+    found = library().virConnect
+    monkeypatch.setattr(found, "listAllNetworks", lambda raw, flags: networks)
+    monkeypatch.setattr(found, "listAllStoragePools", lambda raw, flags: pools)
+    assert connection.networks() == []
+    assert connection.pools() == []
+    assert connection.leases() == {}
+    assert host.pools(connection) == []
 
 
 def test_life_of_a_domain(connection: Connection) -> None:
