@@ -53,7 +53,6 @@ def test_what_went_while_it_was_listed_is_left_out(connection: Connection, monke
     monkeypatch.setattr(found, "listAllStoragePools", lambda raw, flags: pools)
     assert connection.networks() == []
     assert connection.pools() == []
-    assert connection.leases() == {}
     assert host.pools(connection) == []
 
 
