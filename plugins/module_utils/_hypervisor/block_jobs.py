@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, Callable
 
 from .._errors import Conflict, EngineError, ImageOpsError, TimedOut, Unsupported
 from .._sizes import format_size
 from .domain import Domain
 from .library import calling, library
-from .xml import get
+from .xml import Element, get
 
 # virDomainBlockJobType of libvirt/libvirt-domain.h.
-_KINDS = {1: "pull", 2: "copy", 3: "commit", 4: "active-commit", 5: "backup"}
+_ACTIVE_COMMIT = 4
+_KINDS = {1: "pull", 2: "copy", 3: "commit", _ACTIVE_COMMIT: "active-commit", 5: "backup"}
 _PAUSE = 0.05
 _NOTED_SECONDS = 10.0
+# libvirt has half a minute of its own for whoever wants to change a VM that it is busy with.
+_BUSY_SECONDS = 30.0
 _BUSY = "already in active block job"
 
 Wait = Callable[..., bool]
@@ -57,46 +59,50 @@ def start_commit(domain: Domain, target: str, *, top: str, base: str, wait: Wait
             if _BUSY not in str(error):
                 raise
             refused[:] = [error]
-            if _ready(domain, target):
-                with contextlib.suppress(ImageOpsError):
-                    _pivot(domain, target)
             return False
         return True
 
-    if wait(begun, _NOTED_SECONDS, interval=_PAUSE):
-        return
-    # Killed between noting a job and giving it to QEMU, libvirt can wait for one that nobody works at.
-    if block_job(domain, target) is None:
-        with contextlib.suppress(ImageOpsError):
-            _give_up(domain, target)
-    if not wait(begun, _NOTED_SECONDS, interval=_PAUSE):
+    if not wait(begun, _BUSY_SECONDS, interval=_PAUSE):
         raise refused[0]
 
 
-def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait: Wait) -> None:
+def finish_commit(
+    domain: Domain, target: str, *, top: str, timeout: float, wait: Wait, leaving: Callable[[], None]
+) -> None:
     """Wait until `top` has left the chain of `target`, and let the guest write to the layer below when it was the active one.
 
-    Raises TimedOut (the job goes on) or EngineError when the job ended without having done it.
+    `leaving` is called before libvirt is asked for that. Raises TimedOut (the job goes on) or EngineError when the job ended
+    without having done it, or can't be ended.
     """
     seen: dict[str, Any] = {}
+    refused: list[ImageOpsError] = []
 
     def ended() -> bool:
         job = block_job(domain, target)
         if job is None:
             return True
         seen.update(job)
-        if _ready(domain, target):
-            _pivot(domain, target)
+        if _may_leave(domain, target, job):
+            leaving()
+            try:
+                _leave(domain, target)
+            except ImageOpsError as error:
+                refused[:] = [error]
         return False
 
     def gone() -> bool:
         return not domain.active or not _holds(domain, target, top)
 
-    if not wait(ended, timeout or float("inf"), interval=_PAUSE):
+    if not wait(lambda: ended() or bool(refused), timeout or float("inf"), interval=_PAUSE):
         done, total = format_size(seen.get("done", 0)), format_size(seen.get("total", 0))
         raise TimedOut(
             f"timeout: merging {top} of {domain.name} did not end within {timeout:g} seconds ({done} of {total} are done); "
             f"libvirt goes on with it, run the task again later."
+        )
+    if refused and not wait(ended, min(timeout or _BUSY_SECONDS, _BUSY_SECONDS), interval=_PAUSE):
+        raise EngineError(
+            f"All of {top} of {domain.name} is merged, but libvirt doesn't let the guest go on below it "
+            f"({str(refused[0]).rstrip('.')}); start libvirtd again (the VM runs on), then run the task again."
         )
     if not domain.active:
         raise Conflict(f"{domain.name} stopped while {top} was being merged; run the task again, which does it anew.")
@@ -105,6 +111,14 @@ def finish_commit(domain: Domain, target: str, *, top: str, timeout: float, wait
         raise EngineError(
             f"Merging {top} of {domain.name} ended without having done it (see the log of libvirt); the chain is as it was."
         )
+
+
+def forgotten_end(domain: Domain, target: str) -> bool:
+    """Whether libvirt shows the end of a commit of the active layer, and knows no job.
+
+    Killed at that moment, it lists the upper layer ever after, and refuses all other jobs until the VM stops.
+    """
+    return _mirror(domain, target) is not None and block_job(domain, target) is None
 
 
 def _holds(domain: Domain, target: str, path: str) -> bool:
@@ -116,19 +130,27 @@ def _active(domain: Domain, target: str) -> str:
     return next((disk.path for disk in domain.disks() if disk.target == target), "")
 
 
-def _ready(domain: Domain, target: str) -> bool:
-    """Whether a commit of the active layer only waits for the moment at which the guest changes over."""
-    root = domain.xml(inactive=False)
-    disks = (disk for disk in root.findall("devices/disk") if get(disk, "target/@dev") == target)
-    return any(get(disk, "mirror/@ready") == "yes" for disk in disks)
+def _mirror(domain: Domain, target: str) -> Element | None:
+    """Where libvirt says that a job of the disk writes to."""
+    disks = domain.xml(inactive=False).findall("devices/disk")
+    return next((disk.find("mirror") for disk in disks if get(disk, "target/@dev") == target), None)
 
 
-def _pivot(domain: Domain, target: str) -> None:
+def _may_leave(domain: Domain, target: str, job: dict[str, Any]) -> bool:
+    """Whether a commit of the active layer only waits for the moment at which the guest changes over.
+
+    A libvirt that was killed right after it had begun one shows no mirror ever after, and changes over all the same. (Asked to give
+    such a job up it would crash.)
+    """
+    mirror = _mirror(domain, target)
+    if mirror is not None:
+        return mirror.get("ready") == "yes"
+    return bool(job["type"] == _KINDS[_ACTIVE_COMMIT] and job["total"] and job["done"] == job["total"])
+
+
+def _leave(domain: Domain, target: str) -> None:
+    """Ask libvirt for the change-over, and don't wait for it."""
+    found = library()
+    flags = found.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT | found.VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC
     with calling(f"changing the disk {target} of {domain.name} over"):
-        domain.raw.blockJobAbort(target, library().VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-
-
-def _give_up(domain: Domain, target: str) -> None:
-    """End a commit before its time: the guest goes on writing to the upper layer, which still counts."""
-    with calling(f"ending the job on the disk {target} of {domain.name}"):
-        domain.raw.blockJobAbort(target, library().VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC)
+        domain.raw.blockJobAbort(target, flags)

@@ -109,8 +109,13 @@ def note_snapshot(
     overlays: Mapping[str, str],
     parent: str,
     created: int,
+    memory: str = "",
+    state: str = "",
 ) -> None:
-    """Let libvirt know of a snapshot of disks that is there already: `layers` (path and format by target) below `overlays`."""
+    """Let libvirt know of a snapshot that is there already: `layers` (path and format by target) below `overlays`.
+
+    `memory` is the file that holds the VM's memory, if any, and `state` what the VM did then.
+    """
     then = domain.xml(secure=True)
     rest_on(then, layers)
     root = Element("domainsnapshot")
@@ -119,9 +124,11 @@ def note_snapshot(
         put(root, "description", description)
     if parent:
         put(root, "parent/name", parent)
-    put(root, "state", "disk-snapshot" if domain.active else "shutoff")
+    put(root, "state", state if memory else "disk-snapshot" if domain.active else "shutoff")
     put(root, "creationTime", str(created))
-    put(root, "memory/@snapshot", "no")
+    put(root, "memory/@snapshot", "external" if memory else "no")
+    if memory:
+        put(root, "memory/@file", memory)
     for disk in domain.disks(inactive=True):
         _add_disk(root, disk.target, overlays.get(disk.target, "") if disk.target in layers else "")
     root.append(then)

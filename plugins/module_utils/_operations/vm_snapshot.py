@@ -21,6 +21,7 @@ from . import vm_snapshot_checks as checks
 from .operation import Operation, Tools
 from .qmp_request import asks_for_process, process_locks
 from .vm_request_checks import require_xml_text
+from .vm_snapshot_changeover import require_listed
 from .vm_snapshot_definition import differences
 from .vm_snapshot_delete import delete_external, merges_after
 from .vm_snapshot_expand import every_snapshot
@@ -128,7 +129,7 @@ def _plan_present(asked: _Asked, world: World, tell: Callable[[World], None]) ->
         if asked.name not in asked.journal.leftovers:
             checks.require_unknown(paths, asked.name)
     else:
-        require_no_job(asked.domain, asked.journal)
+        _require_changeable(asked)
     if choice.quiesce:
         _require_freezable(asked)
     if choice.memory:
@@ -148,13 +149,20 @@ def _plan_adopt(asked: _Asked, world: World, tell: Callable[[World], None]) -> P
     strays = strays_of(asked.domain, snapshots(asked.domain), asked.journal.own)
     if not strays:
         return asked.plan(world, world)
-    require_no_job(asked.domain, asked.journal)
+    _require_changeable(asked)
     after = world.with_new(asked.name, description=asked.params["description"] or "", kind=EXTERNAL, memory=False)
     after = replace(after, state=world.state)
     tell(after)
     overlays = [path for stray in strays for path in stray.overlays]
     title = f"adopt the stray overlays {', '.join(overlays)} as the snapshot {asked.name} of {world.vm}"
     return asked.plan(world, after, steps=[Step(title, partial(adopt, asked.domain, asked.params, asked.tools))])
+
+
+def _require_changeable(asked: _Asked) -> None:
+    """Raise InUse or Conflict while the layers of the VM can't be changed."""
+    require_no_job(asked.domain, asked.journal)
+    if not asked.journal.open:
+        require_listed(asked.domain, asked.journal)
 
 
 def _require_freezable(asked: _Asked) -> None:
@@ -194,7 +202,7 @@ def _plan_absent(asked: _Asked, world: World, tell: Callable[[World], None]) -> 
         checks.require_no_number(asked.name)
         run = partial(acts.delete, asked.domain, asked.params, names)
         return asked.plan(world, after, steps=[Step(title, run)])
-    require_no_job(asked.domain, asked.journal)
+    _require_changeable(asked)
     moves = merges_after(asked.domain, names, asked.tools) if found.definition is not None else []
     run = partial(delete_external, asked.domain, asked.connection, asked.params, names, asked.tools)
     return asked.plan(world, after, steps=[Step(title, run)], info={"layers": moves})

@@ -10,7 +10,7 @@ from typing import Any
 from .._errors import EngineError
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
-from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot
+from .._hypervisor.snapshots import create_snapshot, delete_snapshot, revert_to_snapshot, snapshots
 from .._hypervisor.snapshots_external import settle
 from .._hypervisor.xml import serialise
 from .operation import Tools
@@ -87,6 +87,9 @@ def take_outside(
     domain: Domain, connection: Connection, params: dict[str, Any], choice: Choice, tools: Tools
 ) -> dict[str, float]:
     """Take an external snapshot; the seconds that `take_external` tells."""
+    if any(found.name == params["name"] for found in snapshots(domain)):
+        # The interrupted run had taken it, without libvirt's knowledge.
+        return {}
     told = take_external(domain, connection, params, choice, tools)
     if choice.memory:
         keep_console(domain, params["name"], uri=params["uri"])

@@ -17,6 +17,7 @@ from .._hypervisor.snapshots_external import describe_anew, described, forget_sn
 from .._hypervisor.sources import disks_of
 from .operation import Tools
 from .vm_console_past import forget_console
+from .vm_snapshot_changeover import require_listed
 from .vm_snapshot_journal import Journal, read_journal
 from .vm_snapshot_merge import tidy_layers
 from .vm_snapshot_revert import made_for_snapshots
@@ -28,6 +29,7 @@ def delete_external(
 ) -> None:
     """Delete the snapshots `names`, children first. At every moment the guest reads what it wrote."""
     found, journal = snapshots(domain), read_journal(domain)
+    require_listed(domain, journal)
     _adopt(domain, journal, [snapshot for snapshot in found if snapshot.name in names])
     stay = {snapshot.name: _layers(snapshot) for snapshot in found if snapshot.name not in names and snapshot.layers}
     journal.note(forgetting={"names": names, "layers": stay})

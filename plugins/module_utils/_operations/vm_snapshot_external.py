@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Callable
 
 from .._errors import EngineError, ImageOpsError, NotFound, TimedOut
@@ -19,14 +19,14 @@ from .._hypervisor.snapshots import end_pause, snapshots
 from .._hypervisor.snapshots_external import external_call, forget_snapshot, note_snapshot, rest_on
 from .._hypervisor.sources import Disk
 from .._hypervisor.xml import serialise
-from .._qemu.image_locks import holders
 from .inspection import Inspected
 from .operation import Tools
 from .vm_clone_facts import nvram_of
 from .vm_files import NewDisk, make
 from .vm_snapshot_beside import keep_nvram, nvram_changed
 from .vm_snapshot_bounded import bounded
-from .vm_snapshot_journal import read_journal
+from .vm_snapshot_changeover import require_listed, went_over
+from .vm_snapshot_journal import Journal, read_journal
 from .vm_snapshot_kind import Choice
 from .vm_snapshot_merge import tidy_layers
 from .vm_snapshot_tree import virtual_size, writable_disks
@@ -82,6 +82,7 @@ class _Taking:
     def prepare(self) -> None:
         """The mark, then the overlays."""
         journal = read_journal(self._domain)
+        require_listed(self._domain, journal)
         formats = {real_path(disk.path): disk.format for disk in self._disks.values()}
         nvram = nvram_of(self._domain.xml(inactive=not self._domain.active), self._connection.uri)
         copy = (
@@ -95,6 +96,7 @@ class _Taking:
             taking={
                 "name": self._name,
                 "overlays": self._paths,
+                "layers": {target: [real_path(disk.path), disk.format] for target, disk in self._disks.items()},
                 "description": self._params["description"] or "",
                 "state": self._domain.state,
             },
@@ -189,29 +191,21 @@ def recover_taking(domain: Domain, connection: Connection, tools: Tools, *, time
     with contextlib.suppress(NotFound):
         finish_taking(domain)
         return
-    overlays: dict[str, str] = journal.taking["overlays"]
-    if any(_in_use(overlays, domain)):
-        _keep_overlays(domain, connection, journal.taking, tools)
+    if went_over(domain, journal.taking):
+        _keep_overlays(domain, connection, journal, tools)
         finish_taking(domain)
     else:
         journal.note(taking=None)
     tidy_layers(domain, connection, tools, timeout=timeout)
 
 
-def _in_use(overlays: Mapping[str, str], domain: Domain) -> Iterator[bool]:
-    """Whether the VM goes on in the overlays, also when a libvirt that was killed does not know of it."""
-    active = {
-        real_path(disk.path) for inactive in (True, False) for disk in domain.disks(inactive=inactive) if disk.path
-    }
-    for path in overlays.values():
-        yield path in active or bool(holders(path))
-
-
-def _keep_overlays(domain: Domain, connection: Connection, mark: Mapping[str, Any], tools: Tools) -> None:
+def _keep_overlays(domain: Domain, connection: Connection, journal: Journal, tools: Tools) -> None:
     """libvirt was killed after QEMU went over to the overlays: the next start has to go on there, and libvirt to know why."""
+    mark: Mapping[str, Any] = journal.taking or {}
     overlays: dict[str, str] = mark["overlays"]
     now = {disk.target: (disk.path, disk.format) for disk in domain.disks(inactive=True) if disk.target in overlays}
     layers = {target: found for target, found in now.items() if found[0] != overlays[target]}
+    layers |= {target: (path, format) for target, (path, format) in mark.get("layers", {}).items()}
     root = domain.xml(secure=True)
     parent = next((snapshot.name for snapshot in snapshots(domain) if snapshot.current), "")
     note_snapshot(
@@ -222,6 +216,9 @@ def _keep_overlays(domain: Domain, connection: Connection, mark: Mapping[str, An
         overlays=overlays,
         parent=parent,
         created=int(tools.clock.time()),
+        # All of it was written before the disks went over.
+        memory=journal.beside.get(mark["name"], {}).get("memory", ""),
+        state=mark.get("state", ""),
     )
     rest_on(root, {target: (path, "qcow2") for target, path in overlays.items()})
     connection.define(serialise(root))

@@ -26,6 +26,7 @@ from .._qemu.image_locks import holders, kept_from_engines
 from .._qemu.rebase import commit_arguments, header_arguments
 from .image_layers import Layers
 from .operation import Tools
+from .vm_snapshot_changeover import has_left, note_leaving, require_listed, require_told
 from .vm_snapshot_journal import Journal, read_journal
 from .vm_snapshot_layers import Merge
 from .vm_snapshot_tree import formats_of, tree_of
@@ -102,11 +103,15 @@ class _Merging:
     def _do(self, journal: Journal, mark: Mapping[str, Any]) -> None:
         fault_point("vm_snapshot:before-merge")
         target = self._live_target(mark["top"])
-        # A libvirtd that was killed at the end of a commit may list the layer although QEMU has let go of it.
-        if target and (block_job(self._domain, target) or not self._is_merged(mark)):
+        if target and block_job(self._domain, target):
             self._commit_live(target, mark)
-        elif not self._is_merged(mark):
-            self._commit(mark)
+        # A libvirtd that was killed at the end of a commit may list the layer although QEMU has let go of it.
+        elif not (self._is_merged(mark) or has_left(self._domain, target, mark)):
+            if target:
+                self._commit_live(target, mark)
+            else:
+                require_told(self._domain, mark)
+                self._commit(mark)
         fault_point("vm_snapshot:merged")
         self._rename(journal, mark)
         fault_point("vm_snapshot:before-remove-merged")
@@ -129,9 +134,14 @@ class _Merging:
         top, base = (next((name for name in layers if _is(name, mark[key])), mark[key]) for key in ("top", "base"))
         wait = self._tools.clock.wait_until
         if block_job(self._domain, target) is None:
+            require_listed(self._domain, read_journal(self._domain))
             start_commit(self._domain, target, top=top, base=base, wait=wait)
             fault_point("vm_snapshot:merge-begun")
-        finish_commit(self._domain, target, top=top, timeout=self._timeout, wait=wait)
+
+        def leaving() -> None:
+            note_leaving(self._domain, read_journal(self._domain))
+
+        finish_commit(self._domain, target, top=top, timeout=self._timeout, wait=wait, leaving=leaving)
 
     def _commit(self, mark: Mapping[str, Any]) -> None:
         top, base = mark["top"], mark["base"]

@@ -68,8 +68,8 @@ def tree_of(domain: Domain, journal: Journal, found: Collection[Snapshot], tools
         own=frozenset(journal.own),
         managed=frozenset(journal.managed),
     )
-    # libvirt may list a layer that nothing rests on any more, see _Merging; QEMU has it open until the VM stops.
-    held = {path for path in _live(domain) if path in tree.own - tree.active and not tree.overlays(path)}
+    # A libvirt that was killed leaves QEMU with layers that nothing rests on (see vm_snapshot_changeover), until the VM stops.
+    held = {path for path in tree.own - tree.active if not tree.overlays(path)} if domain.active else set()
     return _with_foreign(replace(tree, foreign=frozenset(path for path in held if holders(path))), domain, tools)
 
 

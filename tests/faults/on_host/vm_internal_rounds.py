@@ -88,6 +88,7 @@ class Host(rounds.Host):
     """The VM has two qcow2 disks."""
 
     kind = "internal"
+    writes = False
     tree = _TREE
     current = "s3"
 

@@ -4,7 +4,8 @@
 """Rounds of external snapshots on a fleet host: killed at every named point, alone and with libvirtd; told as lines of JSON.
 
 A VM without an operating system has a qcow2 and a raw disk. Each state of its disks is one byte, so what a snapshot or the
-VM reads is told by that byte. vm_snapshot_rounds.py PAYLOADS [--daemon] [--only PATTERN]
+VM reads is told by that byte. A running VM writes after the kill, and when all is done, to the 64 KiB beside it, through QEMU: there
+the next start finds what was written last, and no snapshot does. vm_snapshot_rounds.py PAYLOADS [--daemon] [--only PATTERN]
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ _REVERT = ("before-overlays", "before-stop", "stopped", "before-define", "define
 # s1 has the branches s2 and s3; s2 has s4 and what the VM goes on with.
 _TREE = {"s1": 1, "s2": 2, "s3": 4, "s4": 6}
 _NOW = 8
+# What the guest writes after the kill, when all is done, and after one more snapshot.
+_SOON, _LAST, _NEXT = 9, 10, 11
+_PIECE = 65536
 _CONFIG = f"/var/tmp/{VM}-config"
 _DAEMON: list[subprocess.Popen[bytes]] = []
 _SILENT: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -117,6 +121,8 @@ class Host:
     """The VM and the module on this host."""
 
     kind = "external"
+    # Whether a running guest writes.
+    writes = True
     tree = _TREE
     current = "s2"
 
@@ -209,47 +215,78 @@ class Host:
         shutil.rmtree(FOLDER, ignore_errors=True)
         shutil.rmtree(f"{self.room.state}/snapshots", ignore_errors=True)
 
+    def guest_writes(self, scenario: Scenario, byte: int) -> None:
+        """The running guest writes, whatever libvirt believes of its disks; right after the kill it may be stopped."""
+        if self.writes and scenario.running:
+            for number in range(2):
+                command = f'qemu-io -d /machine/peripheral/virtio-disk{number}/virtio-backend "write -P {byte} 64k 64k"'
+                run("virsh", "qemu-monitor-command", VM, "--hmp", command, check=byte != _SOON)
+
     def check(self, scenario: Scenario) -> None:
         """What must hold when all is done."""
         found = layers()
         if set(found) != set(scenario.after):
             raise Failed(f"the snapshots are {sorted(found)} and should be {sorted(scenario.after)}")
-        self.contents({name: (found[name], byte) for name, byte in scenario.after.items()})
-        self.contents({"the VM": (active(), scenario.now)})
+        self.snapshots_read(found, scenario)
+        self.contents({"the VM": (next_start(), scenario.now)}, written=(0, _SOON, _LAST))
         state = run("virsh", "domstate", VM).stdout.strip()
         if state != ("running" if scenario.running else "shut off"):
             raise Failed(f"the VM is {state}")
         needed = {
             path
-            for disks in (*found.values(), active())
+            for disks in (*found.values(), next_start())
             for path, format in disks.values()
             for path in chain(path, format)
         }
         there = {f"{FOLDER}/{name}" for name in os.listdir(FOLDER) if not re.search(r"\.(m|n)\.(memory|nvram)$", name)}
-        # A libvirt that was killed while it began a commit knows nothing of it: it lists the layer still, and QEMU has it open.
-        self.held = (there - needed) & listed()
+        # A libvirt that was killed leaves QEMU with layers that it knows nothing of.
+        self.held = (there - needed) & opened()
         if there - self.held != needed:
             raise Failed(f"files that nothing needs: {sorted(there - needed)}; missing: {sorted(needed - there)}")
+
+    def check_next(self, scenario: Scenario) -> None:
+        """Another live snapshot is right, or refused in words; and the VM's next start finds what the guest wrote last."""
+        if not (self.writes and scenario.running):
+            return
+        said = self.call({"name": "next", "memory": False})
+        if said.get("failed") and "until the VM stops" not in said["msg"]:
+            raise Failed(f"the next snapshot: {said['msg']}")
+        self.guest_writes(scenario, _NEXT)
+        run("virsh", "-q", "destroy", VM)
+        self.contents({"the VM's next start": (next_start(), scenario.now)}, written=(_NEXT,))
+        self.snapshots_read(layers(), scenario)
+        self.must({"name": "next", "state": "absent"})
+        self.contents({"the VM at the end": (next_start(), scenario.now)}, written=(_NEXT,))
+
+    def snapshots_read(self, found: dict[str, dict[str, tuple[str, str]]], scenario: Scenario) -> None:
+        """Each snapshot reads what was there when it was taken."""
+        then = {"n": (0, _SOON), "next": (_LAST,)}
+        for name, disks in found.items():
+            self.contents({name: (disks, scenario.after.get(name, scenario.now))}, written=then.get(name, (0,)))
 
     def check_held(self) -> None:
         """What QEMU had open goes with the first act after the VM's stop."""
         if self.held:
-            run("virsh", "-q", "destroy", VM)
+            run("virsh", "-q", "destroy", VM, check=False)
             self.must({"name": "afterwards", "memory": False})
             self.must({"name": "afterwards", "state": "absent"})
             left = [path for path in self.held if os.path.exists(path)]
             if left:
                 raise Failed(f"files that nothing needs after the VM stopped: {sorted(left)}")
 
-    def contents(self, wanted: dict[str, tuple[dict[str, tuple[str, str]], int]]) -> None:
-        """Each chain reads its byte."""
+    def contents(
+        self, wanted: dict[str, tuple[dict[str, tuple[str, str]], int]], *, written: Sequence[int] | None = None
+    ) -> None:
+        """Each chain reads its byte, and beside it one of those that a guest may have `written`."""
         for name, (disks, byte) in wanted.items():
             for target, (path, format) in disks.items():
                 run("qemu-img", "convert", "-U", "-f", format, "-O", "raw", path, f"{self.room.temp}/seen.raw")
                 with open(f"{self.room.temp}/seen.raw", "rb") as stream:
-                    seen = set(stream.read(65536))
+                    seen, beside = set(stream.read(_PIECE)), set(stream.read(_PIECE))
                 if seen != {byte}:
                     raise Failed(f"{name}: {target} ({path}) reads {sorted(seen)} and should read {byte}")
+                if written is not None and not (len(beside) == 1 and beside <= set(written)):
+                    raise Failed(f"{name}: {target} ({path}) reads {sorted(beside)} where it may read {written}")
 
 
 def disks_of(root: ET.Element) -> dict[str, tuple[str, str]]:
@@ -265,10 +302,19 @@ def active() -> dict[str, tuple[str, str]]:
     return disks_of(ET.fromstring(run("virsh", "dumpxml", VM).stdout))
 
 
-def listed() -> set[str]:
-    """All files that libvirt lists in the running VM's chains."""
-    root = ET.fromstring(run("virsh", "dumpxml", VM).stdout)
-    return {source.get("file", "") for source in root.findall("devices/disk//source")}
+def next_start() -> dict[str, tuple[str, str]]:
+    """What the VM will have, or has, when it starts anew."""
+    return disks_of(ET.fromstring(run("virsh", "dumpxml", "--inactive", VM).stdout))
+
+
+def opened() -> set[str]:
+    """What the VM's QEMU has open."""
+    try:
+        with open(f"/run/libvirt/qemu/{VM}.pid", encoding="utf-8") as stream:
+            handles = f"/proc/{stream.read().strip()}/fd"
+    except FileNotFoundError:
+        return set()
+    return {os.path.realpath(f"{handles}/{handle}") for handle in os.listdir(handles)}
 
 
 def layers() -> dict[str, dict[str, tuple[str, str]]]:
@@ -336,16 +382,24 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
             if not said.get("lost"):
                 return "missed" if point == "put-right" else f"the point was not met: {said.get('msg', '')}"
             host.harm(daemon, scenario)
-        wanted = scenario.options if scenario.then is None else scenario.then
-        host.must(wanted)
-        host.check(scenario)
-        if scenario.settles and host.must(wanted)["changed"]:
-            raise Failed("a further run changed something")
-        host.check(scenario)
-        host.check_held()
+        converge(host, scenario)
     except (Failed, RuntimeError) as error:
         return str(error)[:1500]
     return ""
+
+
+def converge(host: Host, scenario: Scenario) -> None:
+    """The next run makes everything right, and the one after it changes nothing."""
+    wanted = scenario.options if scenario.then is None else scenario.then
+    host.guest_writes(scenario, _SOON)
+    host.must(wanted)
+    host.check(scenario)
+    if scenario.settles and host.must(wanted)["changed"]:
+        raise Failed("a further run changed something")
+    host.guest_writes(scenario, _LAST)
+    host.check(scenario)
+    host.check_next(scenario)
+    host.check_held()
 
 
 def points_of(scenarios: Sequence[Scenario]) -> list[str]:

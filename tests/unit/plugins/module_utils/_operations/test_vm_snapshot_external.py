@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import snapshots as listing
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_external as external
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_snapshot_external import (
     make_overlay,
@@ -56,4 +58,41 @@ def test_a_vm_that_was_paused_for_its_memory_runs_on(
     recover_taking(domain, connection, tools)
     assert domain.state == after
     assert not read_journal(domain).taking
+    tools.close()
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_what_libvirt_did_not_note_any_more_is_noted_and_not_taken_again(
+    memory: bool, tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libvirt was killed after the guest had gone on in the overlays, maybe after it had noted these for the next start."""
+    monkeypatch.setattr(external, "went_over", lambda domain, mark: True)
+    # The test driver knows no block jobs.
+    monkeypatch.setattr(vm_snapshot, "require_no_job", lambda domain, journal: None)
+    host = Host(tmp_path)
+    tools = host.have(RUNNING)
+    connection = tools.hypervisor("test:///default")
+    domain = connection.domain("web")
+    assert domain is not None
+    overlay = str(tmp_path / "overlay.qcow2")
+    make_overlay(domain, overlay, below=str(host.disk), format="qcow2", tools=tools)
+    taking = {
+        "name": "s1",
+        "overlays": {"vda": overlay},
+        "layers": {"vda": [str(host.disk), "qcow2"]},
+        "description": "d",
+        "state": "running",
+    }
+    beside = {"s1": {"memory": str(tmp_path / "s1.memory")}} if memory else {}
+    read_journal(domain).note(taking=taking, beside=beside, own={overlay})
+    plan = host.plan("s1", kind="external", memory=memory)
+    assert len(plan.steps) == 2 and plan.steps[0].title.startswith("finish or undo")
+    for step in plan.steps:
+        step.run()
+    (found,) = listing.snapshots(domain)
+    assert (found.name, found.memory, found.description) == ("s1", memory, "d")
+    assert found.memory_file == beside.get("s1", {}).get("memory", "")
+    assert found.layers == {"vda": str(host.disk)} and found.overlays == {"vda": overlay}
+    assert [disk.path for disk in domain.disks(inactive=True) if disk.target == "vda"] == [overlay]
+    assert not read_journal(domain).open
     tools.close()
