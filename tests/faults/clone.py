@@ -64,7 +64,7 @@ def tidy(host: Host) -> None:
 def start_source(host: Host) -> tuple[str, str]:
     """A VM without an operating system, which runs and writes nothing; what its disk holds, and its process."""
     host.shell(f"{_CLEAR} cp {IMAGE} {SOURCE_DISK}")
-    made = host.run("vm", name=SOURCE, memory="32MiB", disks=[{"path": SOURCE_DISK}], wait_for={"timeout": 60})
+    made = host.run("vm", name=SOURCE, memory="32MiB", disks=[{"path": SOURCE_DISK}], wait_for={"timeout": 300})
     expect(not made.get("failed") and not made.get("lost"), f"the source could not be made: {made}")
     return content(host, SOURCE_DISK), host.shell(_PID)
 

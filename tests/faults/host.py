@@ -48,7 +48,7 @@ class Host:
         ]
         return ["ssh", *options, f"root@{self.address}"]
 
-    def shell(self, script: str, *, check: bool = True, timeout: float = 120) -> str:
+    def shell(self, script: str, *, check: bool = True, timeout: float = 600) -> str:
         """Standard output of a shell script on the host."""
         done = subprocess.run(
             [*self.ssh, "sh -eu"], input=script, capture_output=True, text=True, timeout=timeout, check=False
@@ -61,7 +61,7 @@ class Host:
         """Copy a file of this machine to the host."""
         with source.open("rb") as stream:
             done = subprocess.run(
-                [*self.ssh, f"cat > {path}"], stdin=stream, capture_output=True, timeout=120, check=False
+                [*self.ssh, f"cat > {path}"], stdin=stream, capture_output=True, timeout=600, check=False
             )
         if done.returncode != 0:
             raise Failed(f"{source} could not be copied to {self.name}: {done.stderr.decode(errors='replace').strip()}")
@@ -114,7 +114,7 @@ def prepare_hosts() -> None:
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     """The result of a started module; no result (a cut connection) is `lost`."""
-    stdout, stderr = process.communicate(timeout=300)
+    stdout, stderr = process.communicate(timeout=1200)
     found = _ANSWER.search(stdout)
     if not found:
         return {"lost": True, "stdout": stdout, "stderr": stderr}
@@ -131,7 +131,7 @@ def expect(condition: bool, text: str) -> None:
         raise Failed(text)
 
 
-def wait_for(look: Any, what: str, *, seconds: float = 30) -> None:
+def wait_for(look: Any, what: str, *, seconds: float = 180) -> None:
     """Poll until `look()` is true."""
     deadline = time.monotonic() + seconds
     while not look():
@@ -151,9 +151,9 @@ def forget(job: str) -> str:
 
 
 def begun(job: str) -> str:
-    """A shell script that waits until a job works, or has ended already, as far as a minute goes."""
+    """A shell script that waits until a job works, or has ended already, as far as some minutes go."""
     state = f"/var/lib/imageops/jobs/{job}/state.json"
-    return f"for turn in $(seq 2000); do grep -qsE '\"(running|done|failed)\"' {state} && break; sleep 0.02; done"
+    return f"for turn in $(seq 10000); do grep -qsE '\"(running|done|failed)\"' {state} && break; sleep 0.02; done"
 
 
 def hosts() -> list[Host]:

@@ -23,7 +23,7 @@ from relay import Relay
 FOLDER = "/var/tmp/imageops-faults-jobs"
 SRC, DEST = f"{FOLDER}/source.raw", f"{FOLDER}/image.raw"
 STATE = f"/var/lib/imageops/jobs/convert-{hashlib.sha256(DEST.encode()).hexdigest()[:16]}"
-LEASE = 6
+LEASE = 15
 # Fifty seconds in which a controller can go away. qemu-img counts up to 32 MiB as done before they are written, so of a small image
 # it says so early that it is nearly done that the module waits for it itself.
 MEBIBYTES = 200
@@ -33,7 +33,7 @@ TASK: dict[str, Any] = {
     "dest": DEST,
     "format": "raw",
     "force": True,
-    "bandwidth": "4M",
+    "bandwidth": "2M",
     "lease_timeout": LEASE,
 }
 _PLAYBOOK = BUILD / "faults-jobs.json"
@@ -123,7 +123,7 @@ def interrupted(on_interrupt: str, interrupt: Interrupt, *, joins: bool = False)
 
 def _stops(host: Host, moment: float) -> None:
     """Within the lease and some seconds the job is cancelled, the old file is there, nothing is left."""
-    wait_for(lambda: state(host).get("status") != "running", "the job's end", seconds=LEASE + 6)
+    wait_for(lambda: state(host).get("status") != "running", "the job's end", seconds=LEASE + 60)
     found = state(host)
     expect(time.monotonic() - moment > LEASE / 2, "the job stopped before its lease was over")
     expect(found["status"] == "cancelled", f"the job is not cancelled: {found}")
@@ -139,7 +139,7 @@ def _goes_on(host: Host, *, joins: bool) -> None:
     if joins:
         said = host.run("disk_convert", **TASK)
         expect(said.get("changed") is True and said["disks"][0].get("joined") is True, f"not joined: {said}")
-    wait_for(lambda: state(host).get("status") != "running", "the job's end", seconds=90)
+    wait_for(lambda: state(host).get("status") != "running", "the job's end", seconds=600)
     expect(state(host)["status"] == "done", f"the job is not done: {state(host)}")
     again = host.run("disk_convert", **TASK)
     expect(again.get("changed") is False, f"the next run changed something: {again}")
@@ -161,7 +161,7 @@ def _leftovers(host: Host) -> str:
 def _ended(process: subprocess.Popen[str]) -> bool:
     """Whether the playbook ends, with its workers; a worker holds no descriptor of ours."""
     try:
-        process.communicate(timeout=LEASE + 45)
+        process.communicate(timeout=LEASE + 600)
     except subprocess.TimeoutExpired:
         return False
     return True
@@ -201,7 +201,7 @@ def short_cut(host: Host) -> None:
         first.cut()
         time.sleep(1)
         second = Relay(host.address, listen=first.port)
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=900)
         expect(process.returncode == 0 and "changed=1" in stdout, f"the task did not end well: {stdout}{stderr}")
     finally:
         _end(process)
@@ -215,7 +215,7 @@ def told(host: Host) -> None:
     relay = Relay(host.address)
     process = begin(host, relay, "detach", **_AS_JSON)
     try:
-        stdout, stderr = process.communicate(timeout=90)
+        stdout, stderr = process.communicate(timeout=900)
         results = json.loads(stdout)
         expect([one["changed"] for one in results] == [True], f"the task did not end well: {results}{stderr}")
         lines = re.findall(rf"^{host.name}: {DEST}: convert (\d+) % of {MEBIBYTES} MiB, .+/s", stderr, re.MULTILINE)

@@ -24,7 +24,7 @@ from relay import Relay
 _FOLDER = "/var/tmp/imageops-faults-tasks"
 _SOURCE, _IMAGE = f"{_FOLDER}/source.raw", f"{_FOLDER}/image.qcow2"
 _AT_ONCE = 8
-_MOST_SECONDS = 240
+_MOST_SECONDS = 1200
 _OTHER = f"{_FOLDER}/other.qcow2"
 _SAME = f"qemu-img compare -q -f raw -F qcow2 {_SOURCE} {_IMAGE}; qemu-img check -q -f qcow2 {_IMAGE}"
 
@@ -157,7 +157,7 @@ def killed_server(task: Task) -> Callable[[Host], None]:
             with tempfile.TemporaryDirectory(prefix="imageops-faults-") as folder:
                 _fresh(host, task)
                 process = _play(host, task, folder, relay=relay)
-                wait_for(lambda: _works(host, task) or process.poll() is not None, "the job's start", seconds=60)
+                wait_for(lambda: _works(host, task) or process.poll() is not None, "the job's start", seconds=300)
                 # The module's own patience, and some polls of the plugin.
                 time.sleep(3)
                 if process.poll() is not None:

@@ -21,7 +21,7 @@ CLONES = [f"{NAME}-clone{number}" for number in (1, 2)]
 DEPLOY: dict[str, Any] = {
     "memory": "32MiB",
     "disks": [{"image": IMAGE}],
-    "wait_for": {"timeout": 30},
+    "wait_for": {"timeout": 300},
     "vms": [{"name": name} for name in VMS],
 }
 REMOVE: dict[str, Any] = {

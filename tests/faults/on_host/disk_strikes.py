@@ -44,7 +44,7 @@ class FullDisk(Strike):
         self._free = _free(scenario)
 
     def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
-        return process.wait(120) != 0
+        return process.wait(600) != 0
 
     def settle(self, scenario: Scenario) -> None:
         os.sync()
@@ -73,7 +73,7 @@ class BadSource(Strike):
         self._disk = BadDisk(f"{scenario.room.folder}/bad", scenario.source, self.part)
 
     def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
-        return process.wait(120) != 0
+        return process.wait(600) != 0
 
     def settle(self, scenario: Scenario) -> None:
         # What is looked at may rest on the source.
@@ -106,7 +106,7 @@ class BadImage(Strike):
             self._disk.die(self._disk.first_free(self.mebibytes))
 
     def hit(self, scenario: Scenario, process: subprocess.Popen[str], lengths: Lengths) -> bool:
-        return process.wait(120) != 0
+        return process.wait(600) != 0
 
     def settle(self, scenario: Scenario) -> None:
         # What the disk really holds, and no memory of what could not be written.

@@ -64,14 +64,15 @@ def strikes_of(scenario: Scenario, chance: random.Random, *, quick: bool) -> Ite
     """All interruptions on the scenario's ordinary disk; `quick`: each named point once, and two moments from outside."""
     whats = ["module", *(["helper"] if scenario.kind else []), *(["engine"] if scenario.engines else [])]
     points = scenario.sampled_points if quick and scenario.sampled_points else scenario.points
-    for point in points:
+    for number, point in enumerate(points):
         for how in ("kill",) if quick or scenario.slow else _HOWS[:2] if scenario.variant else _HOWS:
-            yield Point(point, how, by_module=not scenario.kind)
+            # That a third run changes nothing is much the same after each of them.
+            yield Point(point, how, by_module=not scenario.kind, thorough=not quick or number == 0)
     if scenario.slow:
         return
     if quick:
         for what in (whats[-1], chance.choice(whats)):
-            yield Kill(what, chance.random(), rejoins=False)
+            yield Kill(what, chance.random(), rejoins=False, thorough=False)
         return
     yield from scenario.strikes(chance)
     moments = _moments(scenario)

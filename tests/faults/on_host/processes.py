@@ -19,7 +19,7 @@ from typing import Callable
 _PAUSE = 0.002
 
 
-def run(*argv: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def run(*argv: str, check: bool = True, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """A command of the tests themselves."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout, stdin=subprocess.DEVNULL)
     if check and done.returncode != 0:

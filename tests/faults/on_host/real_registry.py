@@ -18,7 +18,7 @@ from registry_catalog import RegistryCatalog
 NEEDS = ("docker-registry", "htpasswd", "openssl")
 _USER = ("faults", "only for the tests")
 _REPOSITORY = "team/disk"
-_SECONDS = 20.0
+_SECONDS = 120.0
 # Uploads that are under way outlive a restart by the secret.
 _CONFIG = """version: 0.1
 log: {{level: error}}

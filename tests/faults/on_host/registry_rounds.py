@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rounds import Lengths
 
-_APPEARS = 20.0
+_APPEARS = 120.0
 _AWAY = 0.7
 
 

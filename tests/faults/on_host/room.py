@@ -113,7 +113,7 @@ class Room:
 
     def left(self, job: str, *, kept: str = "") -> list[str]:
         """What must not be there after the end of everything; `kept` is a pattern of names that may be."""
-        wait_until(lambda: not has_unit(job), 5, pause=0.01)
+        wait_until(lambda: not has_unit(job), 60, pause=0.01)
         found = [f"unit imageops-job-{job}"] if has_unit(job) else []
         found += [path for path in self._odd_files(job) if not (kept and re.search(kept, path))]
         found += [path for path in (f"/run/imageops-job-{job}",) if os.path.exists(path)]

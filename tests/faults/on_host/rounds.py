@@ -15,7 +15,7 @@ from processes import of_unit
 from scenario import NEW, OLD, Scenario
 
 JOINED = "joined"
-_PATIENCE = 60.0
+_PATIENCE = 600.0
 
 
 class Broken(Exception):

@@ -17,7 +17,7 @@ from rounds import Lengths
 from scenario import Scenario
 from strikes import Strike
 
-_APPEARS = 30.0
+_APPEARS = 120.0
 
 
 class Session(Strike):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rounds import Lengths
     from scenario import Scenario
 
-_APPEARS = 20.0
+_APPEARS = 120.0
 _REPLACED = "-was"
 
 
@@ -58,8 +58,8 @@ class Strike:
 class Point(Strike):
     """A named moment of the code fails."""
 
-    def __init__(self, point: str, how: str, *, by_module: bool) -> None:
-        self.fault = f"{point}:{how}"
+    def __init__(self, point: str, how: str, *, by_module: bool, thorough: bool = True) -> None:
+        self.fault, self.thorough = f"{point}:{how}", thorough
         self.takes_module = by_module and how == "kill"
         self.cleans = how != "kill"
 
@@ -120,11 +120,11 @@ class Cancel(Strike):
             kill([cancel.pid])
             cancel.communicate()
             return lived
-        out, err = cancel.communicate(timeout=60)
+        out, err = cancel.communicate(timeout=600)
         if '"failed": true' in out or "Traceback" in out + err:
             raise RuntimeError(f"the cancellation failed: {(out + err)[-600:]}")
         # The last that a job does is to say that it is over.
-        if not wait_until(lambda: not of_unit(scenario.job), 3):
+        if not wait_until(lambda: not of_unit(scenario.job), 60):
             raise RuntimeError("the job is still at work after it was cancelled")
         return lived and '"cancelled"' in out
 

@@ -132,7 +132,7 @@ class Host(rounds.Host):
             super().wait(moment)
             return
         before = _written()
-        if not wait_until(lambda: _written() != before, 30, pause=0.0005):
+        if not wait_until(lambda: _written() != before, 120, pause=0.0005):
             raise Failed("no disk was written to")
 
     def check(self, scenario: Scenario) -> None:

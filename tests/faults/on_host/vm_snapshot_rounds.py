@@ -349,7 +349,7 @@ def go_apart() -> None:
 def start_daemon() -> None:
     """A libvirtd of our own."""
     _DAEMON[:] = [subprocess.Popen(["libvirtd", "--pid-file", "/run/libvirt/own.pid"], **_SILENT)]
-    if not wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 60, pause=0.1):
+    if not wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 300, pause=0.1):
         raise RuntimeError("libvirtd does not answer")
 
 

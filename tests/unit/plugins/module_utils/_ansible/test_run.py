@@ -15,8 +15,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils import _locks
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.run import run_module
 from ansible_collections.imageops.fleet.plugins.module_utils._ansible.specs import batch_spec
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, NotFound
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import operation
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Operation, Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import Plan, Step, Wait
+from ansible_collections.imageops.fleet.tests.unit.fake_clock import FakeClock
 from ansible_collections.imageops.fleet.tests.unit.run_module import result_of
 
 pytestmark = pytest.mark.usefixtures("state_dir")
@@ -214,8 +216,9 @@ def test_a_busy_lock_is_one_sentence() -> None:
     assert handle is not None
 
 
-def test_who_holds_the_lock_may_start_what_is_wanted() -> None:
+def test_who_holds_the_lock_may_start_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The job is joined as soon as it runs, though the lock stays taken for longer."""
+    monkeypatch.setattr(operation, "Clock", FakeClock)
     world = World()
     handle = _locks.try_lock("a")
     looks: list[int] = []

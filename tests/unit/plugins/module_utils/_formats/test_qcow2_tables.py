@@ -162,7 +162,7 @@ def test_many_tables_of_one_image_take_little_time(tmp_path: Path) -> None:
     started = time.process_time()
     facts = look(path)
     assert (len(facts.snapshots), facts.findings) == (1024, ())
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 5  # reading each table anew takes minutes
 
 
 def test_an_icount_is_told(image: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, MissingLibrary
+from ansible_collections.imageops.fleet.plugins.module_utils._qemu import image_check
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.bounded import run_bounded
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image import Image
 from ansible_collections.imageops.fleet.plugins.module_utils._qemu.image_check import check_image
@@ -26,7 +27,8 @@ def test_formats(tmp_path: Path, format: str, checkable: bool) -> None:
     assert report.checkable == checkable and report.sound
 
 
-def test_a_job_that_gives_an_image_its_name_is_waited_for(tmp_path: Path) -> None:
+def test_a_job_that_gives_an_image_its_name_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_check, "_LOCK_SECONDS", 120.0)
     image = Image(str(tmp_path / "image"), "qcow2")
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image.path, "1M"], check=True)
     with contextlib.ExitStack() as stack:

@@ -201,8 +201,8 @@ def test_nobody_there() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = url_of(f"http://127.0.0.1:{unused.getsockname()[1]}/a")
-    with pytest.raises(Broken, match="the connection failed: .*refused; start the server"):
-        HttpClient(Access()).request(url)
+        with pytest.raises(Broken, match="the connection failed: .*refused; start the server"):
+            HttpClient(Access()).request(url)
 
 
 def test_without_a_size_only_a_checksum_shows_the_end() -> None:
