@@ -85,13 +85,16 @@ def went_over(domain: Domain, mark: Mapping[str, Any]) -> bool:
     return False
 
 
-def require_listed(domain: Domain, journal: Journal) -> None:
-    """Raise Conflict while libvirt lists another layer of the running VM than QEMU writes to, or a job that isn't there."""
+def require_listed(domain: Domain, journal: Journal, *, target: str = "") -> None:
+    """Raise Conflict while libvirt lists another layer of the running VM than QEMU writes to, or a job that isn't there.
+
+    Of the disk `target` alone, or of all.
+    """
     if not domain.active:
         return
     ours = journal.own | journal.managed
     then = {disk.target: real_path(disk.path) for disk in domain.disks(inactive=True) if disk.path}
-    for disk in domain.disks():
+    for disk in [disk for disk in domain.disks() if target in ("", disk.target)]:
         now, next_time = real_path(disk.path) if disk.path else "", then.get(disk.target, "")
         wrong = bool(now and next_time and now != next_time and (ours >= {now, next_time} or not fingerprint(now)))
         if wrong or (disk.chain and not disk.readonly and forgotten_end(domain, disk.target)):

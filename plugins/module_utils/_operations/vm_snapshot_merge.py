@@ -134,12 +134,13 @@ class _Merging:
         top, base = (next((name for name in layers if _is(name, mark[key])), mark[key]) for key in ("top", "base"))
         wait = self._tools.clock.wait_until
         if block_job(self._domain, target) is None:
-            require_listed(self._domain, read_journal(self._domain))
+            require_listed(self._domain, read_journal(self._domain), target=target)
             start_commit(self._domain, target, top=top, base=base, wait=wait)
             fault_point("vm_snapshot:merge-begun")
 
         def leaving() -> None:
             note_leaving(self._domain, read_journal(self._domain))
+            fault_point("vm_snapshot:before-change-over")
 
         finish_commit(self._domain, target, top=top, timeout=self._timeout, wait=wait, leaving=leaving)
 

@@ -88,14 +88,14 @@ SCENARIOS = (
     Scenario(
         "delete the last live",
         {"state": "absent", "name": "s1", "remove_children": True},
-        (*_FORGET, *_MERGE, "before-remove", "merge-begun"),
+        (*_FORGET, *_MERGE, "before-remove", "merge-begun", "before-change-over"),
         {},
         running=True,
     ),
     Scenario(
         "delete one with memory",
         {"state": "absent", "name": "m"},
-        (*_FORGET, *_MERGE, "merge-begun", "before-remove-beside"),
+        (*_FORGET, *_MERGE, "merge-begun", "before-change-over", "before-remove-beside"),
         _TREE,
         running=True,
         first=[_MEMORY],

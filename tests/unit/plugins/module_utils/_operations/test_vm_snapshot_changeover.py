@@ -153,3 +153,5 @@ def test_a_job_that_libvirt_alone_shows_hinders(played: Played) -> None:
     played.forgotten = True
     with pytest.raises(Conflict, match="until the VM stops"):
         played.listed()
+    # It is no business of other disks.
+    changeover.require_listed(played.vm, Journal("c0ffee"), target="vdb")
