@@ -14,7 +14,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs import helper
 
 
 @pytest.fixture(scope="session", autouse=True)
-def helpers() -> Iterator[None]:
+def compiled_once() -> Iterator[None]:
     """Each kind of helper is compiled once, and not for the state directory of each test that starts a job."""
     made: dict[str, bytes] = {}
     zipapp = helper._zipapp

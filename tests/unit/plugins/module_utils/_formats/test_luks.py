@@ -49,8 +49,10 @@ def image_fixture(tmp_path: Path, made: Path) -> Path:
 
 
 @pytest.mark.parametrize(("options", "cipher", "mode", "bits"), KINDS, ids=[kind[0] or "default" for kind in KINDS])
-def test_every_kind_is_read_as_qemu_reads_it(tmp_path: Path, options: str, cipher: str, mode: str, bits: int) -> None:
-    path = create_encrypted(tmp_path / "a.luks", "luks", "3M", ",".join([*OPTIONS, *filter(None, [options])]))
+def test_every_kind_is_read_as_qemu_reads_it(
+    tmp_path: Path, made: Path, options: str, cipher: str, mode: str, bits: int
+) -> None:
+    path = create_encrypted(tmp_path / "a.luks", "luks", "3M", ",".join([*OPTIONS, options])) if options else made
     facts, info = look(path), qemu_info(path, "luks")
     details = info["format-specific"]["data"]
     assert (facts.format, facts.variant, facts.virtual_size) == ("luks", "v1", info["virtual-size"])

@@ -48,7 +48,7 @@ def full_fixture(tmp_path: Path) -> Path:
     return convert(disk(tmp_path / "a.raw", 5 * MIB), tmp_path / "a.qcow2", "qcow2")
 
 
-@pytest.mark.parametrize("size", ["512", "1536", "1M", "1000001K", "10G"])
+@pytest.mark.parametrize("size", ["512", "1000001K", "10G"])
 @pytest.mark.parametrize("options", VARIANTS)
 def test_every_kind_is_read_as_qemu_reads_it(tmp_path: Path, options: str, size: str) -> None:
     path = create(tmp_path / "a.qcow2", "qcow2", size, options)

@@ -174,7 +174,7 @@ def test_an_icount_is_told(image: Path) -> None:
     assert look(image).snapshots[0].vm_state_size == 99
 
 
-@pytest.mark.parametrize("bits", [1, 4, 16, 64])
+@pytest.mark.parametrize("bits", [1, 16])
 def test_large_images_cut_at_a_cluster_are_not_called_whole(tmp_path: Path, bits: int) -> None:
     path = create(tmp_path / "a.qcow2", "qcow2", "300G", f"preallocation=metadata,refcount_bits={bits}")
     assert look(path).findings == ()
