@@ -4,7 +4,7 @@
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
 The operations on disks and catalogs are interrupted in rounds on the host itself; what needs a controller, guests or a registry (clone,
-freeze, images, jobs, tasks, vm) runs through Ansible.
+freeze, images, jobs, networks, tasks, vm) runs through Ansible.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import clone
 import freeze
 import images
 import jobs
+import networks
 import qmp
 import rounds_of
 import tasks
@@ -34,6 +35,7 @@ CASES = {
     "freeze": freeze,
     "images": images,
     "jobs": jobs,
+    "networks": networks,
     "qmp": qmp,
     "tasks": tasks,
     "vm": vm,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the imageops.fleet developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A part of a domain's XML merged into the whole by path: what it says is set, everything else stays.
+"""A part of a domain's or a network's XML merged into the whole by path: what it says is set, everything else stays.
 
 An element of which a parent has many is found by what identifies it (`_MANY`); one that nothing identifies counts as there when
 some element of its kind has all that it says, and is appended else. Any other element is its parent's only one.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from .xml import Element, alike, clone, get
 
+_DNSMASQ = "{http://libvirt.org/schemas/network/dnsmasq/1.0}"
 _QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 # Elements of which a parent may have many, and the paths that tell them apart; none where nothing does.
 _MANY: dict[str, tuple[str, ...]] = {
@@ -61,9 +62,23 @@ _MANY: dict[str, tuple[str, ...]] = {
     "system/entry": ("@name",),
     "bios/entry": ("@name",),
     "blkiotune/device": ("path",),
+    # Of networks.
+    "network/ip": ("@address",),
+    "network/route": ("@address",),
+    "network/portgroup": ("@name",),
+    "dhcp/range": ("@start",),
+    "dhcp/host": ("@ip",),
+    "dns/host": ("@ip",),
+    "dns/forwarder": ("@domain", "@addr"),
+    "dns/txt": ("@name",),
+    "dns/srv": ("@service", "@protocol", "@target"),
+    "host/hostname": (),
+    "forward/interface": ("@dev",),
+    "forward/pf": ("@dev",),
+    "forward/address": (),
 }
 # Lists whose order and repetition count: set as a whole.
-_WHOLE = (f"{_QEMU}commandline", f"{_QEMU}override")
+_WHOLE = (f"{_QEMU}commandline", f"{_QEMU}override", f"{_DNSMASQ}options")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ Element = ElementTree.Element
 IMAGEOPS = "https://imageops.fleet/domain/1"
 ElementTree.register_namespace("imageops", IMAGEOPS)
 ElementTree.register_namespace("qemu", "http://libvirt.org/schemas/domain/qemu/1.0")
+ElementTree.register_namespace("dnsmasq", "http://libvirt.org/schemas/network/dnsmasq/1.0")
 ElementTree.register_namespace("libosinfo", "http://libosinfo.org/xmlns/libvirt/domain/1.0")
 
 _MOST = 4 << 20

@@ -12,11 +12,11 @@ from typing import Any
 from .._errors import Conflict, InvalidOption, NotFound
 from .._hypervisor.connection import Connection
 from .._hypervisor.xml import get
+from .mac_address import MAC
 from .operation import Tools
 from .vm_clone_identity import interfaces
 from .vm_clone_source import Source
 from .vm_request_checks import claim_macs
-from .vm_request_devices import MAC
 
 
 def clone_macs(params: dict[str, Any], source: Source, connection: Connection, tools: Tools) -> list[str]:

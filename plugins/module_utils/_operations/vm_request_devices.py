@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from .._errors import InvalidOption
 from .._formats.names import canonical_format
 from .._hypervisor.devices import PREFIXES
+from .mac_address import MAC
 from .vm_request_checks import disk_size
 
 if TYPE_CHECKING:
     from .catalog_wanted import Wanted
 
-# A unicast address in lower case.
-MAC = re.compile(r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}\Z")
 _TARGET = re.compile(r"^(vd|sd|hd)[a-z]{1,2}\Z")
 # IEEE 802.1Q has 12 bits, of which the last value is reserved.
 _MOST_VLAN = 4094
