@@ -9,6 +9,8 @@ waits for an answer; so one connection serves all items of a task.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -146,11 +148,16 @@ class Connection:
 
     def networks(self) -> list[Network]:
         """All virtual networks."""
+        return [Network(name, get(root, "bridge/@name"), active) for name, root, active in self.described_networks()]
+
+    def described_networks(self) -> Iterator[tuple[str, Element, bool]]:
+        """Name, description and whether it is active of all virtual networks."""
         with calling("listing the networks"):
-            return [
-                Network(raw.name(), get(parse(raw.XMLDesc(0)), "bridge/@name"), bool(raw.isActive()))
-                for raw in self.raw.listAllNetworks(0)
-            ]
+            found = self.raw.listAllNetworks(0)
+        for raw in found:
+            # Another task may have removed it meanwhile.
+            with contextlib.suppress(NotFound), calling("looking at a network"):
+                yield raw.name(), parse(raw.XMLDesc(0)), bool(raw.isActive())
 
     def leases(self) -> dict[str, list[str]]:
         """Addresses by MAC that the DHCP servers of the active networks gave away."""
