@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .specs import FILE_OPTIONS, JOB_TASK_OPTIONS, batch_spec
@@ -69,4 +70,7 @@ _DEFAULTS: dict[str, Any] = {
     "timeout": 0,
 }
 
-INSTALL = batch_spec("installs", _ITEM, key="path", defaults=_DEFAULTS, common=JOB_TASK_OPTIONS)
+INSTALL = replace(
+    batch_spec("installs", _ITEM, key="path", defaults=_DEFAULTS, common=JOB_TASK_OPTIONS),
+    hidden=("answers", "content"),
+)
