@@ -113,7 +113,7 @@ STAGES = (
     Stage(
         "shellcheck",
         "shellcheck .ci/run demo/run tests/{setup,run,run-sanity} tests/{faults,fuzz}/run"
-        " tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop}"
+        " tests/fleet/{customize,fleet,guest,guest_init,guest_network,guest_stop,installer,installer_init}"
         " tests/fleet/{debian_guest,debian_guest_customize,debian_guest_init}",
     ),
     Stage("ansible-lint", "ansible-lint --offline"),

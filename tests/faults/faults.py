@@ -4,7 +4,7 @@
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
 The operations on disks and catalogs are interrupted in rounds on the host itself; what needs a controller, guests or a registry (clone,
-freeze, images, jobs, networks, tasks, vm) runs through Ansible.
+freeze, images, install, jobs, networks, tasks, vm) runs through Ansible.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import clone
 import freeze
 import images
+import install
 import jobs
 import networks
 import qmp
@@ -34,6 +35,7 @@ CASES = {
     "clone": clone,
     "freeze": freeze,
     "images": images,
+    "install": install,
     "jobs": jobs,
     "networks": networks,
     "qmp": qmp,

@@ -34,7 +34,8 @@ def run_module(spec: ModuleSpec, operation: Operation) -> None:
         argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
     )
     tools = Tools(version=VERSION)
-    run = _Run(module, operation, tools, key=spec.key)
+    public = module.hide(spec.list_option, *spec.hidden) if spec.hidden else module.params
+    run = _Run(module, operation, tools, key=spec.key, told=public)
     try:
         with as_errors():
             run.all(spec.items(module.params))
@@ -52,8 +53,11 @@ class _Later(Exception):
 
 
 class _Run:
-    def __init__(self, module: AnsibleModule, operation: Operation, tools: Tools, *, key: str) -> None:
+    def __init__(
+        self, module: AnsibleModule, operation: Operation, tools: Tools, *, key: str, told: dict[str, Any]
+    ) -> None:
         self._module = module
+        self._told = told
         self._operation = operation
         self._items: list[Item] = []
         self._tools = tools
@@ -219,7 +223,7 @@ class _Run:
         result: dict[str, Any] = {
             "changed": any(item.changed for item in self._items),
             self._operation.result: [item.told(self._key) for item in self._items],
-            "invocation": {"module_args": given(self._module.params)},
+            "invocation": {"module_args": given(self._told)},
             **self._operation.summarise(self._tools),
         }
         if self._module._diff:

@@ -35,12 +35,13 @@ ENGINE_DEFAULTS: dict[str, Any] = {"hypervisor": "libvirt"}
 
 @dataclass(frozen=True)
 class ModuleSpec:
-    """What AnsibleModule is made with, and how its parameters become items."""
+    """What AnsibleModule is made with, and how its parameters become items; `hidden` is an option and its suboption that is told nowhere."""
 
     argument_spec: dict[str, Any]
     list_option: str = ""
     key: str = ""
     constraints: dict[str, Any] = field(default_factory=dict)
+    hidden: tuple[str, str] | None = None
 
     def items(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         """One dict per item; what an item leaves out comes from the task's own options. Raises InvalidOption."""

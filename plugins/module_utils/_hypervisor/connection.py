@@ -149,10 +149,14 @@ class Connection:
 
     def networks(self) -> list[Network]:
         """All virtual networks."""
+        return [Network(name, get(root, "bridge/@name"), active) for name, root, active in self.described_networks()]
+
+    def described_networks(self) -> list[tuple[str, Element, bool]]:
+        """Name, description and whether it is active of all virtual networks."""
         doing = "listing the networks"
         with calling(doing):
             found = self.raw.listAllNetworks(0)
-        return tell_each(found, _network, doing)
+        return tell_each(found, lambda raw: (raw.name(), parse(raw.XMLDesc(0)), bool(raw.isActive())), doing)
 
     def leases(self) -> dict[str, list[str]]:
         """Addresses by MAC that the DHCP servers of the active networks gave away."""
@@ -175,10 +179,6 @@ class Connection:
         """What a domain of type `kind` (kvm, qemu) can have."""
         with calling("telling the capabilities of domains"):
             return parse(self.raw.getDomainCapabilities(None, arch or None, machine or None, kind, 0))
-
-
-def _network(raw: Any) -> Network:
-    return Network(raw.name(), get(parse(raw.XMLDesc(0)), "bridge/@name"), bool(raw.isActive()))
 
 
 def _pool(raw: Any) -> Pool:

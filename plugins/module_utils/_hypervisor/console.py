@@ -19,7 +19,7 @@ _MOST_BACKUPS = 100
 _NEVER = re.compile(r"(?!)")
 # ECMA-48 control sequences, operating system commands, other escapes; then control characters but tab and newline.
 _ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_=>78()][0-9A-B]?|[\x00-\x08\x0b-\x1f\x7f]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bc|\x1b[@-_=>78()][0-9A-B]?|[\x00-\x08\x0b-\x1f\x7f]"
 )
 
 

@@ -20,6 +20,7 @@ class Progress:
     def __init__(self, state: JobState, clock: Clock) -> None:
         self._state = state
         self._clock = clock
+        self._phase = ""
         self._phase_started = 0.0
         self._written = 0.0
 
@@ -27,6 +28,7 @@ class Progress:
         """A new part of the work begins; `total` is its size in bytes, 0 when unknown."""
         self.end_phase()
         self._phase_started = self._clock.now()
+        self._phase = name
         self._state.phase, self._state.total = name, total
         self._state.percent, self._state.done = 0.0, 0
         self._state.rate = self._state.eta = None
@@ -44,11 +46,16 @@ class Progress:
         if self._clock.now() - self._written >= _INTERVAL:
             self._write()
 
+    def say(self, text: str) -> None:
+        """What the phase is at, for people; of a phase that ended only its name is kept."""
+        self._state.phase = f"{self._phase}: {text}"
+        self._write()
+
     def end_phase(self) -> None:
         """Keep how the phase went, when there is one."""
         state = self._state
-        if state.phase:
-            state.phases.append(phase_facts(state.phase, state.done, self._clock.now() - self._phase_started))
+        if self._phase:
+            state.phases.append(phase_facts(self._phase, state.done, self._clock.now() - self._phase_started))
 
     def leaves(self, *paths: str) -> None:
         """From now on just `paths` are what to clean should the job die: call it before the first of them is made.

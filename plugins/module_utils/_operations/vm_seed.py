@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import Conflict, InvalidOption, MissingLibrary
+from .._errors import Conflict, InvalidOption
 from .._files import partial_path, remove
 from .._records import Record, publish_with_record, read_record
+from . import small_iso
 
 OPERATION = "seed"
 LABEL = "cidata"
@@ -112,24 +112,9 @@ def _user_data(value: Any | None) -> str:
 
 def require_builder() -> Any:
     """The module `pycdlib`, loaded when a seed is first needed; raises MissingLibrary."""
-    try:
-        import pycdlib
-    except ImportError:
-        raise MissingLibrary(
-            "cloud_init: the Python library pycdlib is not installed for the interpreter that runs this module; install "
-            "python3-pycdlib (Debian, Fedora), or pycdlib from PyPI."
-        ) from None
-    return pycdlib
+    return small_iso.require_builder("cloud_init")
 
 
 def build(files: dict[str, str]) -> bytes:
     """The bytes of an ISO image with `files`."""
-    image = require_builder().PyCdlib()
-    image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
-    for name, text in sorted(files.items()):
-        data = text.encode()
-        image.add_fp(io.BytesIO(data), len(data), iso_path=_SHORT[name], rr_name=name, joliet_path=f"/{name}")
-    stream = io.BytesIO()
-    image.write_fp(stream)
-    image.close()
-    return stream.getvalue()
+    return small_iso.build(files, label=LABEL, short=_SHORT, option="cloud_init")

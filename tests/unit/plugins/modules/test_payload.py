@@ -39,6 +39,7 @@ MOST_KIB = {
     "vm_clone": 522,
     "vm_freeze": 79,
     "vm_info": 228,
+    "vm_install": 239,
     "vm_network": 90,
     "vm_screenshot": 63,
     "vm_snapshot": 296,

@@ -259,6 +259,18 @@ def test_nested_secrets_stay_out_of_the_log(secret: str, monkeypatch: pytest.Mon
     assert not any(part in told for part in secret.split("\n"))
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_what_is_hidden_masks_no_names(as_list: bool) -> None:
+    """Of an answer file many texts are plain, and a path that has one of them in it stays readable."""
+    content = {"kind": {"type": "str"}, "content": {"type": "raw", "no_log": True}}
+    options = {"name": {"type": "str"}, "do": {"type": "str"}, "answers": {"type": "dict", "options": content}}
+    spec = replace(batch_spec("things", options, key="name", defaults={"do": "make"}), hidden=("answers", "content"))
+    item = {"name": "/srv/debian.qcow2", "answers": {"kind": "preseed", "content": {"a": "/debian", "b": "hunter2"}}}
+    result = result_of(lambda: run_module(spec, World().operation()), {"things": [item]} if as_list else item)
+    assert result["things"][0]["name"] == "/srv/debian.qcow2"
+    assert "hunter2" not in str(result) and "'/debian'" not in str(result)
+
+
 def test_what_a_job_warns_of_is_told() -> None:
     world = World()
     plan = replace(world.plan({"name": "a", "do": ""}, Tools()), info={"job": {"warnings": ["the job saw it"]}})

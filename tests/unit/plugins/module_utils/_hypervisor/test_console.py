@@ -17,6 +17,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.console
         (b"login: ", "login: "),
         (b"\x1b[2J\x1b[1;32mok\x1b[0m\r\n", "ok\n"),
         (b"\x1b]0;title\x07prompt", "prompt"),
+        (b"\x1bc\x1b[?7l\x1b[2Jready", "ready"),
         (b"\x00\x07a\tb", "a\tb"),
         ("größe".encode(), "größe"),
         (b"\xff", "\ufffd"),

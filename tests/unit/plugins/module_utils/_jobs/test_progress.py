@@ -46,3 +46,14 @@ def test_the_file_is_written_at_most_twice_a_second() -> None:
         assert found is not None
         seen.add(found.updated)
     assert 4 <= len(seen) <= 5
+
+
+def test_what_a_phase_says_is_shown_and_not_kept() -> None:
+    state, clock = JobState("x", "k", "r"), FakeClock()
+    progress = Progress(state, clock)
+    progress.phase("install")
+    progress.say("formatting")
+    assert state.phase == "install: formatting" and read_state("x") == state
+    progress.say("writing")
+    progress.phase("publish")
+    assert (state.phase, [phase["name"] for phase in state.phases]) == ("publish", ["install"])
