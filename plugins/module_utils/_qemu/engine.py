@@ -24,7 +24,12 @@ _MOST_STDERR = 64 << 10
 
 
 def start_engine(
-    argv: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes], pass_fds: Sequence[int] = ()
+    argv: Sequence[str],
+    *,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+    stdin: int = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """The running `argv`, which inherits `pass_fds` and is killed when we are; raises MissingLibrary when it isn't installed."""
     process = None
@@ -32,7 +37,7 @@ def start_engine(
         with _stopped_later():
             process = subprocess.Popen(
                 list(argv),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 env=environment(),

@@ -70,6 +70,35 @@ class Partition:
         return self.file_system in _GROWING
 
 
+# What read_partitions reads; of a disk without a table part-list fails (-), or it tells the file system that fills the disk.
+LOOK_AT_PARTITIONS = ("list-partitions", f"-part-list {_DISK}", "-list-filesystems", f"-feature-available {_XFS}")
+
+
+def read_partitions(said: str) -> list[Partition]:
+    """The partitions that guestfish told of, in their order on the disk."""
+    lacking = () if _THERE in said.splitlines() else (_XFS,)
+    places = {f"{_DISK}{number}": (int(start), int(end)) for number, start, end in _ROW.findall(said)}
+    told = [found.groups("") for found in map(_NAME.fullmatch, said.splitlines()) if found]
+    kinds = {name: kind for name, kind in told if kind}
+    found = [
+        Partition(name, *places.get(name, (-1, -1)), kinds.get(name, ""), kinds.get(name) not in lacking)
+        for name, kind in told
+        if not kind
+    ]
+    return sorted(found, key=lambda partition: partition.start)
+
+
+def growing_commands(partition: Partition, *, size: int) -> list[str]:
+    """What guestfish does so that the last partition takes all of a disk of `size` bytes; nothing when it has it already."""
+    # A GPT has its second half in the last sectors.
+    end = size // _MEBIBYTE * _MEBIBYTE - _MEBIBYTE
+    if end <= partition.end:
+        return []
+    # On a disk with another table there is nothing to be moved to the end.
+    table = [f"-part-expand-gpt {_DISK}", f"part-resize {_DISK} {partition.number} {end // _SECTOR - 1}"]
+    return [*table, *([_GROWING[partition.file_system].format(partition.name)] if partition.growing else [])]
+
+
 @dataclass(frozen=True)
 class Guestfs:
     """The programs of libguestfs; `emulated` where the processor must be emulated, `seconds` is each call's end."""
@@ -93,33 +122,16 @@ class Guestfs:
 
         Their numbers tell nothing of it: sda14 and sda15 of Debian's and Ubuntu's cloud images stand before sda1.
         """
-        # Of a disk without a table part-list fails (-), or it tells the file system that fills the disk.
-        asked = ("list-partitions", f"-part-list {_DISK}", "-list-filesystems", f"-feature-available {_XFS}")
-        said = self._fish(image, "run", *asked, mode="--ro")
-        lacking = () if _THERE in said.splitlines() else (_XFS,)
-        places = {f"{_DISK}{number}": (int(start), int(end)) for number, start, end in _ROW.findall(said)}
-        told = [found.groups("") for found in map(_NAME.fullmatch, said.splitlines()) if found]
-        kinds = {name: kind for name, kind in told if kind}
-        found = [
-            Partition(name, *places.get(name, (-1, -1)), kinds.get(name, ""), kinds.get(name) not in lacking)
-            for name, kind in told
-            if not kind
-        ]
-        return sorted(found, key=lambda partition: partition.start)
+        return read_partitions(self._fish(image, "run", *LOOK_AT_PARTITIONS, mode="--ro"))
 
     def grow_last(self, image: Image, partition: Partition, *, size: int) -> None:
         """Let the last partition on the disk of `size` bytes, and its file system if it can, take the room behind it; in place.
 
         Numbers and identities of all partitions stay, which virt-resize makes anew.
         """
-        # A GPT has its second half in the last sectors.
-        end = size // _MEBIBYTE * _MEBIBYTE - _MEBIBYTE
-        if end <= partition.end:
-            return
-        # On a disk with another table there is nothing to be moved to the end.
-        table = [f"-part-expand-gpt {_DISK}", f"part-resize {_DISK} {partition.number} {end // _SECTOR - 1}"]
-        grow = [_GROWING[partition.file_system].format(partition.name)] if partition.growing else []
-        self._fish(image, "run", *table, *grow, mode="--rw")
+        commands = growing_commands(partition, size=size)
+        if commands:
+            self._fish(image, "run", *commands, mode="--rw")
 
     def _fish(self, image: Image, *commands: str, mode: str) -> str:
         words = " : ".join(commands).split()
@@ -135,13 +147,17 @@ class Guestfs:
         told = re.search(_METHOD.format(partition), " ".join(said.split()))
         return told.group(1) if told else ""
 
-    def run(self, argv: Sequence[str], *, seconds: int = 0) -> str:
-        """What one of the programs prints; raises TimedOut or EngineError."""
-        limit = seconds or self.seconds
+    def words(self, argv: Sequence[str]) -> list[str]:
+        """The command that runs one of the programs with the settings that it needs here."""
         settings = ["LIBGUESTFS_BACKEND=direct"]
         if self.emulated:
             settings.append("LIBGUESTFS_BACKEND_SETTINGS=force_tcg")
-        words = ["timeout", f"--kill-after={_KILL_AFTER}", str(limit), "env", *settings, *argv]
+        return ["env", *settings, *argv]
+
+    def run(self, argv: Sequence[str], *, seconds: int = 0) -> str:
+        """What one of the programs prints; raises TimedOut or EngineError."""
+        limit = seconds or self.seconds
+        words = ["timeout", f"--kill-after={_KILL_AFTER}", str(limit), *self.words(argv)]
         said = run_bounded(words, pass_fds=self.pass_fds)
         if said.rc == _TIMED_OUT:
             raise TimedOut(f"{argv[0]} did not end within {limit} seconds.", cmd=list(argv))

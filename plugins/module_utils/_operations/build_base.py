@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an image is built from: of each kind what the recipe says of it, and what a job needs to find it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import InvalidOption, Unsupported
+from .._formats.names import canonical_format
+from .._plan import Step
+from .._transfer.checksum import parse_checksum
+from .._transfer.url import HTTP, parse_url
+from .inspection import Inspected, inspect_named
+from .operation import Tools
+
+PATH, IMAGE, URL = "path", "image", "url"
+KINDS = (PATH, IMAGE, URL)
+# What belongs to which kind; others would say nothing.
+_OPTIONS = {
+    PATH: ("format", "backing"),
+    IMAGE: ("disk",),
+    URL: ("format", "checksum", "signature", "keyring"),
+}
+
+
+@dataclass(frozen=True)
+class BuildBase:
+    """`declared` is what tells one recipe from another; `told` is what the job gets and the record keeps. Plain values only.
+
+    `steps` bring the base to this host, after which it is read again.
+    """
+
+    kind: str
+    declared: dict[str, Any]
+    told: dict[str, Any]
+    size: int = 0
+    steps: tuple[Step, ...] = ()
+    files: list[str] = field(default_factory=list)
+    key: str = ""
+
+
+def kind_of(given: Mapping[str, Any]) -> str:
+    """The kind of the base; raises InvalidOption unless it is just one, with options of its own."""
+    kinds = [kind for kind in KINDS if given[kind] is not None]
+    if len(kinds) != 1:
+        raise InvalidOption(f"base: say what the image is built from by just one of {', '.join(KINDS)}.")
+    known = {option for options in _OPTIONS.values() for option in options}
+    wrong = [name for name in sorted(known - set(_OPTIONS[kinds[0]])) if given[name] is not None]
+    if wrong:
+        raise InvalidOption(f"base: {wrong[0]} says nothing of a base by {kinds[0]}; leave it out.")
+    return kinds[0]
+
+
+def read_base(params: Mapping[str, Any], tools: Tools) -> BuildBase:
+    """The base of one item; raises what speaks against it."""
+    given = params["base"]
+    kind = kind_of(given)
+    if kind == URL:
+        return _by_url(given)
+    if kind == IMAGE:
+        return _by_image(params, tools)
+    if not os.path.isabs(given["path"]):
+        raise InvalidOption(f"base: '{given['path']}' is not an absolute path; give one that starts with a slash.")
+    image = inspect_named(
+        given["path"], declared=given["format"], backing=given["backing"] or (), option="base", named_by="base.format"
+    )
+    return _of_image(PATH, image, {"path": image.path, "files": image.identity()}, {})
+
+
+def _of_image(kind: str, image: Inspected, declared: dict[str, Any], told: dict[str, Any]) -> BuildBase:
+    require_plain(image)
+    return BuildBase(
+        kind,
+        {"kind": kind, **declared},
+        {
+            "kind": kind,
+            "path": image.path,
+            "format": image.format,
+            "files": image.identity(),
+            "allowed": sorted(image.files[1:]),
+            **told,
+        },
+        image.virtual_size,
+        files=list(image.files),
+    )
+
+
+def require_plain(image: Inspected) -> None:
+    """Raise Unsupported for what can't be a base of a guest's disk."""
+    facts = image.chain[0].facts
+    if facts.encryption or image.format == "luks":
+        raise Unsupported(f"base: {image.path} is encrypted; decrypt it with imageops.fleet.disk_convert first.")
+    if not image.virtual_size:
+        raise Unsupported(f"base: {image.path} holds no byte, so there is no guest in it.")
+
+
+def _by_image(params: Mapping[str, Any], tools: Tools) -> BuildBase:
+    """An image of a catalog: the file that this host holds of it, else one that is pulled first."""
+    from .catalog_base import base_of
+    from .catalog_wanted import read_wanted
+
+    given = params["base"]
+    folder = os.path.dirname(params["path"])
+    wanted = read_wanted(
+        given["image"], disk=given["disk"], format=None, folder=folder, access=params, option="base.image"
+    )
+    found = base_of(wanted, tools, option="base")
+    declared = {"kind": IMAGE, "image": str(wanted.reference), "disk": given["disk"] or ""}
+    if found.steps:
+        told = {"kind": IMAGE, **found.origin}
+        return BuildBase(IMAGE, declared, told, found.image.virtual_size, steps=found.steps, key=wanted.key)
+    return _of_image(IMAGE, found.image, declared, dict(found.origin))
+
+
+def _by_url(given: Mapping[str, Any]) -> BuildBase:
+    url = parse_url(given["url"], option="base.url", schemes=HTTP)
+    if not given["checksum"]:
+        raise InvalidOption(
+            f"base: nothing proves that what comes from {url.shown} is what was published; give its checksum, or the list that holds it."
+        )
+    asked = parse_checksum(given["checksum"], option="base.checksum")
+    if bool(given["signature"]) != bool(given["keyring"]):
+        raise InvalidOption("base: a signature is proven by a keyring; give both signature and keyring, or neither.")
+    if given["signature"] and asked.known:
+        raise InvalidOption(
+            "base: a signature is of a list of checksums; let checksum name the list, such as sha256:https://…/SHA256SUMS."
+        )
+    if given["keyring"] and not os.path.isfile(given["keyring"]):
+        raise InvalidOption(f"base: there is no keyring {given['keyring']} on the host; give the path of one.")
+    if given["signature"]:
+        parse_url(given["signature"], option="base.signature", schemes=HTTP)
+    told = {
+        "kind": URL,
+        "url": url.text,
+        "checksum": given["checksum"],
+        "signature": given["signature"],
+        "keyring": given["keyring"],
+        "format": canonical_format(given["format"], option="base.format") if given["format"] else None,
+    }
+    declared = {"kind": URL, "url": url.shown, "checksum": given["checksum"], "signature": given["signature"]}
+    return BuildBase(URL, declared, told)

@@ -1,0 +1,240 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a build is asked to do, in values that a job can carry and a record can keep."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._catalog.canonical_json import canonical_json
+from .._errors import Conflict, InvalidOption
+from .._files import fingerprint, partial_path, real_path
+from .._formats.chain import inspect_chain
+from .._jobs.launch import Job
+from .._qemu.options import virtual_size
+from .._records import Record, read_record, untouched
+from .._sizes import parse_size
+from .build_base import BuildBase, read_base
+from .build_generalise import chosen
+from .build_steps import GROW, Steps, read_steps
+from .job_proxies import proxies_secret
+from .long_work import bandwidth_of, check_timeout
+from .operation import Tools
+
+KIND = "build"
+AUTO, GUESTFS, CHROOT = "auto", "guestfs", "chroot"
+_SCHEMA = 1
+# A key of a slow kind, so that who reads a record can't guess a password by it.
+_COST = {"n": 1 << 14, "r": 8, "p": 1}
+_SALT_BYTES = 16
+_SBOM = ".spdx.json"
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One image to build; plain values only. `secrets` are texts by the names that stand for them in the steps.
+
+    `recipe` is the digest of all that makes the image what it is, but for its secrets.
+    """
+
+    path: str
+    format: str
+    base: BuildBase
+    steps: Steps
+    generalise: list[str]
+    size: int | None
+    compression: str
+    engine: str
+    guest_timeout: int
+    bandwidth: int | None
+    recipe: str
+    params: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return self.steps.secrets
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        """The fingerprint of what is at the path now."""
+        found = fingerprint(self.path)
+        return found.as_dict() if found else None
+
+    def job(self, version: str) -> Job:
+        """The job that does it; equal requests give equal jobs."""
+        params = self.params
+        told = {
+            "path": self.path,
+            "format": self.format,
+            "base": self.base.told,
+            "steps": self.steps.steps,
+            "generalise": self.generalise,
+            "size": self.size,
+            "compression": self.compression,
+            "engine": self.engine,
+            "guest_timeout": self.guest_timeout,
+            "bandwidth": self.bandwidth,
+            "recipe": self.recipe,
+            "before": self.before,
+            "owner": params["owner"],
+            "group": params["group"],
+            "mode": params["mode"],
+            "search_paths": list(params["search_paths"] or ()),
+            "access": {name: params[name] for name in ("validate_certs", "ca_path", "idle_timeout", "url_username")},
+            "version": version,
+        }
+        password = {"password": params["url_password"]} if params["url_password"] else {}
+        hidden = {"steps": json.dumps(self.secrets)} if self.secrets else {}
+        # Each by itself too, since what a job tells is rid of its secrets word by word.
+        return Job(KIND, self.path, told, _entry, secrets={**self.secrets, **hidden, **password, **proxies_secret()})
+
+
+def _entry() -> str:
+    from . import image_build_job
+
+    return image_build_job.__name__
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Raise InvalidOption for what can be said without looking at anything."""
+    if not os.path.isabs(params["path"]):
+        raise InvalidOption(f"path: '{params['path']}' is not an absolute path; give one that starts with a slash.")
+    if params["guest_timeout"] <= 0:
+        raise InvalidOption(f"guest_timeout: {params['guest_timeout']} seconds are no time; give 1 or more.")
+    if params["base"] is None:
+        raise InvalidOption(f"base: nothing is given of which {params['path']} could be built; give a base.")
+    if params["format"] == "raw" and params["compression"] not in (None, "none"):
+        raise InvalidOption("compression: a raw image has none; leave it out, or let the format be qcow2.")
+    check_timeout(dict(params))
+
+
+def read_build(params: Mapping[str, Any], tools: Tools) -> BuildRequest:
+    """Check all that one build was given; raises what speaks against it."""
+    check_params(params)
+    steps = read_steps(params["steps"] or ())
+    names = chosen(params["generalise"], params["keep"] or ())
+    base = read_base(params, tools)
+    size = _size(params, base, steps)
+    compression = "none" if params["format"] == "raw" else params["compression"] or "zstd"
+    recipe = {
+        "schema": _SCHEMA,
+        "format": params["format"],
+        "base": base.declared,
+        "steps": steps.steps,
+        "generalise": names,
+        "size": size,
+        "compression": compression,
+    }
+    return BuildRequest(
+        path=real_path(params["path"]),
+        format=params["format"],
+        base=base,
+        steps=steps,
+        generalise=names,
+        size=size,
+        compression=compression,
+        engine=params["engine"],
+        guest_timeout=params["guest_timeout"],
+        bandwidth=bandwidth_of(dict(params)),
+        recipe=f"sha256:{hashlib.sha256(canonical_json(recipe)).hexdigest()}",
+        params=params,
+    )
+
+
+def _size(params: Mapping[str, Any], base: BuildBase, steps: Steps) -> int | None:
+    if not params["size"]:
+        if GROW in steps.kinds():
+            raise InvalidOption("steps: a partition grows into new room only; give 'size' too.")
+        return None
+    size = virtual_size(params["format"], parse_size(params["size"], option="size"), {})
+    if base.size > size:
+        raise InvalidOption(
+            f"size: the base has {base.size} bytes, and a disk is never made smaller here; give that or more."
+        )
+    return size
+
+
+def secrets_mark(secrets: Mapping[str, str], salt: str) -> str:
+    """What tells these secrets from others, and tells nobody what they are; empty when there are none."""
+    if not secrets:
+        return ""
+    text = canonical_json(dict(secrets))
+    return hashlib.scrypt(text, salt=bytes.fromhex(salt), maxmem=1 << 26, dklen=32, **_COST).hex()
+
+
+def new_salt() -> str:
+    """A salt for `secrets_mark`."""
+    return os.urandom(_SALT_BYTES).hex()
+
+
+def built(request: BuildRequest) -> Record | None:
+    """The record of an image that was made by this very recipe and not written to since, None for any other."""
+    record = read_record(request.path)
+    if record is None or record.operation != KIND or not untouched(request.path, record):
+        return None
+    options = record.options
+    if options.get("recipe") != request.recipe:
+        return None
+    salt = options.get("salt", "")
+    if bool(request.secrets) != bool(salt) or (salt and secrets_mark(request.secrets, salt) != options.get("mark")):
+        return None
+    return record
+
+
+def require_replaceable(request: BuildRequest) -> None:
+    """Raise Conflict for what is at the path and would be lost, unless `force` is given."""
+    if request.params["force"] or fingerprint(request.path) is None:
+        return
+    record = read_record(request.path)
+    why = ""
+    if record is None:
+        why = "was not made by imageops.fleet (it has no record)"
+    elif record.operation != KIND:
+        why = f"was made by another operation ({record.operation})"
+    elif not untouched(request.path, record):
+        why = "was written to since it was built"
+    if why:
+        raise Conflict(
+            f"path: {request.path} exists and {why}, so it is not replaced; give another path, or 'force: true'."
+        )
+
+
+def hidden_files(path: str) -> tuple[str, str, str]:
+    """What a build of `path` writes: the new image, the disk that is worked on, a base that is fetched."""
+    return partial_path(path), partial_path(path, suffix="-work"), partial_path(path, suffix="-download")
+
+
+def sbom_path(path: str, data: bytes) -> str:
+    """The name of an image's SBOM beside it; another content has another name, so that image and SBOM always agree."""
+    return f"{path}.{hashlib.sha256(data).hexdigest()[:_DIGITS]}{_SBOM}"
+
+
+def stale_sboms(path: str, keep: str) -> list[str]:
+    """SBOMs of images that `path` doesn't name any more; `keep` is the name of the one that belongs to it."""
+    found = glob.glob(f"{glob.escape(path)}.{'[0-9a-f]' * _DIGITS}{_SBOM}")
+    return [name for name in found if os.path.basename(name) != keep]
+
+
+def facts_of(path: str, record: Record) -> dict[str, Any]:
+    """What results tell of an image that was built."""
+    options = record.options
+    facts = inspect_chain(path)[0].facts
+    return {
+        "path": path,
+        "format": facts.format,
+        "virtual_size": facts.virtual_size,
+        "allocated_size": os.stat(path).st_blocks * 512,
+        "recipe": options.get("recipe", ""),
+        "base": record.source,
+        "engine": options.get("engine", ""),
+        "packages": options.get("packages", 0),
+        "sbom": os.path.join(os.path.dirname(path), options["sbom"]) if options.get("sbom") else "",
+    }
