@@ -22,7 +22,7 @@ from typing import Any
 from processes import has_unit, mounts_below, of_unit, run, using, wait_until
 
 _PARAMS = re.compile(r"(?m)^params=.*$")
-_MOST_SECONDS = 180.0
+_MOST_SECONDS = 900.0
 _USED_SECONDS = 10.0
 _SOCKETS = "/tmp/imageops-nbd-*"
 _JOB_FILES = {"request.json", "state.json", "log", "lease"}
