@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sys
 from typing import Any
@@ -87,8 +88,10 @@ class _Installation:
             if self._served:
                 install_network.remove(connection, self._name)
         remove_all(self._path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._log)
+        # virtlogd keeps some more of what is long.
+        for path in glob.glob(f"{glob.escape(self._log)}*"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _connected(self) -> Connection:
         """A connection for tidying; a daemon that was killed is started again in a moment."""
@@ -188,7 +191,9 @@ class _Installation:
         root, file = params["tftp_root"], params["boot_file"]
         if not root:
             root, file = served_folder(self._path), SCRIPT
-            os.mkdir(root, 0o711)
+            os.mkdir(root)
+            # The server wants to list it; what is in it only he can read.
+            os.chmod(root, 0o755)
             write_script(root, self._arguments(), initrd=bool(params["initrd"]))
             for option, name in (("kernel", "linux"), ("initrd", "initrd")):
                 if params[option]:
@@ -202,7 +207,7 @@ class _Installation:
     def _start(self, life: Lifecycle, media: Media, from_disk: bool) -> Domain:
         machine = {**self._params["machine"], "acceleration": Acceleration(**self._params["machine"]["acceleration"])}
         if from_disk:
-            media = Media(disk=media.disk, driver=media.driver, variables=media.variables)
+            media = Media(media.disk, media.driver, media.variables, netboot=media.netboot)
         text = install_domain(self._name, Hardware(**machine), media, reboot_ends=self._params["finish"]["reboot_ends"])
         domain = life.start(text)
         fault_point("install:started")
