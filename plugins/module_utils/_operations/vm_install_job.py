@@ -130,9 +130,10 @@ class _Installation:
         watch = Watch(self._name, self._params["finish"], self._log, life, self._progress, self._clock)
         watch.follow(lambda from_disk: self._start(life, media, from_disk), again_from_disk=bool(media.kernel))
         fault_point("install:installed")
+        said = watch.tail()
         self.close()
         self._progress.phase("publish")
-        self._require_content()
+        self._require_content(said)
         self._publish()
         return {"installing": round(self._clock.now() - began, 3), "reboots": watch.reboots}
 
@@ -213,7 +214,7 @@ class _Installation:
         fault_point("install:started")
         return domain
 
-    def _require_content(self) -> None:
+    def _require_content(self, said: list[str]) -> None:
         """Raise EngineError for a disk on which nothing was installed, or whose tables are broken."""
         found = verdict(inspect_chain(self._disk.path, declared=self._disk.format)).refusals
         if found:
@@ -241,8 +242,9 @@ class _Installation:
         with open(start, "rb") as stream:
             if not stream.read(_START).strip(b"\0"):
                 raise EngineError(
-                    "The installer ended without an error, but it wrote no partition table and no loader; look at what its console said, and "
-                    "at its answers."
+                    "The installer ended without an error, but it wrote no partition table and no loader; look at its answers. Its console's last "
+                    "lines were:\n" + "\n".join(said),
+                    console_tail=said,
                 )
 
     def _publish(self) -> None:
