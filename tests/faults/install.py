@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {
     "initrd": f"{FOLDER}/initrd",
     "arguments": QUIET,
     "answers": {"kind": "preseed", "content": "imageops-mark=killed"},
-    "finish": {"timeout": 250},
+    "finish": {"timeout": 3600},
 }
 POINTS = (
     "install:before-disk",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sys
 from typing import Any
@@ -87,8 +88,10 @@ class _Installation:
             if self._served:
                 install_network.remove(connection, self._name)
         remove_all(self._path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._log)
+        # virtlogd keeps some more of what is long.
+        for path in glob.glob(f"{glob.escape(self._log)}*"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _connected(self) -> Connection:
         """A connection for tidying; a daemon that was killed is started again in a moment."""
@@ -127,9 +130,10 @@ class _Installation:
         watch = Watch(self._name, self._params["finish"], self._log, life, self._progress, self._clock)
         watch.follow(lambda from_disk: self._start(life, media, from_disk), again_from_disk=bool(media.kernel))
         fault_point("install:installed")
+        said = watch.tail()
         self.close()
         self._progress.phase("publish")
-        self._require_content()
+        self._require_content(said)
         self._publish()
         return {"installing": round(self._clock.now() - began, 3), "reboots": watch.reboots}
 
@@ -188,7 +192,9 @@ class _Installation:
         root, file = params["tftp_root"], params["boot_file"]
         if not root:
             root, file = served_folder(self._path), SCRIPT
-            os.mkdir(root, 0o711)
+            os.mkdir(root)
+            # The server wants to list it; what is in it only he can read.
+            os.chmod(root, 0o755)
             write_script(root, self._arguments(), initrd=bool(params["initrd"]))
             for option, name in (("kernel", "linux"), ("initrd", "initrd")):
                 if params[option]:
@@ -202,13 +208,13 @@ class _Installation:
     def _start(self, life: Lifecycle, media: Media, from_disk: bool) -> Domain:
         machine = {**self._params["machine"], "acceleration": Acceleration(**self._params["machine"]["acceleration"])}
         if from_disk:
-            media = Media(disk=media.disk, driver=media.driver, variables=media.variables)
+            media = Media(media.disk, media.driver, media.variables, netboot=media.netboot)
         text = install_domain(self._name, Hardware(**machine), media, reboot_ends=self._params["finish"]["reboot_ends"])
         domain = life.start(text)
         fault_point("install:started")
         return domain
 
-    def _require_content(self) -> None:
+    def _require_content(self, said: list[str]) -> None:
         """Raise EngineError for a disk on which nothing was installed, or whose tables are broken."""
         found = verdict(inspect_chain(self._disk.path, declared=self._disk.format)).refusals
         if found:
@@ -236,8 +242,9 @@ class _Installation:
         with open(start, "rb") as stream:
             if not stream.read(_START).strip(b"\0"):
                 raise EngineError(
-                    "The installer ended without an error, but it wrote no partition table and no loader; look at what its console said, and "
-                    "at its answers."
+                    "The installer ended without an error, but it wrote no partition table and no loader; look at its answers. Its console's last "
+                    "lines were:\n" + "\n".join(said),
+                    console_tail=said,
                 )
 
     def _publish(self) -> None:

@@ -109,11 +109,12 @@ class Watch:
             return
         self._said = self._clock.now()
         wanted = re.compile(self._finish["progress"] or ".")
-        lines = [line.strip() for line in self._tail() if wanted.search(line)]
+        lines = [line.strip() for line in self.tail() if wanted.search(line)]
         if lines:
             self._progress.say(lines[-1][:_MOST_LINE])
 
-    def _tail(self) -> list[str]:
+    def tail(self) -> list[str]:
+        """The last lines of the console."""
         self._lines.recent()
         return self._lines.tail(_TAIL)
 
@@ -134,7 +135,7 @@ class Watch:
 
     def _failed(self, kind: type[ImageOpsError], what: str) -> ImageOpsError:
         """The error, with the end of the console and a picture of the screen."""
-        tail = self._tail()
+        tail = self.tail()
         said = "; its console's last lines were:\n" + "\n".join(tail) if tail else "; its console said nothing."
         return kind(f"The installer {what}{said}", console_tail=tail, **self._picture())
 

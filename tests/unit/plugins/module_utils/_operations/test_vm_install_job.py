@@ -167,6 +167,8 @@ def test_files_are_served_for_a_network_boot(tmp_path: Path, tools: Tools, monke
         assert networks[get(root, "devices/interface/source/@network")].active
         served = Path(partial_path(str(tmp_path / "disk.qcow2"), suffix="-served"))
         assert sorted(one.name for one in served.iterdir()) == ["boot.ipxe", "initrd", "linux"]
+        assert served.stat().st_mode & 0o777 == 0o755
+        assert {one.stat().st_mode & 0o077 for one in served.iterdir()} <= {0, 0o044}
         assert b"hunter2" in (served / "initrd").read_bytes()
         assert "auto=true" in (served / "boot.ipxe").read_text()
         write_table(path)
