@@ -18,6 +18,9 @@ from .._errors import Conflict
 from .._faults import fault_point
 from .._files import partial_path, remove, sync_file, sync_folder
 from .._jobs.progress import Progress
+from .._jobs.running import write_lock
+from .._locks import try_lock
+from .._plan import Step
 from .._records import Record, file_beside, publish_with_record, write_record
 from .export_found import find
 from .export_request import KIND, ExportRequest, state_of
@@ -128,7 +131,7 @@ class FolderPlace:
         )
 
     def publish(self, record: Record, made: Sequence[Made]) -> None:
-        request = self._request
+        request, kind = self._request, self._kind
         paths = [os.path.join(self.path, one.name) for one in made]
         for path in paths:
             apply_to_new(path, owner=request.owner, group=request.group, mode=request.mode)
@@ -137,7 +140,7 @@ class FolderPlace:
         write_record(paths[0], Record(**{**record.__dict__, "files": beside}))
         self._open_to_readers(paths[0])
         sync_folder(paths[0])
-        fault_point(f"{self._kind}:before-publish")
+        fault_point(f"{kind}:before-publish")
         with contextlib.ExitStack() as stack:
             for name, mark in request.before.items():
                 if name:
@@ -148,7 +151,7 @@ class FolderPlace:
             else:
                 os.rename(self.path, request.dest)
             sync_folder(request.dest)
-        fault_point(f"{self._kind}:after-publish")
+        fault_point(f"{kind}:after-publish")
 
     def _open_to_readers(self, main: str) -> None:
         """Who may read the files may look into their folder."""
@@ -161,6 +164,24 @@ class FolderPlace:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)
             sync_folder(self.path)
+
+
+def tidying(dest: str) -> tuple[Step, ...]:
+    """The upkeep of a folder that has its new content: a run that was killed right then left the old one under the hidden name."""
+    left = partial_path(dest)
+    if not os.path.isdir(left):
+        return ()
+
+    def tidy() -> None:
+        # Who has the lock works on it.
+        lock = try_lock(write_lock(dest))
+        if lock is not None:
+            try:
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+    return (Step("remove what an interrupted run left", tidy),)
 
 
 def place_of(request: ExportRequest) -> Place:

@@ -18,6 +18,7 @@ from .._portable.presets import BOX, INCUS, OPENNEBULA, OPENSTACK, OVA, OVF, PRO
 from .._qemu.image_locks import holders
 from .claims import claim_copy
 from .export_found import Found, find, require_replaceable, tells
+from .export_place import tidying
 from .export_request import KIND, ExportRequest, read_request
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
@@ -111,6 +112,7 @@ def _unchanged(request: ExportRequest, found: Found, params: dict[str, Any], too
         {**facts, **owned},
         lambda: {**facts, **ownership_of(found.main)},
         steps=tuple(steps),
+        upkeep=tidying(request.dest),
         warnings=tuple(warnings),
     )
 

@@ -16,6 +16,7 @@ from .._plan import KNOWN_AFTER, Plan
 from .._records import Record, read_record, untouched
 from .claims import claim_copy
 from .export_found import plain
+from .export_place import tidying
 from .import_facts import Imported, Written, facts_of, imported_of
 from .import_package import open_package
 from .import_request import KIND, PACKAGE, ImportRequest, base_of, name_of, read_request
@@ -83,7 +84,7 @@ def _require_unused(request: ImportRequest, tools: Tools) -> None:
 
 def _unchanged(request: ImportRequest, main: str, record: Record) -> Plan:
     facts = {**_renewed(request, record), **ownership_of(main)}
-    return Plan(request.dest, facts, facts, lambda: facts)
+    return Plan(request.dest, facts, facts, lambda: facts, upkeep=tidying(request.dest))
 
 
 def _renewed(request: ImportRequest, record: Record) -> dict[str, Any]:
