@@ -28,13 +28,29 @@ _MODULES = (
     "disk_job_info",
     "disk_snapshot",
     "image_alias",
+    "image_export",
+    "image_import",
     "image_prune",
     "image_publish",
     "image_pull",
     "image_sign",
     "vm_snapshot",
 )
-GROUPS = ("alias", "chain", "check", "compact", "convert", "disk", "prune", "publish", "pull", "sign", "snapshot")
+GROUPS = (
+    "alias",
+    "chain",
+    "check",
+    "compact",
+    "convert",
+    "disk",
+    "export",
+    "import",
+    "prune",
+    "publish",
+    "pull",
+    "sign",
+    "snapshot",
+)
 _SILENT: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 _COLUMNS = ("rounds", "hit", "old", "new", "joined", "converged", "left", "lost", "failed")
 _NAMED = re.compile(r"fault_point\(\s*f?\"([^\"]+)\"|fault=\"([a-z]+:[^\"]+)\"")

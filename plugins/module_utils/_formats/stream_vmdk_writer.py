@@ -20,6 +20,8 @@ import hashlib
 import os
 import struct
 from array import array
+from dataclasses import dataclass
+from typing import Callable
 
 from .._errors import Unsupported
 from .compress_pool import Block, Report, store
@@ -52,39 +54,104 @@ def write_stream_vmdk(
     Its content ID comes from the content, so the same content gives the same file. Raises Unsupported when the compressed
     disk doesn't fit into the format.
     """
-    writer = _Writer(handle, -(-content.size // SECTOR))
+    file, place = GatheredWrites(handle), _OVERHEAD_SECTORS * SECTOR
 
-    def pack(number: int, data: bytes) -> Block:
-        # The last grain ends with the disk.
-        whole = data[: content.size - number * GRAIN]
-        return Block(number, encoder.compress(whole, _MOST) or b"", True)
+    def append(data: bytes) -> None:
+        nonlocal place
+        file.write(data, place)
+        place += len(data)
 
-    store(content, block_size=GRAIN, pack=pack, add=writer.add, report=report)
-    writer.finish(adapter_type=adapter_type, hardware_version=hardware_version)
+    stream = _Stream(append, content.size)
+    stream.fill(content, encoder, report)
+    file.flush()
+    head = stream.head(stream.identity, adapter_type=adapter_type, hardware_version=hardware_version)
+    # The header last: a file that was cut off is no image.
+    write_at(handle, head[SECTOR:], SECTOR)
+    write_at(handle, head[:SECTOR], 0)
     os.fsync(handle)
 
 
-class _Writer:
-    """The stream as far as it is written: `_at` is the next sector."""
+@dataclass(frozen=True)
+class Appended:
+    """An image as it was written: its bytes, and how many bytes of the disk hold data."""
 
-    def __init__(self, handle: int, capacity: int) -> None:
-        self._handle = handle
-        self._file = GatheredWrites(handle)
-        self._capacity = capacity
+    size: int
+    populated: int
+
+
+def append_stream_vmdk(
+    content: GuestContent,
+    append: Callable[[bytes], None],
+    *,
+    identity: bytes,
+    adapter_type: str,
+    hardware_version: int,
+    encoder: Encoder,
+    report: Report,
+) -> Appended:
+    """Give `append` the image from its first byte to its last, as into the middle of an archive; its content ID comes of `identity`."""
+    stream = _Stream(append, content.size)
+    append(stream.head(identity, adapter_type=adapter_type, hardware_version=hardware_version))
+    stream.fill(content, encoder, report)
+    return Appended(stream.size, stream.populated)
+
+
+class _Stream:
+    """The image behind its head, as far as it is written: `_at` is the next sector."""
+
+    def __init__(self, append: Callable[[bytes], None], size: int) -> None:
+        self._append = append
+        self._size = size
+        self._capacity = -(-size // SECTOR)
         self._at = _OVERHEAD_SECTORS
-        grains = -(-capacity // _GRAIN_SECTORS)
+        grains = -(-self._capacity // _GRAIN_SECTORS)
         self._directory = array("I", bytes(4 * -(-grains // TABLE_ENTRIES)))
         self._table = 0
         self._entries = array("I", bytes(4 * TABLE_ENTRIES))
-        self._identity = hashlib.sha256(struct.pack("<Q", capacity))
+        self._identity = hashlib.sha256(struct.pack("<Q", self._capacity))
+        self._grains = 0
 
-    def add(self, block: Block) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes of the image so far, with its head."""
+        return self._at * SECTOR
+
+    @property
+    def populated(self) -> int:
+        """Bytes of the disk that hold data."""
+        return min(self._grains * GRAIN, self._size)
+
+    @property
+    def identity(self) -> bytes:
+        """A digest of what was written."""
+        return self._identity.digest()
+
+    def fill(self, content: GuestContent, encoder: Encoder, report: Report) -> None:
+        """Write all grains, and what is behind them."""
+
+        def pack(number: int, data: bytes) -> Block:
+            # The last grain ends with the disk.
+            whole = data[: content.size - number * GRAIN]
+            return Block(number, encoder.compress(whole, _MOST) or b"", True)
+
+        store(content, block_size=GRAIN, pack=pack, add=self._add, report=report)
+        self._close_table()
+        directory = little_endian(self._directory)
+        self._marker(_DIRECTORY_MARKER, -(-len(directory) // SECTOR))
+        place = self._at
+        self._store(directory)
+        self._marker(FOOTER_MARKER, 1)
+        self._store(self._header(place))
+        self._marker(_END_MARKER, 0)
+
+    def _add(self, block: Block) -> None:
         """Write one grain; their numbers ascend."""
         table, entry = divmod(block.number, TABLE_ENTRIES)
         if table != self._table:
             self._close_table()
             self._table = table
         self._entries[entry] = self._at
+        self._grains += 1
         place = block.number * _GRAIN_SECTORS
         # A zlib stream ends with the checksum of what was compressed.
         self._identity.update(struct.pack("<Q", place) + block.data[-4:])
@@ -95,7 +162,7 @@ class _Writer:
         sectors = -(-len(data) // SECTOR)
         if self._at + sectors >= _MOST_SECTORS:
             raise Unsupported("A streamOptimized VMDK can't be larger than 2 TiB; choose another format.")
-        self._file.write(data.ljust(sectors * SECTOR, b"\0"), self._at * SECTOR)
+        self._append(data.ljust(sectors * SECTOR, b"\0"))
         self._at += sectors
 
     def _marker(self, kind: int, sectors: int) -> None:
@@ -109,27 +176,17 @@ class _Writer:
             self._store(little_endian(self._entries))
             self._entries = array("I", bytes(4 * TABLE_ENTRIES))
 
-    def finish(self, *, adapter_type: str, hardware_version: int) -> None:
-        """Write what is behind the grains, then what is before them; the header last."""
-        self._close_table()
-        directory = little_endian(self._directory)
-        self._marker(_DIRECTORY_MARKER, -(-len(directory) // SECTOR))
-        place = self._at
-        self._store(directory)
-        self._marker(FOOTER_MARKER, 1)
-        self._store(self._header(place))
-        self._marker(_END_MARKER, 0)
+    def head(self, identity: bytes, *, adapter_type: str, hardware_version: int) -> bytes:
+        """Header and descriptor, up to the first grain."""
         text = descriptor(
             self._capacity,
             create_type="streamOptimized",
             extent=STREAM_NAME,
-            identity=self._identity.digest(),
+            identity=identity,
             adapter_type=adapter_type,
             hardware_version=hardware_version,
         )
-        self._file.flush()
-        write_at(self._handle, text, SECTOR)
-        write_at(self._handle, self._header(AT_END), 0)
+        return (self._header(AT_END).ljust(SECTOR, b"\0") + text).ljust(_OVERHEAD_SECTORS * SECTOR, b"\0")
 
     def _header(self, directory: int) -> bytes:
         return struct.pack(

@@ -6,25 +6,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Callable
 
-from .._errors import Conflict
-from .._formats.compress_pool import workers
-from .._formats.guest_content import GuestContent, RawContent
+from .._formats.guest_content import GuestContent
 from .._jobs.progress import Progress
-from .._qemu.nbd_export import exported
-from .convert_images import source_image, told_clearly
 from .image_publish_journal import spool_folder
 from .image_publish_request import PublishRequest, SourceDisk, SourceVm
 from .image_publish_variables import content_of
 from .image_publish_work import DiskSource
-from .inspection import Inspected, Pins, identity_of, inspect, pinned_identity
 from .operation import Tools
 from .pull_reader import pull_backup
 from .pull_source import Source
+from .still_files import StillFile
 from .vm_clone_still import Still
 
 
@@ -49,7 +44,7 @@ def opened(request: PublishRequest, tools: Tools, progress: Progress, lock: int)
             pulled = _pulled(request.vm, request.disks, tools, progress, stack)
             yield replace(pulled, variables=_variables(request, tools))
             return
-        files = [_File(disk, stack) for disk in request.disks]
+        files = [StillFile(disk.path, disk.format, disk.files, stack, doing="published") for disk in request.disks]
         disks = [stack.enter_context(file.content(lock)) for file in files]
 
         def require_same() -> None:
@@ -80,41 +75,3 @@ def _pulled(
 
 def _source(disk: SourceDisk, content: GuestContent) -> DiskSource:
     return DiskSource(disk.name, content, disk.format, disk.options)
-
-
-class _File:
-    """A disk in a file, held as it was inspected here and now."""
-
-    def __init__(self, disk: SourceDisk, stack: contextlib.ExitStack) -> None:
-        self._disk = disk
-        pins = Pins()
-        stack.callback(pins.close)
-        found = inspect(disk.path, declared=disk.format, backing=disk.backing, option="disks", opener=pins.open)
-        self._image: Inspected = replace(found, pinned=pins.handles)
-        self.require_same()
-
-    def require_same(self) -> None:
-        """Raise Conflict when it isn't what the task looked at, by its name or by what is held of it."""
-        image = self._image
-        if (
-            identity_of(image.files) != self._disk.files
-            or pinned_identity(image.pinned, image.files) != self._disk.files
-        ):
-            raise Conflict(
-                f"disks: {self._disk.path} was written to while it was published; run the task again when nothing writes to it."
-            )
-
-    @contextlib.contextmanager
-    def content(self, lock: int) -> Iterator[GuestContent]:
-        """What its guest sees."""
-        image = source_image(self._image, passphrase=None)
-        if image.format != "raw":
-            with told_clearly(image, self._disk.path), exported(image, readers=workers(), pass_fds=(lock,)) as found:
-                yield found
-            return
-        name = image.path if image.descriptor is None else f"/proc/self/fd/{image.descriptor}"
-        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            yield RawContent(handle, self._image.virtual_size)
-        finally:
-            os.close(handle)

@@ -20,7 +20,7 @@ from .._qemu.image_locks import holders
 from .image_publish_description import description_of
 from .image_publish_request import CONTAINERDISK, SourceDisk, SourceVm, source_disk
 from .image_publish_variables import left_out, source_variables
-from .inspection import inspect
+from .inspection import Inspected, inspect
 from .operation import Tools
 from .pull_domain import require_readable
 from .vm_clone_still import require_holdable
@@ -37,7 +37,7 @@ def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk]
     running, hold = domain.active, params["quiesce_timeout"] if params["quiesce"] else 0
     if hold and running:
         require_holdable(domain, limit=hold)
-    disks = _running_disks(domain) if running else _stopped_disks(domain)
+    disks = _running_disks(domain) if running else [disk for disk, _image in stopped_disks(domain)]
     root = domain.xml()
     told = description_of(root, [disk.name for disk in disks])
     warnings = list(left_out(root))
@@ -47,7 +47,8 @@ def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk]
     return disks, SourceVm(domain.name, params["uri"], domain.uuid, running, hold, told, variables, warnings)
 
 
-def _stopped_disks(domain: Domain) -> list[SourceDisk]:
+def stopped_disks(domain: Domain) -> list[tuple[SourceDisk, Inspected]]:
+    """The disks of a stopped VM as they were inspected; raises Conflict, InUse, InvalidOption, Unsupported or UnsafeImage."""
     with calling(f"looking at the domain {domain.name}"):
         saved = bool(domain.raw.hasManagedSaveImage(0))
     if saved:
@@ -58,7 +59,7 @@ def _stopped_disks(domain: Domain) -> list[SourceDisk]:
     return [_stopped_disk(domain, disk) for disk in _disks(domain.xml())]
 
 
-def _stopped_disk(domain: Domain, disk: Element) -> SourceDisk:
+def _stopped_disk(domain: Domain, disk: Element) -> tuple[SourceDisk, Inspected]:
     """The chain is what libvirt gives this VM anyway, so its backing files count as declared."""
     path, format = _file_of(domain, disk), get(disk, "driver/@type", "raw")
     found = holders(path)
@@ -68,7 +69,8 @@ def _stopped_disk(domain: Domain, disk: Element) -> SourceDisk:
         )
     chain = inspect_chain(path, declared=canonical_format(format, option="vm"))
     below = [link.real_path for link in chain if link.role == BACKING]
-    return source_disk(get(disk, "target/@dev"), inspect(path, declared=format, backing=below, option="vm"))
+    image = inspect(path, declared=format, backing=below, option="vm")
+    return source_disk(get(disk, "target/@dev"), image), image
 
 
 def _running_disks(domain: Domain) -> list[SourceDisk]:
@@ -93,12 +95,12 @@ def _file_of(domain: Domain, disk: Element) -> str:
     if disk.get("type") not in ("file", "block") or not path:
         raise Unsupported(
             f"vm: the disk {target} of {domain.name} is of type {disk.get('type')}, and only disks in files and on block devices are "
-            f"published; move it to a file, or publish the others by disks."
+            f"read; move it to a file, or name the others by disks."
         )
     if disk.find("shareable") is not None or any(disk.find(tag) is not None for tag in _ENCRYPTED):
         raise Unsupported(
-            f"vm: the disk {target} of {domain.name} is shared with other VMs or encrypted, so it is not published; publish the others "
-            f"by disks."
+            f"vm: the disk {target} of {domain.name} is shared with other VMs or encrypted, so it is not read; name the others by "
+            f"disks."
         )
     if not path.startswith("/"):
         raise InvalidOption(

@@ -27,14 +27,16 @@ _DESCRIPTOR = "/proc/self/fd/{}"
 class Image:
     """A file and its format; the path is absolute, so QEMU takes it for neither an option nor a protocol.
 
-    `descriptor` is an open file that is opened again instead of the path; `length` are the only bytes of a raw image
-    that count; `data_file` and `backing` stand for those that the header names.
+    `descriptor` is an open file that is opened again instead of the path; `window` is where in the file the image is (its
+    first byte, and how many it has), as in an archive; `length` are the only bytes of a raw image that count; `data_file` and
+    `backing` stand for those that the header names.
     """
 
     path: str
     format: str
     passphrase: str | None = field(default=None, repr=False)
     descriptor: int | None = None
+    window: tuple[int, int] | None = None
     length: int | None = None
     data_file: Image | None = None
     backing: Image | None = None
@@ -51,7 +53,7 @@ class Image:
     @property
     def plain(self) -> bool:
         """Whether path and format say all."""
-        special = (self.passphrase, self.descriptor, self.length, self.data_file, self.backing)
+        special = (self.passphrase, self.descriptor, self.window, self.length, self.data_file, self.backing)
         return all(value is None for value in special)
 
 
@@ -93,6 +95,11 @@ class Opening:
             yield from self._node(image.backing, f"{prefix}backing.")
 
     def _file(self, image: Image, prefix: str) -> Iterator[tuple[str, str]]:
+        if image.window is not None:
+            yield f"{prefix}driver", "raw"
+            yield f"{prefix}offset", str(image.window[0])
+            yield f"{prefix}size", str(image.window[1])
+            prefix += "file."
         yield f"{prefix}driver", "host_device" if is_block_device(image.path) else "file"
         name = image.path if image.descriptor is None else _DESCRIPTOR.format(image.descriptor)
         yield f"{prefix}filename", name

@@ -29,6 +29,7 @@ import catalog_rounds
 import chain_rounds
 import check_rounds
 import convert_rounds
+import export_rounds
 import publish_rounds
 import pull_rounds
 import registry_rounds
@@ -46,6 +47,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     *registry_rounds.SCENARIOS,
     *chain_rounds.SCENARIOS,
     *convert_rounds.SCENARIOS,
+    *export_rounds.SCENARIOS,
     *url_rounds.SCENARIOS,
     *snapshot_rounds.SCENARIOS,
     *check_rounds.SCENARIOS,

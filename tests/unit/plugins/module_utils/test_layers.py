@@ -19,7 +19,7 @@ GROUND = frozenset({"_errors", "_sizes", "_plan", "_commands", "_files", "_locks
 # From the ground up; a room imports only rooms of a lower level, or itself.
 LEVELS = (
     frozenset({"ground"}),
-    frozenset({"_formats", "_catalog", "_jobs", "_qmp", "_transfer"}),
+    frozenset({"_formats", "_catalog", "_jobs", "_portable", "_qmp", "_transfer"}),
     frozenset({"_qemu", "_registry", "_hypervisor"}),
     frozenset({"_operations"}),
     frozenset({"_ansible"}),

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Importing what other platforms export: compare the source with what is there, and bring its disks by a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from .._errors import Conflict, ImageOpsError
+from .._files import partial_path, real_path, require_writable_folder
+from .._jobs.state import job_id
+from .._plan import KNOWN_AFTER, Plan
+from .._records import Record, read_record, untouched
+from .claims import claim_copy
+from .export_found import plain
+from .export_place import tidying
+from .import_facts import Imported, Written, facts_of, imported_of
+from .import_package import open_package
+from .import_request import KIND, PACKAGE, ImportRequest, base_of, name_of, read_request
+from .long_work import job_step, join_job
+from .operation import Operation, Tools
+from .ownership import check_ownership, ownership_of
+
+
+def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan of one import; raises what speaks against it."""
+    request = read_request(params)
+    claim_copy([one["path"] for one in request.files], request.dest, tools)
+    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"])
+    main, record = _found(request.dest)
+    if record is not None and _tells(record, request):
+        return _unchanged(request, main, record)
+    _require_replaceable(request, main, record, force=params["force"])
+    _require_unused(request, tools)
+    require_writable_folder(request.dest, option="dest")
+    return _import(request, main, record, owned, params, tools)
+
+
+def _found(dest: str) -> tuple[str, Record | None]:
+    """The disk that carries the record of an import, and that record."""
+    names = sorted(os.listdir(dest)) if os.path.isdir(dest) else []
+    for path in (os.path.join(dest, name) for name in names):
+        record = read_record(path) if os.path.isfile(path) and not os.path.islink(path) else None
+        if record is not None and record.operation == KIND:
+            return path, record
+    return "", None
+
+
+def _tells(record: Record, request: ImportRequest) -> bool:
+    """Whether the record tells of just this import; that a VM has written to the disks since makes no difference."""
+    declared = {key: value for key, value in record.options.items() if key != "told"}
+    return bool(declared == plain(request.declared) and record.source == plain(request.made_from))
+
+
+def _require_replaceable(request: ImportRequest, main: str, record: Record | None, *, force: bool) -> None:
+    """Raise Conflict unless nothing is there, or what is there is an import of ours that nobody wrote to."""
+    if not request.before or not [name for name in request.before if name]:
+        return
+    files = {"", *([os.path.basename(main), *(one["name"] for one in record.files)] if record else [])}
+    others = [name for name in request.before if name not in files and not name.startswith(".")]
+    if record is None or others:
+        raise Conflict(
+            f"dest: {request.dest} exists and was not made by an import of imageops.fleet, or holds other files too, so it is not "
+            f"replaced; give another dest, or remove it."
+        )
+    if not untouched(main, record) and not force:
+        raise Conflict(
+            f"dest: the disks in {request.dest} were written to since they were imported, so they are not replaced; give another dest, or "
+            f"'force: true' to replace them."
+        )
+
+
+def _require_unused(request: ImportRequest, tools: Tools) -> None:
+    from .usage import refuse, users_of
+
+    for name in request.before:
+        if name and not name.startswith("."):
+            path = os.path.join(request.dest, name)
+            refuse(path, users_of(path, tools, search_paths=()))
+
+
+def _unchanged(request: ImportRequest, main: str, record: Record) -> Plan:
+    facts = {**_renewed(request, record), **ownership_of(main)}
+    return Plan(request.dest, facts, facts, lambda: facts, upkeep=tidying(request.dest))
+
+
+def _renewed(request: ImportRequest, record: Record) -> dict[str, Any]:
+    """What the record tells, with bus and network as they are asked for now."""
+    told = record.options.get("told")
+    return facts_of(request, imported_of(told)) if isinstance(told, dict) else {}
+
+
+def _foretold(request: ImportRequest) -> dict[str, Any]:
+    """What the import will be: of a package its descriptor tells, what else there is shows when it is read."""
+    if request.kind != PACKAGE:
+        unknown = dict.fromkeys(("name", "disks", "machine", "vm", "left_out", "altered"), KNOWN_AFTER)
+        return {"dest": request.dest, "src": request.src, **unknown}
+    with open_package(request.src) as source:
+        package = source.package
+    name = request.name or package.machine.name or name_of(request.src)
+    machine = type(package.machine)(**{**package.machine.__dict__, "name": name})
+    disks = tuple(
+        Written(f"{base_of(name)}-disk{number}.{request.format}", disk.capacity)
+        for number, disk in enumerate(package.disks, 1)
+    )
+    proven = {"manifest": KNOWN_AFTER, "signed": KNOWN_AFTER}
+    return facts_of(request, Imported(machine, disks, package.left_out, proven))
+
+
+def _import(
+    request: ImportRequest,
+    main: str,
+    record: Record | None,
+    owned: dict[str, Any],
+    params: dict[str, Any],
+    tools: Tools,
+) -> Plan:
+    """The plan that imports by a job."""
+    info: dict[str, Any] = {}
+    after = {**_foretold(request), **owned}
+    before = {**_renewed(request, record), **ownership_of(main)} if record else {}
+    leftover = os.path.lexists(partial_path(request.dest))
+    title = f"import {request.src} to {request.dest}" + (" (an unfinished one is thrown away)" if leftover else "")
+    step = job_step(title, request.job(tools.version), tools, params=params, info=info)
+
+    def observe() -> dict[str, Any]:
+        path, now = _found(request.dest)
+        return {**(_renewed(request, now) if now else {}), **(ownership_of(path) if path else {})}
+
+    return Plan(request.dest, before, after, observe, steps=(step,), info=info)
+
+
+def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
+    """The destination's name; the job itself holds the lock of what it writes."""
+    return [real_path(params["dest"])] if params["dest"] else []
+
+
+def join_running(params: dict[str, Any], tools: Tools) -> bool:
+    """Wait for a job that makes just this import already."""
+    try:
+        request = read_request(params)
+    except ImageOpsError:
+        return False
+    return join_job(request.job(tools.version), tools, params=params)
+
+
+def job_of(params: dict[str, Any], tools: Tools) -> str | None:
+    """The id of the job that writes this destination."""
+    return job_id(KIND, real_path(params["dest"])) if params["dest"] else None
+
+
+OPERATION = Operation(plan=plan_import, result="imports", locks=locks, join=join_running, job_id=job_of, parallel=2)

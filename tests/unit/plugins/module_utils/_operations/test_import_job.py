@@ -1,0 +1,374 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import stat
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    ImageOpsError,
+    UnsafeImage,
+    Unsupported,
+)
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import import_disks, import_job, usage_domains
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_import import plan_import
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.import_request import read_request
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.tests.unit.packages import (
+    DISK,
+    SIZE,
+    VMDK,
+    manifest,
+    ovf,
+    package,
+    params_of,
+    tar,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_libvirt(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ())
+
+
+@pytest.fixture(autouse=True)
+def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What QEMU would read of a VMDK is what was written into it; raw files are read as they are."""
+    real = import_disks._content
+    (tmp_path / "plain").write_bytes(DISK)
+
+    def content(source: Any, image: Any, lock: int) -> Any:
+        if image.format == "raw" and source.whole:
+            return real(source, image, lock)
+        handle = os.open(tmp_path / "plain", os.O_RDONLY)
+        import contextlib
+
+        @contextlib.contextmanager
+        def opened() -> Any:
+            yield RawContent(handle, SIZE)
+            os.close(handle)
+
+        return opened()
+
+    monkeypatch.setattr(import_disks, "_content", content)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "images"
+    path.mkdir()
+    return path
+
+
+def bring(wanted: dict[str, Any]) -> dict[str, Any]:
+    state, lock = JobState("import-x", "import", "r"), os.open("/dev/null", os.O_RDONLY)
+    try:
+        return import_job.bring(wanted, Progress(state, Clock()), lock)
+    finally:
+        os.close(lock)
+
+
+def brought(src: Path, dest: Path, **given: Any) -> dict[str, Any]:
+    """Import, and what the next run tells of it."""
+    params = params_of(src, dest, format=given.pop("format", "raw"), **given)
+    assert plan_import(params, Tools()).changed
+    assert bring(read_request(params).job("1").params) == {"changed": True}
+    plan = plan_import(params, Tools())
+    assert not plan.changed
+    return plan.after
+
+
+def test_an_ova_becomes_disks_and_options_of_vm(folder: Path) -> None:
+    src = tar(folder / "web.ova", package())
+    foretold = plan_import(params_of(src, folder / "web", format="raw"), Tools()).after
+    found = brought(src, folder / "web")
+    assert os.listdir(folder / "web") == ["web-disk1.raw"]
+    assert (folder / "web/web-disk1.raw").read_bytes() == DISK
+    assert stat.S_IMODE((folder / "web").stat().st_mode) == 0o711
+    assert {**foretold, "manifest": True, "signed": False} == found
+    assert found["vm"] == {
+        "name": "web",
+        "memory": str(2 << 30),
+        "vcpus": 2,
+        "firmware": "bios",
+        "disks": [{"path": str(folder / "web/web-disk1.raw"), "format": "raw", "bus": "sata", "boot": 1}],
+    }
+    assert found["altered"] == ["Disk 1 was on scsi, and is on sata here."]
+    assert found["left_out"] == ["1 network cards are left out (lan); name a network of this host by 'network'."]
+    assert sorted(os.listdir(folder)) == ["web", "web.ova"]
+
+
+def test_bus_and_network_may_be_named_later(folder: Path) -> None:
+    src = tar(folder / "web.ova", package())
+    brought(src, folder / "web")
+    plan = plan_import(params_of(src, folder / "web", format="raw", bus="virtio", network="default"), Tools())
+    assert not plan.changed
+    assert plan.after["vm"]["disks"][0]["bus"] == "virtio"
+    assert plan.after["vm"]["networks"] == [{"network": "default", "model": "vmxnet3"}]
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_package_in_a_folder(folder: Path, as_folder: bool) -> None:
+    for name, data in package():
+        (folder / name).write_bytes(data)
+    found = brought(folder if as_folder else folder / "web.ovf", folder.parent / "web")
+    assert found["manifest"] is True
+    assert (folder.parent / "web/web-disk1.raw").read_bytes() == DISK
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+def test_manifests_of_all_kinds(folder: Path, algorithm: str) -> None:
+    files = package()[:2]
+    src = tar(folder / "web.ova", [files[0], ("web.mf", manifest(files, algorithm)), files[1]])
+    assert brought(src, folder / "web")["manifest"] is True
+
+
+def test_a_package_without_manifest(folder: Path) -> None:
+    assert brought(tar(folder / "web.ova", package()[:2]), folder / "web")["manifest"] is False
+
+
+def test_a_compressed_package(folder: Path) -> None:
+    found = brought(tar(folder / "web.box", package(), packed=True), folder / "web")
+    assert found["manifest"] is True
+    assert os.listdir(folder / "web") == ["web-disk1.raw"]
+
+
+def test_a_vagrant_box(folder: Path) -> None:
+    told = {"provider": "libvirt", "format": "qcow2", "virtual_size": 1, "architecture": "amd64"}
+    files = [("./metadata.json", json.dumps(told).encode()), ("./Vagrantfile", b"ruby"), ("./box.img", DISK)]
+    found = brought(tar(folder / "debian.box", files, packed=True), folder / "debian")
+    assert (folder / "debian/debian-disk1.raw").read_bytes() == DISK
+    assert found["name"] == "debian"
+    assert found["vm"]["disks"][0]["bus"] == "virtio"
+    assert found["left_out"] == ["A Vagrantfile is Ruby, so what it says of CPUs, memory and networks is not read."]
+
+
+def test_an_incus_image(folder: Path) -> None:
+    files = [("metadata.yaml", b'architecture: "aarch64"\ncreation_date: 1\n'), ("rootfs.img", DISK)]
+    found = brought(tar(folder / "x.tar", files), folder / "x")
+    assert (found["machine"]["arch"], found["machine"]["firmware"]) == ("aarch64", "uefi")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)]
+)
+def test_a_bare_disk(folder: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+    src = folder / f"web.raw{suffix}"
+    src.write_bytes(pack(DISK))
+    found = brought(src, folder / "web", src_format="raw")
+    assert (folder / "web/web-disk1.raw").read_bytes() == DISK
+    assert (folder / "web/web-disk1.raw").stat().st_blocks * 512 < SIZE
+    assert found["disks"][0]["size"] == SIZE
+
+
+def test_what_a_vm_wrote_is_kept(folder: Path) -> None:
+    src = tar(folder / "web.ova", package())
+    brought(src, folder / "web")
+    (folder / "web/web-disk1.raw").write_bytes(b"a VM's")
+    (folder / "web/web-disk1.snapshot").write_bytes(b"a VM's")
+    assert not plan_import(params_of(src, folder / "web", format="raw"), Tools()).changed
+    (folder / "web/web-disk1.snapshot").unlink()
+    tar(src, package()[:2])
+    with pytest.raises(Conflict, match="were written to since they were imported"):
+        plan_import(params_of(src, folder / "web", format="raw"), Tools())
+    assert plan_import(params_of(src, folder / "web", format="raw", force=True), Tools()).changed
+
+
+def test_strangers_are_not_replaced(folder: Path) -> None:
+    src = tar(folder / "web.ova", package())
+    (folder / "web").mkdir()
+    (folder / "web/file").write_bytes(b"mine")
+    with pytest.raises(Conflict, match="was not made by an import"):
+        plan_import(params_of(src, folder / "web", force=True), Tools())
+
+
+def kind(value: bytes, **more: Any) -> Callable[[tarfile.TarInfo], None]:
+    def change(member: tarfile.TarInfo) -> None:
+        member.type = value
+        for name, one in more.items():
+            setattr(member, name, one)
+        if value != tarfile.REGTYPE:
+            member.size = 0
+
+    return change
+
+
+def named(name: str) -> list[tuple[str, bytes]]:
+    return [*package(), (name, b"x")]
+
+
+def relisted(files: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """With a manifest that fits."""
+    return [*files, ("web.mf", manifest(files))]
+
+
+PLAIN = ovf().decode()
+ITEM = "ovf:VirtualHardwareSection>"
+HOSTILE: dict[str, tuple[list[tuple[str, bytes]], Callable[[tarfile.TarInfo], None] | None, str]] = {
+    "climbing name": (named("../x.vmdk"), None, "is no plain name"),
+    "climbing name inside": (named("a/../../x"), None, "is no plain name"),
+    "absolute name": (named("/etc/cron.d/x"), None, "is no plain name"),
+    "folder in a name": (named("a/x.vmdk"), None, "is no plain name"),
+    "backslash": (named("..\\x.vmdk"), None, "is no plain name"),
+    "drive": (named("C:x.vmdk"), None, "is no plain name"),
+    "control character": (named("x\n.vmdk"), None, "is no plain name"),
+    "symbolic link": (named("x"), kind(tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link"),
+    "hard link": (named("x"), kind(tarfile.LNKTYPE, linkname="web.ovf"), "is a link"),
+    "character device": (named("x"), kind(tarfile.CHRTYPE), "is a link, a device"),
+    "block device": (named("x"), kind(tarfile.BLKTYPE), "is a link, a device"),
+    "pipe": (named("x"), kind(tarfile.FIFOTYPE), "is a link, a device"),
+    "folder": (named("x"), kind(tarfile.DIRTYPE), "is no plain name"),
+    "twice": (named("web.ovf"), None, "has the member 'web.ovf' twice"),
+    "twice, once with a dot": (named("./web-disk1.vmdk"), None, "has the member 'web-disk1.vmdk' twice"),
+    "many members": ([("web.ovf", ovf()), *((f"x{number}", b"") for number in range(1001))], None, "more than 1000 files"),
+    "two descriptors": (named("other.ovf"), None, "has 2 descriptors"),
+    "a document type": (
+        relisted([("web.ovf", PLAIN.replace("?>\n", "?>\n<!DOCTYPE x>\n", 1).encode()), ("web-disk1.vmdk", VMDK)]),
+        None,
+        "document type declaration",
+    ),
+    "entities": (
+        [("web.ovf", b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><x>&c;</x>')],
+        None,
+        "document type declaration",
+    ),
+    "entities in UTF-16": (
+        [("web.ovf", '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>'.encode("utf-16"))],
+        None,
+        "document type declaration",
+    ),
+    "no XML": ([("web.ovf", b"hello")], None, "is not well-formed XML"),
+    "another XML": ([("web.ovf", b"<domain/>")], None, "no Envelope of OVF"),
+    "deep XML": ([("web.ovf", b"<a>" * 100 + b"</a>" * 100)], None, "nested deeper"),
+    "wide XML": ([("web.ovf", b"<a>" + b"<b/>" * 60000 + b"</a>")], None, "more than 50000 elements"),
+    "long XML": ([("web.ovf", b" " * (5 << 20))], None, "has 5242880 bytes"),
+    "file's size lies": (package(ovf(size=5)), None, "says that 'web-disk1.vmdk' has 5 bytes"),
+    "disk's size lies": (package(ovf(capacity=SIZE * 2)), None, "and the descriptor says"),
+    "disk's size is absurd": (package(ovf(capacity=1 << 63)), None, "capacity is '9223372036854775808'"),
+    "climbing reference": (package(ovf(name="../secret")), None, "is not one beside it"),
+    "absolute reference": (package(ovf(name="/etc/passwd")), None, "is not one beside it"),
+    "reference to a server": (package(ovf(name="http://example.org/x.vmdk")), None, "is not one beside it"),
+    "reference to nothing": (package(ovf(name="other.vmdk"))[:2], None, "names 'other.vmdk', and there is no such file"),
+    "parent": (package(PLAIN.replace("ovf:fileRef=", 'ovf:parentRef="x" ovf:fileRef=').encode()), None, "rests on another"),
+    "in pieces": (package(PLAIN.replace("ovf:href=", 'ovf:chunkSize="5" ovf:href=').encode()), None, "in pieces or compressed"),
+    "compressed file": (package(PLAIN.replace("ovf:href=", 'ovf:compression="gzip" ovf:href=').encode()), None, "in pieces or compressed"),
+    "no CPUs": (package(PLAIN.replace(">2</rasd:VirtualQuantity>", ">0</rasd:VirtualQuantity>", 1).encode()), None, "number of CPUs is 0"),
+    "many CPUs": (
+        package(PLAIN.replace(">2</rasd:VirtualQuantity>", ">99999</rasd:VirtualQuantity>", 1).encode()),
+        None,
+        "number of CPUs is '99999'",
+    ),
+    "memory without end": (package(PLAIN.replace("byte * 2^20", "byte * 2^60").encode()), None, "its memory is"),
+    "powers without end": (package(PLAIN.replace("byte * 2^20", "byte * 99^99").encode()), None, "it counts in"),
+    "no hardware": (package(PLAIN.replace(ITEM, "ovf:Other>").encode()), None, "describes no hardware"),
+    "manifest of another disk": (
+        [*package()[:2], ("web.mf", manifest([package()[0], ("web-disk1.vmdk", b"other")]))],
+        None,
+        "'web-disk1.vmdk' in .* is not what the manifest says",
+    ),
+    "manifest of another descriptor": (
+        [*package()[:2], ("web.mf", manifest([("web.ovf", b"other"), package()[1]]))],
+        None,
+        "'web.ovf' in .* is not what the manifest says",
+    ),
+    "manifest without the disk": ([*package()[:2], ("web.mf", manifest(package()[:1]))], None, "leaves out 'web-disk1.vmdk'"),
+    "manifest without the descriptor": ([*package()[:2], ("web.mf", manifest(package()[1:2]))], None, "leaves out 'web.ovf'"),
+    "manifest of a file that isn't there": (
+        [*package()[:2], ("web.mf", manifest([*package()[:2], ("passwd", b"")]))],
+        None,
+        "names 'passwd', and there is no such file",
+    ),
+    "no manifest": ([*package()[:2], ("web.mf", b"hello")], None, "it has the line 'hello'"),
+    "a certificate that is none": ([*package(), ("web.cert", b"hello")], None, "holds no certificate and signature"),
+    "a disk that names another file": (
+        relisted([
+            ("web.ovf", ovf(size=65536)),
+            ("web-disk1.vmdk", b'# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+             b'RW 6144 FLAT "/etc/passwd" 0\n'.ljust(65536, b"\n")),
+        ]),
+        None,
+        "is not safe to use",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("packed", [False, True], ids=["tar", "tar.gz"])
+def test_hostile_archives_are_refused(folder: Path, name: str, packed: bool) -> None:
+    files, change, says = HOSTILE[name]
+    src = tar(folder / "web.ova", files, change=change, packed=packed)
+    params = params_of(src, folder / "web", format="raw")
+    with pytest.raises((UnsafeImage, Unsupported), match=says) as refused:
+        bring(read_request(params).job("1").params)
+    assert "imageops-partial" not in str(refused.value)
+    assert os.listdir(folder) == ["web.ova"]
+
+
+@pytest.mark.parametrize("cut", [100, 600, 5000, -11000])
+def test_a_package_that_is_cut_off(folder: Path, cut: int) -> None:
+    src = tar(folder / "web.ova", package())
+    src.write_bytes(src.read_bytes()[:cut])
+    with pytest.raises(ImageOpsError):
+        bring(read_request(params_of(src, folder / "web", format="raw")).job("1").params)
+    assert os.listdir(folder) == ["web.ova"]
+
+
+def test_links_in_a_folder_are_not_followed(folder: Path) -> None:
+    for name, data in package():
+        (folder / name).write_bytes(data)
+    (folder / "web-disk1.vmdk").rename(folder / "real")
+    (folder / "web-disk1.vmdk").symlink_to(folder / "real")
+    with pytest.raises(UnsafeImage, match="is a link"):
+        plan_import(params_of(folder, folder.parent / "web"), Tools())
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (b"[]", "holds no object"),
+        (b"no json", "holds no object"),
+        (b'{"provider": "virtualbox"}', "is a box for 'virtualbox'"),
+        (b'{"disks": {}}', "there is no such file|holds no such file|are no list"),
+        (b'{"disks": 5}', "are no list"),
+        (b'{"disks": [{"path": "../x"}]}', "is not one in it"),
+        (b'{"disks": [{"path": "other.img"}]}', "holds no such file"),
+        (b'{"disks": [{"path": "box.img"}, {"path": "box.img"}]}', "names a disk twice"),
+    ],
+)
+def test_boxes_that_lie(folder: Path, told: bytes, says: str) -> None:
+    src = tar(folder / "x.box", [("metadata.json", told), ("box.img", DISK)], packed=True)
+    if told == b'{"disks": {}}':
+        # As without disks: the one that is called box.img.
+        assert brought(src, folder / "x")["disks"]
+        return
+    with pytest.raises((UnsafeImage, Unsupported), match=says):
+        bring(read_request(params_of(src, folder / "x", format="raw")).job("1").params)
+    assert os.listdir(folder) == ["x.box"]
+
+
+def test_a_source_that_changes_meanwhile_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    src = tar(folder / "web.ova", package())
+
+    def touch(name: str) -> None:
+        if name == "import:disk-written":
+            os.utime(src, ns=(1, 1))
+
+    monkeypatch.setattr(import_disks, "fault_point", touch)
+    with pytest.raises(Conflict, match="was written to while it was imported"):
+        bring(read_request(params_of(src, folder / "web", format="raw")).job("1").params)
+    assert os.listdir(folder) == ["web.ova"]
