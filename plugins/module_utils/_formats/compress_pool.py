@@ -53,7 +53,8 @@ def workers() -> int:
 
 def packed(content: GuestContent, *, block_size: int, pack: Pack) -> Iterator[Batch]:
     """All blocks of `content` that aren't zero, in order, each as `pack(number, bytes)` gives it."""
-    threads = workers()
+    # A thread that waits for Python's lock, or for another's read, leaves no processor idle.
+    threads = workers() + 1
     under_way: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._formats import compress_pool
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.compress_pool import Block, data_size, packed
 
 from .written import KIB, MIB, TEXT, opened, raw
@@ -67,6 +68,18 @@ def test_blocks_come_in_order_and_memory_is_bounded() -> None:
     assert next(batches).blocks[0].number == 0
     assert len(content.read_at) < 100
     assert [batch.blocks[0].number for batch in batches] == list(range(1, 128))
+
+
+def test_a_thread_more_than_processors_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compress_pool, "workers", lambda: 2)
+    met = threading.Barrier(3)
+
+    def together(number: int, data: bytes) -> Block:
+        met.wait(timeout=120)
+        return keep(number, data)
+
+    batches = list(packed(Known(6 * MIB, (0, 6 * MIB)), block_size=MIB, pack=together))
+    assert [batch.blocks[0].number for batch in batches] == list(range(6))
 
 
 def test_an_error_ends_all() -> None:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import base64
 import ctypes
 import sys
 import zlib
@@ -14,7 +15,9 @@ from ansible_collections.imageops.fleet.plugins.module_utils._formats.encoder im
 
 from .written import KIB, NOISE, TEXT
 
-BLOCKS = [b"\1", TEXT[: 64 * KIB], NOISE[: 64 * KIB], bytes(64 * KIB), TEXT[: 1 << 20], NOISE[:512] * 128]
+# Repeated from 20 KiB before: within a fence, beyond it, and farther than a window of 4 KiB.
+FAR = base64.b64encode(NOISE[: 15 * KIB]) * 4
+BLOCKS = [b"\1", FAR, TEXT[: 64 * KIB], NOISE[: 64 * KIB], bytes(64 * KIB), TEXT[: 1 << 20], NOISE[:512] * 128]
 QCOW2 = [deflate.standard_qcow2_encoder(), deflate.qcow2_encoder()]
 VMDK = [deflate.standard_vmdk_encoder(), deflate.vmdk_encoder()]
 
@@ -36,12 +39,20 @@ def test_isal_needs_a_window_of_4_kib_only(data: bytes) -> None:
     assert inflated(found, at_once=1000) == data
 
 
-@pytest.mark.parametrize("at_once", [16 * KIB, 32 * KIB])
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python inflates 16 KiB at once there, whatever it is asked for")
+@pytest.mark.parametrize("at_once", [32 * KIB, 64 * KIB, 2 << 20])
 @pytest.mark.parametrize("data", [*BLOCKS, TEXT[: 70 * KIB], TEXT[: 32 * KIB + 1]])
-def test_zlib_needs_a_window_of_4_kib_where_16_kib_are_inflated_at_once(data: bytes, at_once: int) -> None:
+def test_zlib_needs_a_window_of_4_kib_where_32_kib_are_inflated_at_once(data: bytes, at_once: int) -> None:
     found = deflate.standard_qcow2_encoder().compress(data, 2 << 20)
     assert found is not None
     assert inflated(found, at_once=at_once) == data
+
+
+def test_within_a_fence_matches_are_as_far_as_they_can_be() -> None:
+    found = deflate.standard_qcow2_encoder().compress(FAR[: 64 * KIB], 64 * KIB - 1)
+    # Two fences of 20 KiB that nothing is like, and 12 KiB that repeat; base64 takes 6 bits of 8.
+    assert found is not None
+    assert 30 * KIB < len(found) < 32 * KIB
 
 
 @pytest.mark.parametrize("data", BLOCKS)
