@@ -206,8 +206,11 @@ def _keep_overlays(domain: Domain, connection: Connection, journal: Journal, too
     now = {disk.target: (disk.path, disk.format) for disk in domain.disks(inactive=True) if disk.target in overlays}
     layers = {target: found for target, found in now.items() if found[0] != overlays[target]}
     layers |= {target: (path, format) for target, (path, format) in mark.get("layers", {}).items()}
-    root = domain.xml(secure=True)
     parent = next((snapshot.name for snapshot in snapshots(domain) if snapshot.current), "")
+    root = domain.xml(secure=True)
+    rest_on(root, {target: (path, "qcow2") for target, path in overlays.items()})
+    # First of all: with a snapshot that is known, a run that is killed here would be believed to be done.
+    connection.define(serialise(root))
     note_snapshot(
         domain,
         mark["name"],
@@ -220,5 +223,3 @@ def _keep_overlays(domain: Domain, connection: Connection, journal: Journal, too
         memory=journal.beside.get(mark["name"], {}).get("memory", ""),
         state=mark.get("state", ""),
     )
-    rest_on(root, {target: (path, "qcow2") for target, path in overlays.items()})
-    connection.define(serialise(root))

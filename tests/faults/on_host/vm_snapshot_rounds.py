@@ -383,7 +383,7 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
                 return "missed" if point == "put-right" else f"the point was not met: {said.get('msg', '')}"
             host.harm(daemon, scenario)
         converge(host, scenario)
-    except (Failed, RuntimeError) as error:
+    except (Failed, RuntimeError, subprocess.TimeoutExpired) as error:
         return str(error)[:1500]
     return ""
 
