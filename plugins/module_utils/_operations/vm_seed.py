@@ -12,8 +12,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import Conflict, InvalidOption, MissingLibrary
+from .._errors import Conflict, InvalidOption
 from .._files import partial_path, remove
+from .._libraries import missing_library, use_own_libraries
 from .._records import Record, publish_with_record, read_record
 
 OPERATION = "seed"
@@ -112,13 +113,12 @@ def _user_data(value: Any | None) -> str:
 
 def require_builder() -> Any:
     """The module `pycdlib`, loaded when a seed is first needed; raises MissingLibrary."""
+    use_own_libraries()
     try:
         import pycdlib
     except ImportError:
-        raise MissingLibrary(
-            "cloud_init: the Python library pycdlib is not installed for the interpreter that runs this module; install "
-            "python3-pycdlib (Debian, Fedora), or pycdlib from PyPI."
-        ) from None
+        ways = "or run the role imageops.fleet.hypervisor, or install pycdlib from PyPI"
+        raise missing_library("pycdlib", ways, option="cloud_init") from None
     return pycdlib
 
 
