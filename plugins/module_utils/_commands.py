@@ -102,21 +102,13 @@ class Commands:
             ) from None
 
 
-_PACKAGES = {
-    "qemu-img": "qemu-utils",
-    "qemu-nbd": "qemu-utils",
-    "qemu-storage-daemon": "qemu-system-common or, from Debian 13 on, qemu-utils",
-    "ssh-keygen": "openssh-client",
-    "virsh": "libvirt-clients",
-}
-
-
 def missing_program(name: str) -> MissingLibrary:
-    """The error for a program that isn't installed, with the Debian package that holds it."""
+    """The error for a program that isn't installed, with the package that holds it."""
+    from ._packages import package
+
     program = os.path.basename(name)
-    package = _PACKAGES.get(program, program)
     return MissingLibrary(
-        f"The program '{program}' is not installed on this host; install the package {package} (Debian's name)."
+        f"The program '{program}' is not installed on this host; install the package {package(program)}."
     )
 
 

@@ -18,8 +18,6 @@ from ._errors import Conflict, InvalidOption, NoSpace, NotFound, system_error
 from ._sizes import format_size
 
 STATE_DIR = "/var/lib/imageops"
-# The role hypervisor installs libraries there that the distribution does not package.
-LIBRARY_DIR = f"{STATE_DIR}/python"
 STATE_VARIABLE = "IMAGEOPS_STATE_DIR"
 # Bytes of a file name (NAME_MAX of Linux' file systems).
 _MOST_NAME = 255

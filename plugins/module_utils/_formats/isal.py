@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any, Callable
 
-from .._files import LIBRARY_DIR
+from .._libraries import use_own_libraries
 
 
 @functools.cache
 def _library() -> Any:
     """The module `isal.isal_zlib`, None without it; the role hypervisor installs it where the distribution doesn't have it."""
-    if LIBRARY_DIR not in sys.path:
-        sys.path.append(LIBRARY_DIR)
+    use_own_libraries()
     try:
         from isal import isal_zlib
     except ImportError:

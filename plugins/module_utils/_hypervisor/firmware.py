@@ -58,6 +58,20 @@ def template_sizes(arch: str, folders: Sequence[str] = DESCRIPTORS) -> set[int]:
     return {os.path.getsize(path) for path in found if os.path.isfile(path)}
 
 
+def takes_raw(arch: str, *, secure: bool, folders: Sequence[str] = DESCRIPTORS) -> bool:
+    """Whether the variables of the firmware that libvirt takes for `arch` by itself are raw; those of Fedora are qcow2.
+
+    libvirt takes the first one, by the names of the descriptions, that has secure boot and keys as asked.
+    """
+    wanted = {"secure-boot", "enrolled-keys"} if secure else set()
+    named = dict(_by_name(folders))
+    for name in sorted(named):
+        features = {"secure-boot", "enrolled-keys"} & set(named[name].get("features", ()))
+        if features == wanted and _is_for(named[name], arch) and "nvram-template" in (named[name].get("mapping") or ()):
+            return bool(_template(named[name]))
+    return True
+
+
 def _template(described: dict[str, Any]) -> str:
     mapping = described.get("mapping")
     template = mapping.get("nvram-template") if isinstance(mapping, dict) else None
@@ -71,14 +85,21 @@ def _is_for(described: dict[str, Any], arch: str) -> bool:
 
 
 def _described(folders: Sequence[str]) -> Iterator[dict[str, Any]]:
+    return (described for _name, described in _by_name(folders))
+
+
+def _by_name(folders: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is described, with the names of the files; one that stands in a former folder hides those of its name in later ones."""
+    seen: set[str] = set()
     for folder in folders:
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        for name in (os.path.join(folder, name) for name in names if name.endswith(".json")):
+        for name in (name for name in names if name.endswith(".json") and name not in seen):
+            seen.add(name)
             try:
-                with open(name, encoding="utf-8") as stream:
+                with open(os.path.join(folder, name), encoding="utf-8") as stream:
                     found = json.loads(stream.read(_MOST))
             except (OSError, ValueError):
                 # An empty file hides a package's; libvirt too passes over what it can't read.
                 continue
             if isinstance(found, dict):
-                yield found
+                yield name, found

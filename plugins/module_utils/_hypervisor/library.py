@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .._commands import NO_SPACE
-from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace, NotFound, TimedOut, Unsupported
+from .._errors import EngineError, ImageOpsError, InUse, NoSpace, NotFound, TimedOut, Unsupported
+from .._libraries import missing_library
 
 T = TypeVar("T")
 
@@ -41,10 +42,8 @@ def library() -> Any:
     try:
         import libvirt
     except ImportError:
-        raise MissingLibrary(
-            "The Python library libvirt is not installed for the interpreter that runs this module; install python3-libvirt "
-            "(Debian, Fedora), or libvirt-python from PyPI, or point ansible_python_interpreter at one that has it."
-        ) from None
+        ways = "or libvirt-python from PyPI, or point ansible_python_interpreter at one that has it"
+        raise missing_library("libvirt", ways) from None
     # Without a handler the C library prints each error on stderr, also those that we expect.
     libvirt.registerErrorHandler(_ignore, None)
     return libvirt

@@ -9,18 +9,17 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from .._errors import MissingLibrary
+from .._libraries import missing_library, use_own_libraries
 
 
 def require_builder(option: str) -> Any:
     """The module `pycdlib`, loaded when an image is first needed; raises MissingLibrary in the name of `option`."""
+    use_own_libraries()
     try:
         import pycdlib
     except ImportError:
-        raise MissingLibrary(
-            f"{option}: the Python library pycdlib is not installed for the interpreter that runs this module; install "
-            "python3-pycdlib (Debian, Fedora), or pycdlib from PyPI."
-        ) from None
+        ways = "or run the role imageops.fleet.hypervisor, or install pycdlib from PyPI"
+        raise missing_library("pycdlib", ways, option=option) from None
     return pycdlib
 
 

@@ -22,7 +22,9 @@ from .._hypervisor.xml import Element
 from .image_layers import Glance, Layers
 from .operation import Tools
 
-LIBVIRT_SIGNS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/etc/libvirt/qemu")
+# The sockets of libvirtd (or of virtproxyd, which answers for it) and of virtqemud, and where VMs are defined.
+SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
+LIBVIRT_SIGNS = (*SOCKETS, "/etc/libvirt/qemu")
 DOMAIN = "domain"
 # Seconds for which the description of a domain that neither came, went, started nor stopped is taken as known; where there
 # are many, three times as long as reading them all took.
@@ -169,13 +171,16 @@ def has_libvirt() -> bool:
 def _connections(tools: Tools) -> list[Connection]:
     if not has_libvirt():
         return []
-    uris = ["qemu:///system"] if os.geteuid() == 0 or os.access(LIBVIRT_SIGNS[0], os.W_OK) else []
+    allowed = os.geteuid() == 0 or any(os.access(path, os.W_OK) for path in SOCKETS)
+    uris = ["qemu:///system"] if allowed else []
     try:
         return [tools.hypervisor(uri) for uri in (uris if os.geteuid() == 0 else [*uris, "qemu:///session"])]
     except MissingLibrary:
+        from .._packages import package
+
         raise MissingLibrary(
             "This host has libvirt, and without its Python library it can't be known whether a VM uses an image, so none is "
-            "removed or rewritten; install python3-libvirt (Debian, Fedora) for the interpreter that runs this module."
+            f"removed or rewritten; install {package('libvirt')} for the interpreter that runs this module."
         ) from None
 
 

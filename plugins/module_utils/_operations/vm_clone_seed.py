@@ -19,11 +19,6 @@ from .._errors import UnsafeImage
 from .guest_identity import with_identity_config
 from .vm_seed import LABEL, Seed, require_builder, seed_path
 
-try:
-    import pycdlib
-except ImportError:
-    pycdlib = None  # type: ignore[assignment]
-
 # ECMA-119: the volume descriptors begin at sector 16; the volume identifier is 32 characters at 40.
 _DESCRIPTOR, _LABEL_AT, _LABEL_LENGTH = 16 * 2048, 40, 32
 _MOST = 1 << 20
@@ -60,7 +55,7 @@ def clone_seed(
 
 def read_seed(path: str) -> dict[str, str]:
     """The files of a seed image."""
-    require_builder()
+    pycdlib = require_builder()
     if os.path.getsize(path) > 64 * _MOST:
         raise UnsafeImage(f"source: the cloud-init seed {path} is larger than 64 MiB; a seed is never that large.")
     image = pycdlib.PyCdlib()

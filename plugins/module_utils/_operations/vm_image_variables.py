@@ -10,7 +10,7 @@ from functools import partial
 
 from .._catalog.variables import Variables
 from .._files import require_folder
-from .._hypervisor.firmware import firmware, secure_boot, template_sizes
+from .._hypervisor.firmware import firmware, secure_boot, takes_raw, template_sizes
 from .._hypervisor.xml import Element, get
 from .._plan import Step
 from .held_variables import are_kept, kept_variables
@@ -54,7 +54,10 @@ def _misfit(root: Element, variables: Variables) -> str:
     if secure_boot(root) != variables.secure_boot:
         wanted = str(variables.secure_boot).lower()
         return f"they belong to firmware that differs in secure boot; give secure_boot: {wanted} for a VM like the published one"
-    sizes = template_sizes(get(root, "os/type/@arch"))
+    arch = get(root, "os/type/@arch")
+    if get(root, "os/loader/@format") != "raw" and not takes_raw(arch, secure=variables.secure_boot):
+        return "this host's firmware keeps them as qcow2; give xml whose os has <loader format='raw'/>, if the host has raw firmware too"
+    sizes = template_sizes(arch)
     if sizes and variables.size not in sizes:
         known = ", ".join(map(str, sorted(sizes)))
         return f"they have {variables.size} bytes, and those of this host's firmware have {known}"

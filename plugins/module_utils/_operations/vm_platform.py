@@ -63,9 +63,11 @@ def _set_firmware(root: Element, request: VmRequest, connection: Connection, *, 
             f"variables belong to that; remove the VM (its disks stay) and define it anew, or leave secure_boot out."
         )
     if then == "uefi" and not has_uefi(connection):
+        from .._packages import firmware_package
+
         raise Unsupported(
-            "firmware: libvirt knows no UEFI firmware on this host; install the package ovmf (Debian; edk2-ovmf on Fedora), or "
-            "use firmware: bios."
+            "firmware: libvirt knows no UEFI firmware on this host; install the package "
+            f"{firmware_package(host_arch(connection))}, or use firmware: bios."
         )
     if secure:
         _require_secure_boot(root, connection)
@@ -79,9 +81,11 @@ def _require_secure_boot(root: Element, connection: Connection) -> None:
             f"{hardware.machine(root) or 'machine of the default type'}; use machine: q35."
         )
     if not _can_secure(root, connection):
+        from .._packages import firmware_package
+
         raise Unsupported(
-            "secure_boot: this host has no UEFI firmware with secure boot and enrolled keys; install the package ovmf (Debian; "
-            "edk2-ovmf on Fedora), or leave secure_boot out."
+            "secure_boot: this host has no UEFI firmware with secure boot and enrolled keys; install the package "
+            f"{firmware_package(host_arch(connection))}, or leave secure_boot out."
         )
 
 
@@ -95,9 +99,9 @@ def _set_tpm(root: Element, request: VmRequest, connection: Connection, *, new: 
             f"define it anew without, or leave tpm out."
         )
     if not has_tpms(connection):
-        raise Unsupported(
-            "tpm: this host can't emulate a TPM 2.0; install the packages swtpm and swtpm-tools (Debian, Fedora), or leave tpm out."
-        )
+        from .._packages import package
+
+        raise Unsupported(f"tpm: this host can't emulate a TPM 2.0; install {package('swtpm')}, or leave tpm out.")
     set_tpm(root, arch=host_arch(connection))
 
 

@@ -18,9 +18,8 @@ from .._errors import EngineError, TimedOut
 from .bounded import run_bounded
 from .node import Image
 
-# The Debian package that holds each program.
-_PROGRAMS = {"virt-sparsify": "guestfs-tools", "virt-resize": "guestfs-tools"}
 _FISH = "guestfish"
+_PROGRAMS = ("virt-sparsify", "virt-resize", _FISH)
 # timeout(1) says so by this exit code.
 _TIMED_OUT = 124
 _KILL_AFTER = 10
@@ -170,8 +169,14 @@ class Guestfs:
 
 def missing_programs() -> str:
     """Which of the programs this host lacks, as a sentence; empty when all are there."""
-    lacking = [name for name in (*_PROGRAMS, _FISH) if shutil.which(name) is None]
+    return not_installed([name for name in _PROGRAMS if shutil.which(name) is None])
+
+
+def not_installed(lacking: Sequence[str]) -> str:
+    """That programs are not installed, with their packages; nothing for none."""
     if not lacking:
         return ""
-    packages = sorted({_PROGRAMS.get(name, name) for name in lacking})
-    return f"{', '.join(lacking)} is not installed (Debian: {', '.join(packages)}, and a kernel such as linux-image-cloud-amd64)"
+    from .._packages import package
+
+    packages = ", ".join(sorted({package(name) for name in lacking}))
+    return f"{', '.join(lacking)} is not installed (packages: {packages}, and a kernel such as {package('kernel')})"

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 
 from .._errors import InvalidOption
-from .guestfs import Guestfs
+from .guestfs import Guestfs, not_installed
 from .node import Image
 
 _PROGRAM = "virt-sysprep"
@@ -24,9 +24,7 @@ _HOST_NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
 
 def missing_sysprep() -> str:
     """Which program this host lacks, as a sentence; empty when it is there."""
-    if shutil.which(_PROGRAM) is not None:
-        return ""
-    return f"{_PROGRAM} is not installed (Debian: guestfs-tools, and a kernel such as linux-image-cloud-amd64)"
+    return not_installed([] if shutil.which(_PROGRAM) else [_PROGRAM])
 
 
 def require_host_name(name: str) -> None:

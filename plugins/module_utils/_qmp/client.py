@@ -10,13 +10,12 @@ import contextlib
 import functools
 import logging
 import socket
-import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from .._commands import NO_SPACE
 from .._errors import EngineError, ImageOpsError, InUse, MissingLibrary, NoSpace, TimedOut
-from .._files import LIBRARY_DIR
+from .._libraries import LIBRARY_DIR, use_own_libraries
 
 _Answer = TypeVar("_Answer")
 
@@ -24,8 +23,7 @@ _Answer = TypeVar("_Answer")
 @functools.cache
 def library() -> Any:
     """The module `qemu.qmp`; raises MissingLibrary."""
-    if LIBRARY_DIR not in sys.path:
-        sys.path.append(LIBRARY_DIR)
+    use_own_libraries()
     try:
         from qemu import qmp
     except ImportError:

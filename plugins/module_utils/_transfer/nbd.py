@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from .._errors import ImageOpsError, MissingLibrary, NotFound, TransferError, Unsupported
+from .._libraries import missing_library
 from .stream import Broken
 
 # For so long at once the library waits, which nothing can interrupt.
@@ -26,10 +27,7 @@ def library() -> Any:
     try:
         import nbd
     except ImportError:
-        raise MissingLibrary(
-            "The Python library nbd (libnbd's binding) is not installed for the interpreter that runs this module; install "
-            "python3-libnbd (Debian, Fedora), or point ansible_python_interpreter at one that has it."
-        ) from None
+        raise missing_library("nbd", "or point ansible_python_interpreter at one that has it") from None
     return nbd
 
 

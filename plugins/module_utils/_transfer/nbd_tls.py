@@ -17,8 +17,13 @@ from .._errors import InvalidOption, NotFound
 from .http import Access
 from .nbd import library
 
-# Debian's, and Fedora's.
-_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+# Debian's, Fedora's by its old name and its new one, and SUSE's.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+)
 # libnbd looks for it by this name (nbd_set_tls_certificates).
 _NAME = "ca-cert.pem"
 

@@ -9,7 +9,7 @@ import functools
 import threading
 from typing import Any
 
-from .._errors import MissingLibrary
+from .._libraries import missing_library, use_own_libraries
 
 # zstd's own default, and what its program takes without being asked.
 _MOST_WINDOW = 128 << 20
@@ -24,13 +24,12 @@ class DamagedFrame(Exception):
 @functools.cache
 def library() -> Any:
     """The module `zstandard`; raises MissingLibrary."""
+    use_own_libraries()
     try:
         import zstandard
     except ImportError:
-        raise MissingLibrary(
-            "The Python library zstandard is not installed for the interpreter that runs this module; install "
-            "python3-zstandard (Debian, Fedora), or zstandard from PyPI, or publish the file in another compression."
-        ) from None
+        ways = "or run the role imageops.fleet.hypervisor, or install zstandard from PyPI, or use another compression"
+        raise missing_library("zstandard", ways) from None
     return zstandard
 
 

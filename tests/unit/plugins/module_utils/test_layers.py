@@ -15,7 +15,9 @@ PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 ROOT = PLUGINS / "module_utils"
 PACKAGE = "ansible_collections.imageops.fleet.plugins.module_utils"
 
-GROUND = frozenset({"_errors", "_sizes", "_plan", "_commands", "_files", "_locks", "_records", "_faults"})
+GROUND = frozenset(
+    {"_errors", "_sizes", "_plan", "_commands", "_files", "_libraries", "_locks", "_packages", "_records", "_faults"}
+)
 # From the ground up; a room imports only rooms of a lower level, or itself.
 LEVELS = (
     frozenset({"ground"}),

@@ -121,3 +121,51 @@ def test_how_large_the_variables_of_the_hosts_firmware_are(tmp_path: Path) -> No
     )
     (tmp_path / "other.json").write_text('{"targets": [{"architecture": "x86_64"}], "mapping": []}', encoding="utf-8")
     assert firmware.template_sizes("x86_64", [str(tmp_path)]) == {128, 528}
+
+
+@pytest.mark.parametrize(
+    ("described", "secure", "raw"),
+    [
+        ({}, False, True),
+        ({"60-edk2": ("raw", [])}, False, True),
+        # As Fedora has it, and RHEL on aarch64.
+        ({"50-qcow2": ("qcow2", []), "51-raw": ("raw", [])}, False, False),
+        (
+            {"30-qcow2-keys": ("qcow2", ["secure-boot", "enrolled-keys"]), "60-raw": ("raw", ["verbose-dynamic"])},
+            False,
+            True,
+        ),
+        ({"30-qcow2-keys": ("qcow2", ["secure-boot", "enrolled-keys"]), "60-raw": ("raw", [])}, True, False),
+        (
+            {"40-qcow2-no-keys": ("qcow2", ["secure-boot"]), "41-raw": ("raw", ["secure-boot", "enrolled-keys"])},
+            True,
+            True,
+        ),
+    ],
+)
+def test_firmware_that_libvirt_takes_by_itself(
+    tmp_path: Path, described: dict[str, tuple[str, list[str]]], secure: bool, raw: bool
+) -> None:
+    for name, (kind, features) in described.items():
+        told = {
+            "targets": [{"architecture": "x86_64"}],
+            "mapping": {"nvram-template": {"filename": "/usr/share/VARS", "format": kind}},
+            "features": features,
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(told), encoding="utf-8")
+    assert firmware.takes_raw("x86_64", secure=secure, folders=[str(tmp_path)]) is raw
+
+
+def test_a_description_of_the_host_hides_the_package_s(tmp_path: Path) -> None:
+    told = {
+        "targets": [{"architecture": "x86_64"}],
+        "mapping": {"nvram-template": {"filename": "/V", "format": "qcow2"}},
+    }
+    own, packages = tmp_path / "etc", tmp_path / "usr"
+    for folder in (own, packages):
+        folder.mkdir()
+    (packages / "50-qcow2.json").write_text(json.dumps(told), encoding="utf-8")
+    folders = [str(own), str(packages)]
+    assert not firmware.takes_raw("x86_64", secure=False, folders=folders)
+    (own / "50-qcow2.json").touch()
+    assert firmware.takes_raw("x86_64", secure=False, folders=folders)

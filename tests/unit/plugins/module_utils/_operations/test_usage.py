@@ -200,3 +200,27 @@ def test_an_overlay_that_was_rewritten_is_read_again(tools: Tools, folder: Path)
     overlay.unlink()
     make(overlay)
     assert not usage.users_of(str(folder / "alone.qcow2"), tools)
+
+
+@pytest.mark.parametrize(
+    ("sockets", "asked"),
+    [
+        ((), ["qemu:///session"]),
+        (("libvirt-sock",), ["qemu:///system", "qemu:///session"]),
+        # libvirt's modular daemons, without virtproxyd.
+        (("virtqemud-sock",), ["qemu:///system", "qemu:///session"]),
+    ],
+)
+def test_a_user_who_may_ask_the_host_does_so_by_either_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sockets: tuple[str, ...], asked: list[str]
+) -> None:
+    for name in sockets:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(usage_domains, "LIBVIRT_SIGNS", ("/",))
+    monkeypatch.setattr(usage_domains, "SOCKETS", [str(tmp_path / name) for name in ("libvirt-sock", "virtqemud-sock")])
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    found: list[str] = []
+    tools = Tools(connect=lambda uri: found.append(uri) or Connection.open("test:///default"))  # type: ignore[func-returns-value]
+    usage_domains._connections(tools)
+    tools.close()
+    assert found == asked
