@@ -13,7 +13,7 @@ from typing import Any
 from .._catalog.artifact import Artifact
 from .._catalog.digest import Descriptor, digest_of
 from .._errors import ImageOpsError
-from .._records import Record, read_own, read_record
+from .._records import Record, read_record
 from .._registry.artifacts import write_artifact
 from .._registry.interface import Store
 from .image_publish_request import SourceDisk
@@ -67,8 +67,12 @@ def _sbom(disk: SourceDisk) -> bytes:
     if record is None or not isinstance(name, str) or "/" in name or not name:
         return b""
     try:
-        data = read_own(os.path.join(os.path.dirname(disk.path), name))
+        handle = os.open(
+            os.path.join(os.path.dirname(disk.path), name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        )
     except OSError:
         return b""
+    with open(handle, "rb") as stream:
+        data = stream.read(_MOST_SBOM + 1)
     same = f"sha256:{hashlib.sha256(data).hexdigest()}" == record.options.get("sbom_digest")
     return data if same and len(data) <= _MOST_SBOM else b""
