@@ -28,7 +28,8 @@ extends_documentation_fragment:
   - imageops.fleet.signature
 requirements:
   - C(qemu-img) on the host (Debian's package C(qemu-utils))
-  - C(guestfish) on the host (Debian's package C(guestfish)) and a kernel that the host can read (C(linux-image-cloud-amd64))
+  - For V(guestfs) C(guestfish) on the host (Debian's package C(guestfish)) and a kernel that the host can read (C(linux-image-cloud-amd64))
+  - For V(chroot) root, C(unshare), C(blkid) and loop devices; for bases that are no disk yet C(mke2fs) (C(e2fsprogs)), and C(mmdebstrap)
   - For O(base.signature) C(gpgv) on the host
 options:
   builds:
@@ -47,7 +48,8 @@ options:
         type: str
         choices: [qcow2, raw]
       base: &base
-        description: What the image is built from, by just one of O(base.path), O(base.image) and O(base.url).
+        description: What the image is built from, by just one of O(base.path), O(base.image), O(base.url), O(base.directory), O(base.tarball)
+          and O(base.mmdebstrap).
         type: dict
         suboptions:
           path:
@@ -83,8 +85,42 @@ options:
           keyring:
             description: Absolute path on the host of the keyring with the keys that may have signed, as C(gpgv) reads it.
             type: path
+          directory:
+            description:
+              - Absolute path of a folder on the host with a root file system. It is copied, and the copy becomes a disk that boots by BIOS and UEFI.
+              - What changed in it is found by names, sizes and times of all that is in it.
+            type: path
+          tarball:
+            description: Absolute path of an archive on the host with a root file system, as C(tar) reads it. It becomes a disk as O(base.directory) does.
+            type: path
+          mmdebstrap:
+            description: A Debian or Ubuntu system made by C(mmdebstrap), which becomes a disk as O(base.directory) does.
+            type: dict
+            suboptions:
+              suite:
+                description: The release, such as V(bookworm).
+                type: str
+                required: true
+              variant:
+                description: How much is in it, as C(mmdebstrap) knows it.
+                type: str
+                choices: [essential, apt, minbase, important, standard]
+                default: minbase
+              include:
+                description: More packages.
+                type: list
+                elements: str
+              components:
+                description: Components of the archive, by default V(main).
+                type: list
+                elements: str
+              mirrors:
+                description: Addresses of the archive, or lines of C(sources.list). By default the distribution's own.
+                type: list
+                elements: str
       size: &size
-        description: Least size of the disk that the guest sees, as bytes or a size such as V(20G). By default the base's.
+        description: Least size of the disk that the guest sees, as bytes or a size such as V(20G). By default the base's, or what its files take and some
+          room.
         type: str
       steps: &steps
         description:
@@ -245,9 +281,12 @@ options:
         description:
           - What opens the guest's file systems. V(guestfs) is libguestfs, whose small machine keeps what the guest's programs do apart from the
             host. The processor is emulated where KVM doesn't work.
-          - V(auto) takes what works on the host. RV(builds[].engine) tells.
+          - With V(chroot) the host's kernel mounts a raw copy of the disk, and the guest's programs run on the host as root, in namespaces of their own.
+            That is quick, and no wall against a hostile guest. Use it for bases that you trust. It knows ext2, ext3, ext4 and XFS, and no LVM.
+          - V(auto) takes V(guestfs) where that works on the host, else V(chroot). RV(builds[].engine) tells, and RV(builds[].job) why.
+          - Bases that are no disk yet are always worked on by V(chroot).
         type: str
-        choices: [auto, guestfs]
+        choices: [auto, guestfs, chroot]
       guest_timeout: &guest_timeout
         description: Seconds that each step may take, 1 or more.
         type: int
@@ -351,6 +390,17 @@ EXAMPLES = r"""
     steps:
       - timezone: Europe/Berlin
 
+- name: A Debian of nothing but its packages
+  imageops.fleet.image_build:
+    path: /srv/golden/debian-12.qcow2
+    size: 4G
+    base:
+      mmdebstrap:
+        suite: bookworm
+        include: [openssh-server, cloud-init, netplan.io]
+    steps:
+      - packages: [qemu-guest-agent]
+
 - name: Many images of one base in a catalog
   imageops.fleet.image_build:
     base:
@@ -430,7 +480,8 @@ builds:
     job:
       description:
         - The job that did it, with C(id), C(launcher), C(seconds), C(phases), one for each step, and C(changed).
-        - C(engine) is what opened the guest's file systems, C(growth) what grew, C(method) the engine that wrote the image.
+        - C(engine) is what opened the guest's file systems, C(engine_reason) why it wasn't V(guestfs), C(growth) what grew, C(method) the engine
+          that wrote the image.
       type: dict
       returned: when the image was built in this run
     steps:

@@ -170,7 +170,8 @@ options:
 notes:
   - Check mode reads no disk. Where only reading tells whether the content differs, it says C(changed), and that the digest is known after
     apply.
-  - The image tells host name, file names and formats of its sources, and no more of where they were.
+  - The image tells host name, file names and formats of its sources, and no more of where they were. Of a disk that M(imageops.fleet.image_build) or
+    M(imageops.fleet.vm_capture) made it tells the digests of recipe, base and SBOM.
 seealso:
   - module: imageops.fleet.image_alias
   - module: imageops.fleet.image_info
@@ -287,6 +288,7 @@ images:
         - C(new_blocks) and C(reused_blocks) count blocks that were sent and that were there or came twice, C(repacked_blocks) those that
           were sent again since their pack held little else of use. C(packs) is how many packs the image has.
         - C(uploaded_bytes) were sent as packs. Of an interrupted run C(resumed_bytes) needn't be sent again, and C(resent_bytes) were.
+        - C(sboms) is how many SBOMs of disks that were built or captured stand beside the image, as artifacts of the type C(application/spdx+json).
         - C(frozen_seconds) is how long O(quiesce) held the guest.
         - C(warnings) name versions that lost their block index, so that no block of theirs could be used again.
       type: dict

@@ -27,7 +27,7 @@ def first_task(image: str, folder: Path) -> tuple[bool, str]:
     """Whether the role's first task lets the image pass, and what it says else, for a playbook in the folder."""
     task = yaml.safe_load((ROLE / "tasks/main.yml").read_text(encoding="utf-8"))[0]["ansible.builtin.assert"]
     own: dict[str, Any] = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
-    known = {name: trust_as_template(value) for name, value in own.items()}
+    known = {name: trust_as_template(value) if isinstance(value, str) else value for name, value in own.items()}
     templar = Templar(loader=DataLoader(), variables={**known, "deploy_image": image, "playbook_dir": str(folder)})
     passed = templar.template(trust_as_template(f"{{{{ {task['that']} }}}}"))
     return str(passed) == "True", str(templar.template(trust_as_template(task["fail_msg"])))

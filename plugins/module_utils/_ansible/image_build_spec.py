@@ -21,6 +21,22 @@ _BASE: dict[str, Any] = {
     "checksum": {"type": "str", "no_log": False},
     "signature": {"type": "str"},
     "keyring": {"type": "path", "no_log": False},
+    "directory": {"type": "path"},
+    "tarball": {"type": "path"},
+    "mmdebstrap": {
+        "type": "dict",
+        "options": {
+            "suite": {"type": "str", "required": True},
+            "variant": {
+                "type": "str",
+                "choices": ["essential", "apt", "minbase", "important", "standard"],
+                "default": "minbase",
+            },
+            "include": {"type": "list", "elements": "str"},
+            "components": {"type": "list", "elements": "str"},
+            "mirrors": {"type": "list", "elements": "str"},
+        },
+    },
 }
 _GUEST_FILE: dict[str, Any] = {
     "dest": {"type": "str", "required": True},
@@ -81,7 +97,7 @@ _ITEM: dict[str, Any] = {
     "generalise": {"type": "bool"},
     "keep": {"type": "list", "elements": "str"},
     "compression": {"type": "str", "choices": ["none", "zlib", "zstd"]},
-    "engine": {"type": "str", "choices": ["auto", "guestfs"]},
+    "engine": {"type": "str", "choices": ["auto", "guestfs", "chroot"]},
     "guest_timeout": {"type": "int"},
     "force": {"type": "bool"},
     "search_paths": {"type": "list", "elements": "path"},

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import InvalidOption, Unsupported
+from .._errors import InvalidOption, NotFound, Unsupported
+from .._files import fingerprint, real_path
 from .._formats.names import canonical_format
 from .._plan import Step
 from .._transfer.checksum import parse_checksum
@@ -19,12 +23,20 @@ from .inspection import Inspected, inspect_named
 from .operation import Tools
 
 PATH, IMAGE, URL = "path", "image", "url"
-KINDS = (PATH, IMAGE, URL)
+DIRECTORY, TARBALL, MMDEBSTRAP = "directory", "tarball", "mmdebstrap"
+# Of these the disk is made, and its boot loader.
+TREES = (DIRECTORY, TARBALL, MMDEBSTRAP)
+KINDS = (PATH, IMAGE, URL, *TREES)
+_SUITE = re.compile(r"[a-z][a-z0-9.-]*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*")
 # What belongs to which kind; others would say nothing.
 _OPTIONS = {
     PATH: ("format", "backing"),
     IMAGE: ("disk",),
     URL: ("format", "checksum", "signature", "keyring"),
+    DIRECTORY: (),
+    TARBALL: (),
+    MMDEBSTRAP: (),
 }
 
 
@@ -64,6 +76,8 @@ def read_base(params: Mapping[str, Any], tools: Tools) -> BuildBase:
         return _by_url(given)
     if kind == IMAGE:
         return _by_image(params, tools)
+    if kind in TREES:
+        return _by_tree(kind, given[kind])
     if not os.path.isabs(given["path"]):
         raise InvalidOption(f"base: '{given['path']}' is not an absolute path; give one that starts with a slash.")
     image = inspect_named(
@@ -115,6 +129,62 @@ def _by_image(params: Mapping[str, Any], tools: Tools) -> BuildBase:
         told = {"kind": IMAGE, **found.origin}
         return BuildBase(IMAGE, declared, told, found.image.virtual_size, steps=found.steps, key=wanted.key)
     return _of_image(IMAGE, found.image, declared, dict(found.origin))
+
+
+def _by_tree(kind: str, given: Any) -> BuildBase:
+    if kind == MMDEBSTRAP:
+        told = _mmdebstrap(given)
+        return BuildBase(kind, {"kind": kind, **told}, {"kind": kind, "mmdebstrap": told})
+    if not os.path.isabs(given):
+        raise InvalidOption(f"base: '{given}' is not an absolute path; give one that starts with a slash.")
+    path = real_path(given)
+    if kind == DIRECTORY and not os.path.isdir(os.path.join(path, "etc")):
+        raise NotFound(
+            f"base: {path} is no folder with a root file system, since it has no folder etc; give the path of one."
+        )
+    if kind == TARBALL and not os.path.isfile(path):
+        raise NotFound(f"base: there is no archive {path} on the host; give the path of one.")
+    mark = tree_mark(path) if kind == DIRECTORY else file_mark(path)
+    declared = {"kind": kind, "path": path, "mark": mark}
+    return BuildBase(kind, declared, declared, files=[path] if kind == TARBALL else [])
+
+
+def _mmdebstrap(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What mmdebstrap is told; raises InvalidOption for words that it could take for something else."""
+    if not _SUITE.fullmatch(given["suite"]):
+        raise InvalidOption(f"base: '{given['suite'][:80]}' can't be a suite; give a name such as bookworm.")
+    for option in ("include", "components"):
+        for word in given[option] or ():
+            if not _WORD.fullmatch(word):
+                raise InvalidOption(f"base: '{word[:80]}' in {option} can't be such a name; give a plain one.")
+    for mirror in given["mirrors"] or ():
+        if not mirror.startswith(("deb ", "http://", "https://", "file:///", "/")) or not mirror.isprintable():
+            raise InvalidOption(f"base: '{mirror[:80]}' in mirrors is neither an address nor a line of sources.list.")
+    return {
+        "suite": given["suite"],
+        "variant": given["variant"],
+        **{name: list(given[name] or ()) for name in ("include", "components", "mirrors")},
+    }
+
+
+def tree_mark(path: str) -> str:
+    """What tells whether anything in a folder changed: names, kinds, owners, sizes and times of all in it, but no content."""
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted([*folders, *files]):
+            one = os.path.join(folder, name)
+            found = os.lstat(one)
+            size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+            told = (os.path.relpath(one, path), found.st_mode, found.st_uid, found.st_gid, size, found.st_mtime_ns)
+            digest.update(repr(told).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def file_mark(path: str) -> str:
+    """What tells whether a file was written to."""
+    found = fingerprint(path)
+    return repr(sorted(found.as_dict().items())) if found else ""
 
 
 def _by_url(given: Mapping[str, Any]) -> BuildBase:

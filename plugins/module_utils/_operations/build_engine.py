@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import EngineError, TimedOut, Unsupported
@@ -18,19 +17,11 @@ from .._jobs.progress import Progress
 from .._qemu.guestfs import Guestfs
 from .._qemu.guestfs_session import GuestfsSession
 from .._qemu.image import Image
-from .build_request import GUESTFS
+from .build_mounted import by_chroot
+from .build_request import CHROOT, GUESTFS
 from .build_scripts import GuestScript
-from .build_session import Work, opened, room_watch
+from .build_session import Done, Work, opened, room_watch
 from .build_steps import GROW
-
-
-@dataclass(frozen=True)
-class Done:
-    """What was done in the guest: by which engine, and the list of packages that it told."""
-
-    engine: str
-    packages: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def guestfs_obstacle() -> str:
@@ -43,12 +34,27 @@ def guestfs_obstacle() -> str:
 def customise(
     params: Mapping[str, Any], disk: Image, scripts: Sequence[GuestScript], progress: Progress, lock: int
 ) -> Done:
-    """Do the scripts in the guest on `disk`, in place."""
-    obstacle = guestfs_obstacle()
-    if obstacle:
-        raise Unsupported(f"engine: libguestfs can't be used on this host: {obstacle}.")
+    """Do the scripts in the guest on `disk`, in place; by libguestfs, or where that can't be used by the guest's programs on the host.
+
+    The second makes the disk a raw one.
+    """
+    wanted = params["engine"]
     with opened(Work(scripts), os.path.dirname(disk.path)) as work:
-        return _by_guestfs(params, disk, work, progress, lock)
+        why = "" if wanted != CHROOT else "engine: chroot was asked for"
+        if not why:
+            why = guestfs_obstacle()
+            if not why:
+                try:
+                    return _by_guestfs(params, disk, work, progress, lock)
+                except _NoStart as error:
+                    why = str(error).rstrip(".")
+        if wanted == GUESTFS:
+            raise Unsupported(f"engine: libguestfs can't be used on this host: {why}.")
+        return by_chroot(params, disk, work, progress, lock, why)
+
+
+class _NoStart(Exception):
+    """libguestfs' machine didn't start."""
 
 
 def _by_guestfs(params: Mapping[str, Any], disk: Image, work: Work, progress: Progress, lock: int) -> Done:
@@ -61,7 +67,7 @@ def _by_guestfs(params: Mapping[str, Any], disk: Image, work: Work, progress: Pr
         try:
             session.start()
         except (EngineError, TimedOut) as error:
-            raise Unsupported(f"engine: libguestfs can't be used on this host: {str(error).rstrip('.')}.") from error
+            raise _NoStart(str(error)) from error
         facts = {"engine": GUESTFS}
         if any(GROW in step for step in params["steps"]):
             progress.phase("grow")

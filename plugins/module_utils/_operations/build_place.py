@@ -31,13 +31,14 @@ from .replacing import replacing
 
 def leaves(path: str) -> tuple[str, ...]:
     """All that a build of `path` may leave when it is killed."""
-    return (*hidden_files(path)[:2], partial_path(path, suffix="-tree"))
+    return (*hidden_files(path)[:2], *(partial_path(path, suffix=suffix) for suffix in ("-work-raw", "-tree")))
 
 
 def discard(path: str) -> None:
     """Remove all of it."""
     for name in leaves(path):
         if os.path.isdir(name) and not os.path.islink(name):
+            # What is in it may be anybody's, and nothing of it is mounted any more.
             shutil.rmtree(name)
         else:
             remove(name)

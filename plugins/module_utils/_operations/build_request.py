@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable
 
 from .._catalog.canonical_json import canonical_json
 from .._errors import Conflict, InvalidOption
@@ -21,7 +21,7 @@ from .._jobs.launch import Job
 from .._qemu.options import virtual_size
 from .._records import Record, read_record, untouched
 from .._sizes import parse_size
-from .build_base import BuildBase, read_base
+from .build_base import TREES, BuildBase, read_base
 from .build_generalise import chosen
 from .build_steps import GROW, Steps, read_steps
 from .job_proxies import proxies_secret
@@ -36,6 +36,12 @@ _COST = {"n": 1 << 14, "r": 8, "p": 1}
 _SALT_BYTES = 16
 _SBOM = ".spdx.json"
 _DIGITS = 12
+
+
+def _entry() -> str:
+    from . import image_build_job
+
+    return image_build_job.__name__
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class BuildRequest:
     bandwidth: int | None
     recipe: str
     params: Mapping[str, Any] = field(repr=False)
+    kind: str = KIND
+    entry: Callable[[], str] = _entry
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -72,6 +80,7 @@ class BuildRequest:
         """The job that does it; equal requests give equal jobs."""
         params = self.params
         told = {
+            "kind": self.kind,
             "path": self.path,
             "format": self.format,
             "base": self.base.told,
@@ -88,19 +97,17 @@ class BuildRequest:
             "group": params["group"],
             "mode": params["mode"],
             "search_paths": list(params["search_paths"] or ()),
-            "access": {name: params[name] for name in ("validate_certs", "ca_path", "idle_timeout", "url_username")},
+            "access": {
+                name: params.get(name) for name in ("validate_certs", "ca_path", "idle_timeout", "url_username")
+            },
             "version": version,
         }
-        password = {"password": params["url_password"]} if params["url_password"] else {}
+        password = {"password": params["url_password"]} if params.get("url_password") else {}
         hidden = {"steps": json.dumps(self.secrets)} if self.secrets else {}
         # Each by itself too, since what a job tells is rid of its secrets word by word.
-        return Job(KIND, self.path, told, _entry, secrets={**self.secrets, **hidden, **password, **proxies_secret()})
-
-
-def _entry() -> str:
-    from . import image_build_job
-
-    return image_build_job.__name__
+        return Job(
+            self.kind, self.path, told, self.entry, secrets={**self.secrets, **hidden, **password, **proxies_secret()}
+        )
 
 
 def check_params(params: Mapping[str, Any]) -> None:
@@ -109,20 +116,21 @@ def check_params(params: Mapping[str, Any]) -> None:
         raise InvalidOption(f"path: '{params['path']}' is not an absolute path; give one that starts with a slash.")
     if params["guest_timeout"] <= 0:
         raise InvalidOption(f"guest_timeout: {params['guest_timeout']} seconds are no time; give 1 or more.")
-    if params["base"] is None:
+    if params.get("base", ()) is None:
         raise InvalidOption(f"base: nothing is given of which {params['path']} could be built; give a base.")
     if params["format"] == "raw" and params["compression"] not in (None, "none"):
         raise InvalidOption("compression: a raw image has none; leave it out, or let the format be qcow2.")
     check_timeout(dict(params))
 
 
-def read_build(params: Mapping[str, Any], tools: Tools) -> BuildRequest:
-    """Check all that one build was given; raises what speaks against it."""
+def read_build(params: Mapping[str, Any], tools: Tools, **more: Any) -> BuildRequest:
+    """Check all that one build was given; raises what speaks against it. `more` are `base`, `kind` and `entry` of another operation."""
     check_params(params)
     steps = read_steps(params["steps"] or ())
     names = chosen(params["generalise"], params["keep"] or ())
-    base = read_base(params, tools)
+    base = more.pop("base", None) or read_base(params, tools)
     size = _size(params, base, steps)
+    _require_fitting(params, base, steps)
     compression = "none" if params["format"] == "raw" else params["compression"] or "zstd"
     recipe = {
         "schema": _SCHEMA,
@@ -146,7 +154,22 @@ def read_build(params: Mapping[str, Any], tools: Tools) -> BuildRequest:
         bandwidth=bandwidth_of(dict(params)),
         recipe=f"sha256:{hashlib.sha256(canonical_json(recipe)).hexdigest()}",
         params=params,
+        **more,
     )
+
+
+def _require_fitting(params: Mapping[str, Any], base: BuildBase, steps: Steps) -> None:
+    """Raise what speaks against the steps or the engine for this kind of base."""
+    if base.kind not in TREES:
+        return
+    if GROW in steps.kinds():
+        raise InvalidOption(
+            f"steps: a disk that is made of a base by {base.kind} has its size from the start; leave 'grow' out."
+        )
+    if params["engine"] == GUESTFS:
+        raise InvalidOption(
+            f"engine: libguestfs opens disks, and a base by {base.kind} is none yet; let it be 'auto' or 'chroot'."
+        )
 
 
 def _size(params: Mapping[str, Any], base: BuildBase, steps: Steps) -> int | None:
@@ -178,7 +201,7 @@ def new_salt() -> str:
 def built(request: BuildRequest) -> Record | None:
     """The record of an image that was made by this very recipe and not written to since, None for any other."""
     record = read_record(request.path)
-    if record is None or record.operation != KIND or not untouched(request.path, record):
+    if record is None or record.operation != request.kind or not untouched(request.path, record):
         return None
     options = record.options
     if options.get("recipe") != request.recipe:
@@ -197,10 +220,10 @@ def require_replaceable(request: BuildRequest) -> None:
     why = ""
     if record is None:
         why = "was not made by imageops.fleet (it has no record)"
-    elif record.operation != KIND:
+    elif record.operation != request.kind:
         why = f"was made by another operation ({record.operation})"
     elif not untouched(request.path, record):
-        why = "was written to since it was built"
+        why = "was written to since it was made"
     if why:
         raise Conflict(
             f"path: {request.path} exists and {why}, so it is not replaced; give another path, or 'force: true'."

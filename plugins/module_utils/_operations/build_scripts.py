@@ -279,7 +279,6 @@ fi
 _END = rf"""rm -rf {ROOM}
 if [ -e {RUN}/policy ]; then rm -f /usr/sbin/policy-rc.d; fi
 if grep -qsE '^SELINUX=(enforcing|permissive)' /etc/selinux/config; then touch /.autorelabel; fi
-sync
 """
 _LIST = rf"""{{
 if command -v dpkg-query >/dev/null; then

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
-from typing import IO, Callable, Protocol
+from typing import IO, Any, Callable, Protocol
 
 from .._errors import EngineError, NoSpace
 from .._faults import fault_point
@@ -23,13 +23,22 @@ from .._jobs.progress import Progress
 from .._sizes import format_size
 from .build_scripts import BEGIN, END, LIST, PACKAGES, RUN, GuestFile, GuestScript
 
-_MOST_LIST = 16 << 20
+_MOST_FILE = 16 << 20
 # What a file system must have left, so that an engine that writes to it isn't caught by its end.
 _LEAST_FREE = 8 << 20
 _SHOWN = 12
 # A script that fails says why in its last lines, on whichever of its outputs.
 _RUN = '{prefix}/bin/sh -e {script} >{log} 2>&1 </dev/null || {{ echo "exit code $?" >>{log}; tail -n {shown} {log} >&2; exit 1; }}'
 _ALONE = "command -v unshare >/dev/null || {{ echo 'the guest has no unshare; let the step have a network' >&2; exit 1; }}; {run}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done in the guest: by which engine, and the list of packages that it told."""
+
+    engine: str
+    packages: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Session(Protocol):
@@ -53,11 +62,16 @@ class Session(Protocol):
 
 @dataclass
 class Work:
-    """All that is done in a guest, and the open files that it needs, which an engine must inherit."""
+    """All that is done in a guest, and the open files that it needs, which an engine must inherit.
+
+    `wanted` are files of the guest's that the last script makes, to be had from `gotten`.
+    """
 
     scripts: Sequence[GuestScript]
+    wanted: Sequence[str] = ()
     _files: dict[str, IO[bytes]] = field(default_factory=dict)
     _list: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    _gotten: dict[str, IO[bytes]] = field(default_factory=dict)
 
     @property
     def network(self) -> bool:
@@ -66,10 +80,11 @@ class Work:
     @property
     def carried(self) -> list[int]:
         """The descriptors for the engine."""
-        return [self._list.fileno(), *(stream.fileno() for stream in self._files.values())]
+        return [stream.fileno() for stream in (self._list, *self._gotten.values(), *self._files.values())]
 
     def open(self, folder: str) -> None:
         """Make the files; what is large lies in `folder`, without a name."""
+        self._gotten = {path: _in_memory(b"") for path in self.wanted}
         for number, script in enumerate([BEGIN, *self.scripts, LIST, END]):
             self._files[_script_path(number)] = _in_memory(script.text.encode())
             for one in script.files:
@@ -77,9 +92,13 @@ class Work:
 
     def close(self) -> None:
         """Let go of the files."""
-        for stream in (self._list, *self._files.values()):
+        for stream in (self._list, *self._gotten.values(), *self._files.values()):
             stream.close()
         self._files.clear()
+
+    def gotten(self) -> dict[str, bytes]:
+        """What is in the wanted files."""
+        return {path: _content(stream) for path, stream in self._gotten.items()}
 
     def do(self, session: Session, progress: Progress) -> str:
         """Run all scripts; the list of packages that the guest tells in the end."""
@@ -95,8 +114,10 @@ class Work:
                     f"steps: '{script.title}' failed in the guest: {str(error).strip()}", **error.details
                 ) from error
             fault_point("build:while-customising")
+        for path, stream in self._gotten.items():
+            session.get(path, stream.fileno())
         session.get(PACKAGES, self._list.fileno())
-        return self._told()
+        return _content(self._list).decode(errors="replace")
 
     def _put(self, session: Session, path: str) -> None:
         session.put(self._files[path].fileno(), path)
@@ -107,12 +128,13 @@ class Work:
         run = _RUN.format(prefix="unshare --net " if alone else "", script=quote(path), log=f"{RUN}/log", shown=_SHOWN)
         return _ALONE.format(run=run) if alone else run
 
-    def _told(self) -> str:
-        self._list.seek(0)
-        data = self._list.read(_MOST_LIST + 1)
-        if len(data) > _MOST_LIST:
-            raise EngineError(f"The guest's list of packages is longer than {_MOST_LIST} bytes, which none is.")
-        return data.decode(errors="replace")
+
+def _content(stream: IO[bytes]) -> bytes:
+    stream.seek(0)
+    data = stream.read(_MOST_FILE + 1)
+    if len(data) > _MOST_FILE:
+        raise EngineError(f"A file of the guest is longer than {_MOST_FILE} bytes, which none of its kind is.")
+    return data
 
 
 def _script_path(number: int) -> str:

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import ImageOpsError
+from .._errors import ImageOpsError, Unsupported
 from .._files import fingerprint, real_path, remove, require_folder, require_space, require_writable_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record, read_record
+from .build_base import MMDEBSTRAP, TREES
+from .build_chroot import chroot_obstacle
 from .build_request import (
     KIND,
     BuildRequest,
@@ -36,19 +39,37 @@ def plan_build(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one image; raises what speaks against it."""
     check_params(params)
     require_folder(real_path(params["path"]), option="path")
-    request = read_build(params, tools)
+    return plan_request(read_build(params, tools), tools)
+
+
+def plan_request(request: BuildRequest, tools: Tools) -> Plan:
+    """The plan of a build or a capture."""
+    params = request.params
     claim_copy(request.base.files, request.path, tools)
     record = built(request)
     if record is not None and not params["force"]:
         return _unchanged(request, record, tools)
     require_replaceable(request)
     require_writable_folder(request.path, option="path")
+    _require_engine(request)
     _require_room(request)
     if request.before is not None:
         from .usage import require_unused
 
         require_unused(request.path, tools, search_paths=params["search_paths"] or ())
     return _building(request, tools)
+
+
+def _require_engine(request: BuildRequest) -> None:
+    """Say while planning what is missing on the host."""
+    kind = request.base.kind
+    lacking = ""
+    if kind in TREES:
+        lacking = chroot_obstacle()
+        if kind == MMDEBSTRAP and shutil.which("mmdebstrap") is None:
+            lacking = "mmdebstrap is not installed (Debian: mmdebstrap)"
+    if lacking:
+        raise Unsupported(f"base: nothing can be built from a base by {kind} on this host: {lacking}.")
 
 
 def _require_room(request: BuildRequest) -> None:
@@ -106,12 +127,12 @@ def _building(request: BuildRequest, tools: Tools) -> Plan:
         **owned,
     }
     info: dict[str, Any] = {}
-    title = f"build {request.path} from {_shown(request)}"
+    title = f"{request.kind} {request.path} from {_shown(request)}"
     if request.base.steps:
         step = Step(title, lambda: _when_it_came(request, tools, info))
     else:
         step = job_step(title, request.job(tools.version), tools, params=dict(params), info=info)
-    tools.forecast[request.path] = {**after, "virtual_size": request.size or request.base.size}
+    tools.forecast[request.path] = {**after, "virtual_size": request.size or request.base.size or 0}
     return Plan(
         request.path, before, after, lambda: _observed(request.path), steps=(*request.base.steps, step), info=info
     )
@@ -126,7 +147,12 @@ def _when_it_came(request: BuildRequest, tools: Tools, info: dict[str, Any]) -> 
 
 def _shown(request: BuildRequest) -> str:
     declared = request.base.declared
-    return str(declared.get("path") or declared.get("image") or declared.get("url") or declared["kind"])
+    return str(
+        declared.get("path")
+        or declared.get("image")
+        or declared.get("url")
+        or f"{declared['kind']} {declared['suite']}"
+    )
 
 
 def _before(request: BuildRequest) -> dict[str, Any]:

@@ -6,30 +6,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .._catalog.times import format_time
 from .._commands import Commands
 from .._errors import Conflict
 from .._faults import fault_point
-from .._jobs.clock import Clock
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image import Image, QemuImg
-from .._records import Record
-from .build_base import URL
+from .build_base import TREES, URL
 from .build_engine import customise
 from .build_fetch import fetched
-from .build_generalise import generalising
-from .build_place import discard, leaves, publish, write_image
-from .build_request import KIND, hidden_files, new_salt, sbom_path, secrets_mark
-from .build_sbom import read_inventory, spdx
-from .build_scripts import Scripts
+from .build_finish import finish, scripts_of, worked_on, written
+from .build_place import discard, leaves
+from .build_request import hidden_files
+from .build_tree import build_from_tree
 from .inspection import Inspected, identity_of, inspect
 from .job_proxies import use_proxies
 
@@ -46,6 +41,8 @@ def build(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, An
     use_proxies(params.get("secrets", {}))
     try:
         discard(path)
+        if params["base"]["kind"] in TREES:
+            return _build_tree(params, progress, lock)
         with _base(params, progress) as base:
             return _build(params, base, progress, lock)
     finally:
@@ -67,44 +64,35 @@ def _base(params: Mapping[str, Any], progress: Progress) -> Iterator[Inspected]:
 
 
 def _build(params: dict[str, Any], base: Inspected, progress: Progress, lock: int) -> dict[str, Any]:
-    new, work, _download = hidden_files(params["path"])
+    work = hidden_files(params["path"])[1]
     source = _source(params, base, progress)
     disk = Image(work, "qcow2")
     size = max(params["size"] or 0, base.virtual_size)
     QemuImg(Commands()).create(disk, size=size, backing=Image(base.path, base.format), pass_fds=(lock,))
     fault_point("build:prepared")
-    secrets = json.loads(params.get("secrets", {}).get("steps", "{}"))
-    scripts = [*Scripts(secrets).of(params["steps"]), *generalising(params["generalise"])]
-    done = customise(params, disk, scripts, progress, lock)
+    done = customise(params, disk, scripts_of(params), progress, lock)
     fault_point("build:customised")
-    told = write_image(
-        disk,
-        Image(new, params["format"]),
-        size=size,
-        compression=params["compression"],
-        bandwidth=params["bandwidth"],
-        progress=progress,
-        lock=lock,
-    )
+    told = written(params, worked_on(disk, done), size, progress, lock)
     if identity_of(base.files) != base.identity():
         raise Conflict(f"base: {base.path} was written to meanwhile; nothing was built. Run the task again.")
-    fault_point("build:written")
-    progress.phase("publish")
-    inventory = read_inventory(done.packages)
-    tool = f"imageops.fleet {params['version']}"
-    name = os.path.basename(params["path"])
-    sbom = spdx(inventory, name=name, created=format_time(Clock().time()), tool=tool)
-    salt = new_salt() if secrets else ""
-    options = {
-        "recipe": params["recipe"],
-        "engine": done.engine,
-        "packages": len(inventory.packages),
-        "sbom": os.path.basename(sbom_path(params["path"], sbom)),
-        "sbom_digest": f"sha256:{hashlib.sha256(sbom).hexdigest()}",
-        **({"salt": salt, "mark": secrets_mark(secrets, salt)} if salt else {}),
-    }
-    publish(params, Record(KIND, params["format"], size, source=source, options=options, tool=tool), sbom)
+    finish(params, done, source, size, progress)
     return {**told, **done.facts, "base_digest": source["digest"], "changed": True}
+
+
+def _build_tree(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, Any]:
+    """A tree of files becomes a raw disk, which is written as any other."""
+    work = hidden_files(params["path"])[1]
+    done = build_from_tree(params, work, scripts_of(params), progress, lock)
+    fault_point("build:customised")
+    size = os.stat(work).st_size
+    told = written(params, Image(work, "raw"), size, progress, lock)
+    base = params["base"]
+    source = {
+        "kind": base["kind"],
+        **({"path": base["path"]} if "path" in base else {"suite": base["mmdebstrap"]["suite"]}),
+    }
+    finish(params, done, source, size, progress)
+    return {**told, **done.facts, "changed": True}
 
 
 def _source(params: Mapping[str, Any], base: Inspected, progress: Progress) -> dict[str, Any]:

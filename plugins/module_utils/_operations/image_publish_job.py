@@ -36,6 +36,7 @@ from .image_publish_journal import PublishJournal, spool_folder, tidy_journals
 from .image_publish_known import image_or_none, known_blocks
 from .image_publish_note import write_note
 from .image_publish_packer import Packer
+from .image_publish_provenance import attach_sboms, recipe_of
 from .image_publish_request import CONTAINERDISK, PublishRequest, request_of_job
 from .image_publish_sources import Opened, opened
 from .image_publish_tags import give_names, missing_names, moved, require_free_names, unmoved_aliases
@@ -165,6 +166,7 @@ class _Publish:
                         "file": os.path.basename(disk.path),
                         "format": disk.format,
                         **({"digest": disk.digest} if disk.digest else {}),
+                        **recipe_of(disk),
                     }
                     for disk in request.disks
                 ],
@@ -241,11 +243,13 @@ class _Publish:
         return list(dict.fromkeys([*missing, *unmoved]))
 
     def _done(self, digest: str, facts: Mapping[str, Any], *, changed: bool = True) -> dict[str, Any]:
+        sboms = attach_sboms(self._store, self._request.disks, digest)
+        fault_point("publish:sboms-attached")
         write_note(self._request, digest, dict(facts))
         fault_point("publish:noted")
         PublishJournal(self._request.shown).forget()
         warnings = {"warnings": self._warnings} if self._warnings else {}
-        return {"digest": digest, "changed": changed, **warnings}
+        return {"digest": digest, "changed": changed, **({"sboms": sboms} if sboms else {}), **warnings}
 
 
 def facts_of_image(image: LoadedImage) -> dict[str, Any]:

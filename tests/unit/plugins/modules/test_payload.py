@@ -37,6 +37,7 @@ MOST_KIB = {
     "image_publish": 340,
     "image_pull": 344,
     "vm": 460,
+    "vm_capture": 460,
     "vm_clone": 522,
     "vm_freeze": 83,
     "vm_info": 228,

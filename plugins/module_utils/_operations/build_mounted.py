@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The chroot engine on a disk: a raw copy of it, its file systems mounted by the host's kernel in a namespace of the engine's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from shlex import quote
+from typing import Any
+
+from .._commands import Commands
+from .._errors import ImageOpsError, Unsupported
+from .._files import remove, require_space
+from .._jobs.progress import Progress
+from .._qemu.image import Image, convert_arguments
+from .._qemu.percent import run_with_percent
+from .build_chroot import ChrootSession, Mount, chroot_obstacle
+from .build_partitions import FileSystem, file_systems, mountable, mounts_of
+from .build_request import CHROOT
+from .build_session import Done, Work, room_watch
+from .build_steps import GROW
+
+
+def by_chroot(params: Mapping[str, Any], disk: Image, work: Work, progress: Progress, lock: int, why: str) -> Done:
+    """Do the work in the guest on `disk`, whose file is a raw one afterwards."""
+    obstacle = chroot_obstacle()
+    if obstacle:
+        raise Unsupported(f"engine: neither libguestfs ({why}) nor chroot ({obstacle}) can be used on this host.")
+    if any(GROW in step for step in params["steps"]):
+        raise Unsupported(f"engine: partitions grow by libguestfs only ({why}); leave the step 'grow' out.")
+    _make_raw(disk, progress, lock)
+    found = file_systems(disk.path)
+    tree = f"{disk.path[: -len('-work')]}-tree"
+    os.mkdir(tree, 0o700)
+    progress.phase("look for the guest")
+    mounts = _mounts(disk.path, tree, mountable(found), params)
+    session = _session(tree, work, mounts, params)
+    try:
+        session.start()
+        packages = work.do(session, progress)
+        progress.phase("give back what is not used")
+        session.finish()
+    finally:
+        session.close()
+    os.rmdir(tree)
+    return Done(CHROOT, packages, {"engine": CHROOT, "engine_reason": why})
+
+
+def _session(tree: str, work: Work, mounts: list[Mount], params: Mapping[str, Any]) -> ChrootSession:
+    return ChrootSession(
+        tree,
+        network=work.network,
+        carried=work.carried,
+        seconds=float(params["guest_timeout"]),
+        watch=room_watch(os.path.dirname(tree)),
+        mounts=mounts,
+    )
+
+
+def _make_raw(disk: Image, progress: Progress, lock: int) -> None:
+    if disk.format == "raw":
+        return
+    progress.phase("copy")
+    partial = f"{disk.path}-raw"
+    require_space(disk.path, 0, what=disk.path)
+    try:
+        argv = convert_arguments(disk, Image(partial, "raw"))
+        run_with_percent(argv, lambda done: None, pass_fds=(lock,))
+        os.chmod(partial, 0o600)
+        os.replace(partial, disk.path)
+    finally:
+        remove(partial)
+
+
+def _mounts(disk: str, tree: str, found: list[FileSystem], params: Mapping[str, Any]) -> list[Mount]:
+    """The guest's root, which is the file system with an fstab or a list of users, and what its fstab mounts in it."""
+    for one in found:
+        fstab = _fstab(disk, tree, one, params)
+        if fstab is None:
+            continue
+        others = mounts_of(fstab, [each for each in found if each is not one])
+        root = Mount(disk, one.start, one.size, "/")
+        return [root, *(Mount(disk, each.start, each.size, point) for point, each in others.items())]
+    raise Unsupported(
+        "base: there is no file system with a guest that this engine knows on the disk (ext2, ext3, ext4, XFS)."
+    )
+
+
+_LOOK = "mount -o loop,ro,offset={start},sizelimit={size},noexec,nodev,nosuid {disk} {tree} || exit 3; [ -e {tree}/etc/passwd ] || exit 4; "
+_READ = "[ -L {tree}/etc/fstab ] || cat {tree}/etc/fstab 2>/dev/null || :"
+
+
+def _fstab(disk: str, tree: str, one: FileSystem, params: Mapping[str, Any]) -> str | None:
+    """The fstab of the guest whose root it is; None when it is no root."""
+    words = {"start": one.start, "size": one.size, "disk": quote(disk), "tree": quote(tree)}
+    script = (_LOOK + _READ).format(**words)
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    try:
+        return Commands().output(argv, timeout=float(params["guest_timeout"]))
+    except ImageOpsError as error:
+        if error.details.get("rc") in (3, 4):
+            return None
+        raise

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the imageops.fleet developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A VM or another machine's disk becomes an image; the work is a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .._errors import ImageOpsError
+from .._files import real_path, require_folder
+from .._jobs.state import job_id
+from .._plan import Plan
+from .build_request import BuildRequest, check_params, read_build
+from .capture_source import read_source
+from .image_build import plan_request
+from .long_work import join_job
+from .operation import Operation, Tools
+
+KIND = "capture"
+
+
+def plan_capture(params: dict[str, Any], tools: Tools) -> Plan:
+    """The plan of one capture; raises what speaks against it."""
+    check_params(params)
+    require_folder(real_path(params["path"]), option="path")
+    return plan_request(_request(params, tools), tools)
+
+
+def _request(params: dict[str, Any], tools: Tools) -> BuildRequest:
+    return read_build(params, tools, base=read_source(params, tools), kind=KIND, entry=_entry)
+
+
+def _entry() -> str:
+    from . import vm_capture_job
+
+    return vm_capture_job.__name__
+
+
+def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
+    """The image's name, and the VM; the job holds the lock of what it writes."""
+    vm = [f"domain:{params['vm']}"] if params["vm"] else []
+    return [*([real_path(params["path"])] if params["path"] else []), *vm]
+
+
+def join_running(params: dict[str, Any], tools: Tools) -> bool:
+    """Wait for a job that does just this already."""
+    try:
+        request = _request(params, tools)
+    except ImageOpsError:
+        return False
+    return join_job(request.job(tools.version), tools, params=params)
+
+
+def job_of(params: dict[str, Any], tools: Tools) -> str | None:
+    """The id of the job that makes the image."""
+    return job_id(KIND, real_path(params["path"])) if params["path"] else None
+
+
+OPERATION = Operation(plan=plan_capture, result="captures", locks=locks, join=join_running, job_id=job_of, parallel=2)
