@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 
-from .._errors import Conflict, EngineError, NotFound
+from .._errors import Conflict, EngineError, NotFound, Unsupported
 from .connection import Connection
 from .library import calling
 from .xml import Element, get, put, serialise
@@ -99,6 +99,6 @@ def server_owner(name: str, folder: str = _PIDS) -> tuple[int, int] | None:
 
 
 def remove(connection: Connection, name: str) -> None:
-    """End the network, if it is there; it isn't kept."""
-    with contextlib.suppress(NotFound), calling(f"ending the network {name}"):
+    """End the network, if it is there; it isn't kept. A user's own libvirt may have no networks at all."""
+    with contextlib.suppress(NotFound, Unsupported), calling(f"ending the network {name}"):
         connection.raw.networkLookupByName(name).destroy()

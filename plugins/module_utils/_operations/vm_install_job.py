@@ -80,18 +80,23 @@ class _Installation:
     def clear(self) -> None:
         """No machine, no network and no file of this installation."""
         self.close()
+        try:
+            self._end_machine()
+        finally:
+            remove_all(self._path)
+            # virtlogd keeps some more of what is long.
+            for path in glob.glob(f"{glob.escape(self._log)}*"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    def _end_machine(self) -> None:
+        """End what a killed run left, which may have been started in another way."""
         with contextlib.closing(self._connected()) as connection:
             domain = connection.domain(self._name)
             if domain is not None:
                 with contextlib.suppress(ImageOpsError):
                     domain.destroy()
-            if self._served:
-                install_network.remove(connection, self._name)
-        remove_all(self._path)
-        # virtlogd keeps some more of what is long.
-        for path in glob.glob(f"{glob.escape(self._log)}*"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            install_network.remove(connection, self._name)
 
     def _connected(self) -> Connection:
         """A connection for tidying; a daemon that was killed is started again in a moment."""

@@ -12,12 +12,14 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, ImageOpsError
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import install_network
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import Element, get, parse
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage_domains, vm_install_job
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_install import (
+    domain_name,
     job_of_request,
     plan_install,
 )
@@ -176,6 +178,29 @@ def test_files_are_served_for_a_network_boot(tmp_path: Path, tools: Tools, monke
     run(install_params(tmp_path, boot="network", answers=PRESEED), tools, monkeypatch, work)
     assert [network.name for network in tools.hypervisor("test:///default").networks()] == ["default"]
     assert sorted(set(os.listdir(tmp_path)) - {"state"}) == ["disk.qcow2", "initrd", "linux"]
+
+
+def test_a_network_that_a_killed_run_left(tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, params = tools.hypervisor("test:///default"), install_params(tmp_path)
+    install_network.serve(connection, domain_name(params["path"]), bridge="ioix", root="/served", file="x")
+    Path(partial_path(params["path"], suffix="-kernel")).write_text("left")
+    run(params, tools, monkeypatch)
+    assert [network.name for network in connection.networks()] == ["default"]
+    assert sorted(set(os.listdir(tmp_path)) - {"state"}) == ["disk.qcow2", "initrd", "linux"]
+
+
+def test_files_go_also_without_libvirt(tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(_path: str, _root: Element) -> None:
+        monkeypatch.setattr(vm_install_job, "_DAEMON_SECONDS", 0)
+        monkeypatch.setattr(Connection, "open", refuse)
+        raise EngineError("libvirt's daemon went away meanwhile; run the task again.")
+
+    def refuse(_uri: str) -> Any:
+        raise EngineError("no libvirt")
+
+    with pytest.raises(EngineError):
+        run(install_params(tmp_path), tools, monkeypatch, leave)
+    assert sorted(set(os.listdir(tmp_path)) - {"state"}) == ["initrd", "linux"]
 
 
 @pytest.mark.parametrize("force", [False, True])
