@@ -16,7 +16,7 @@ from .._files import real_path, require_absolute, require_folder
 from .._formats.names import canonical_format
 from .._jobs.launch import Job
 from .._transfer.decompress import compression_of, decompressed
-from .export_request import state_of
+from .export_state import state_of
 from .import_package import descriptor_of_folder
 from .inspection import identity_of
 from .long_work import bandwidth_of, check_timeout

@@ -29,6 +29,8 @@ MOST_KIB = {
     "disk_snapshot": 195,
     "host_info": 89,
     "image_alias": 135,
+    "image_export": 289,
+    "image_import": 246,
     "image_info": 235,
     "image_prune": 228,
     "image_serve": 116,
