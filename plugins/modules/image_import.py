@@ -33,6 +33,7 @@ requirements:
   - C(qemu-nbd) (in C(qemu-utils)) and libnbd's Python library C(nbd) (C(python3-libnbd)) on the host, but not for raw disks
   - For zst the Python library C(zstandard) (C(python3-zstandard))
   - For signatures the program C(openssl)
+  - For O(drivers) the program C(virt-v2v) (Debian's package of that name, with a kernel for libguestfs such as C(linux-image-cloud-amd64))
 options:
   imports:
     description:
@@ -71,6 +72,13 @@ options:
       network: &network
         description: Network of this host to which RV(imports[].vm) connects all network cards. Without it they are left out.
         type: str
+      drivers: &drivers
+        description:
+          - With V(virt-v2v) that program brings drivers for this host into the guest, after its disks were written, and before they get their names.
+            RV(imports[].vm) then attaches disks as virt-v2v says.
+          - The guest must be one that virt-v2v knows. It runs without a network, with libguestfs, and takes minutes, without KVM many.
+        type: str
+        choices: [virt-v2v]
       trusted_certificates: &trusted_certificates
         description: Absolute path on the host of certificates (PEM). The package must be signed by one of them, or by one that they vouch for.
         type: path
@@ -105,6 +113,7 @@ options:
     default: qcow2
   bus: *bus
   network: *network
+  drivers: *drivers
   trusted_certificates: *trusted_certificates
   force:
     <<: *force
@@ -118,7 +127,7 @@ options:
   mode: *mode
 notes:
   - In check mode the descriptor of a package is read, and no disk. Of archives that are read as streams nothing is known before.
-  - A guest of another platform may lack drivers for what this host gives it. C(virt-v2v) adds them, and isn't called by this module.
+  - A guest of another platform may lack drivers for what this host gives it. O(drivers) is for such guests.
   - Owner, group and mode hold for new disks only, since libvirt changes them when a VM starts.
   - Disks in sparse members of a tar, as in images for Google Cloud, are refused.
 seealso:

@@ -17,6 +17,7 @@ _ITEM: dict[str, Any] = {
     "format": {"type": "str", "choices": ["qcow2", "raw"]},
     "bus": {"type": "str", "choices": ["virtio", "scsi", "sata", "ide"]},
     "network": {"type": "str"},
+    "drivers": {"type": "str", "choices": ["virt-v2v"]},
     "trusted_certificates": {"type": "path"},
     "force": {"type": "bool"},
     **JOB_ITEM_OPTIONS,

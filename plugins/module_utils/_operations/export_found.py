@@ -10,10 +10,9 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .._errors import Conflict
 from .._files import is_partial
 from .._records import Record, files_beside, read_record, untouched
-from .export_request import KIND, ExportRequest
+from .export_state import KIND
 
 
 @dataclass(frozen=True)
@@ -54,38 +53,6 @@ def _folder(dest: str) -> Found:
             ours = {os.path.join(dest, other) for other in names} == known
             return Found(True, path, record if ours else None, ours and untouched(path, record), tuple(sorted(known)))
     return Found(bool(names), files=tuple(os.path.join(dest, name) for name in names))
-
-
-def tells(found: Found, request: ExportRequest) -> bool:
-    """Whether the record tells of just this export, and can be believed about the sources."""
-    record = found.record
-    if record is None or (record.operation, record.format) != (KIND, request.preset):
-        return False
-    if not all(os.path.isfile(one["path"]) for disk in request.disks for one in disk.files):
-        return False
-    declared = {key: value for key, value in record.options.items() if key != "told"}
-    return bool(declared == plain(request.declared) and record.source == plain(request.made_from))
-
-
-def require_replaceable(found: Found, request: ExportRequest, *, force: bool) -> None:
-    """Raise Conflict unless what is there is an untouched export of ours, or `force` is given; a folder must be ours in any case."""
-    why = _why_not(found)
-    if not found.there or not why or (force and (not request.rules.folder or found.record is not None)):
-        return
-    way = (
-        "; give another dest, or remove it."
-        if request.rules.folder and found.record is None
-        else "; give another dest, or 'force: true' to replace it."
-    )
-    raise Conflict(f"dest: {request.dest} exists and {why}, so it is not replaced{way}")
-
-
-def _why_not(found: Found) -> str:
-    if found.record is None:
-        return "was not made by an export of imageops.fleet, or holds other files too"
-    if found.record.operation != KIND:
-        return f"was made by another operation ({found.record.operation})"
-    return "" if found.clean else "was written to since it was made"
 
 
 def plain(value: Any) -> Any:

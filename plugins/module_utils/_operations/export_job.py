@@ -18,8 +18,9 @@ from .._portable import presets
 from .._records import Record, write_record
 from . import export_archives, export_disks, export_ovf
 from .export_found import Found, find
-from .export_place import Made, place_of
-from .export_request import KIND, ExportRequest, request_of_job
+from .export_place import FilePlace, FolderPlace, Made, Place
+from .export_request import ExportRequest, request_of_job
+from .export_state import KIND
 from .export_work import OpenDisk, Work
 from .still_files import StillFile
 
@@ -44,7 +45,7 @@ def export(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
     Whatever happens, `dest` is the old content or the new, and nothing unfinished stays.
     """
     request = request_of_job(params)
-    place = place_of(request)
+    place = _place_of(request)
     with contextlib.ExitStack() as stack:
         files = [StillFile(disk.path, disk.format, disk.files, stack, doing="exported") for disk in request.disks]
         contents = [stack.enter_context(file.content(lock)) for file in files]
@@ -65,6 +66,11 @@ def export(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
         finally:
             place.discard()
     return {"changed": True}
+
+
+def _place_of(request: ExportRequest) -> Place:
+    """Where the export is written."""
+    return FolderPlace(request) if request.rules.folder else FilePlace(request)
 
 
 def _spares(request: ExportRequest, spare: str) -> Sequence[str]:

@@ -23,7 +23,7 @@ from .._locks import try_lock
 from .._plan import Step
 from .._records import Record, file_beside, publish_with_record, write_record
 from .export_found import find
-from .export_request import KIND, ExportRequest, state_of
+from .export_state import KIND, state_of
 from .folder_exchange import exchange
 from .ownership import apply_to_new
 from .replacing import replacing
@@ -182,11 +182,6 @@ def tidying(dest: str) -> tuple[Step, ...]:
                 os.close(lock)
 
     return (Step("remove what an interrupted run left", tidy),)
-
-
-def place_of(request: ExportRequest) -> Place:
-    """Where the export is written."""
-    return FolderPlace(request) if request.rules.folder else FilePlace(request)
 
 
 def _require_same_destination(request: Destined) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._errors import Conflict, InvalidOption, Unsupported
-from .._files import fingerprint, real_path, require_absolute, require_folder
+from .._files import real_path, require_absolute, require_folder
 from .._jobs.launch import Job
 from .._portable import ovf_writer
 from .._portable.machine import UEFI, Drive, Machine, Nic, machine_of
@@ -21,11 +21,11 @@ from .._portable.presets import MOST_OF_FORMAT, OVA, OVF, PRESETS, Preset, align
 from .._qemu.node import is_block_device
 from .._sizes import format_size, parse_size
 from .convert_images import needs_passphrase
+from .export_state import KIND, mark, state_of
 from .inspection import Inspected, inspect
 from .long_work import bandwidth_of, check_timeout
 from .operation import Tools
 
-KIND = "export"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -153,19 +153,6 @@ def read_request(params: dict[str, Any], tools: Tools) -> ExportRequest:
     )
     _check(request)
     return request
-
-
-def state_of(dest: str) -> dict[str, Any]:
-    """What tells whether somebody else changes the destination meanwhile: fingerprints by name, nothing where nothing is."""
-    if os.path.isdir(dest):
-        names = sorted(os.listdir(dest))
-        return {name: _mark(os.path.join(dest, name)) for name in ("", *names)}
-    return {"": _mark(dest)} if os.path.lexists(dest) else {}
-
-
-def _mark(path: str) -> dict[str, Any]:
-    found = fingerprint(path)
-    return found.as_dict() if found else {}
 
 
 def _preset(params: Mapping[str, Any]) -> Preset:
@@ -307,7 +294,7 @@ def _signing(params: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
         require_absolute(path, option=name)
         if not os.path.isfile(path):
             raise InvalidOption(f"{name}: there is no file {path} on the host; give the path of one.")
-        found[name] = {"path": path, **_mark(path)}
+        found[name] = {"path": path, **mark(path)}
     return found
 
 

@@ -11,9 +11,9 @@ from .._errors import Conflict, NotFound
 from .._hypervisor.connection import require_local
 from .._hypervisor.portable import left_out, machine_of_domain
 from .._portable.machine import Machine
-from .export_request import ExportDisk
-from .image_publish_vm import stopped_disks
+from .export_request import ExportDisk, export_disk
 from .operation import Tools
+from .still_vm import stopped_disks
 
 
 def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[ExportDisk], Machine, list[str]]:
@@ -27,9 +27,6 @@ def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[ExportDisk]
             f"vm: {domain.name} runs, so its disks are torn; shut it down, or publish it with imageops.fleet.image_publish, which takes a "
             f"running one, and export what is pulled from there."
         )
-    disks = [
-        ExportDisk(disk.name, disk.path, disk.format, image.virtual_size, disk.files)
-        for disk, image in stopped_disks(domain)
-    ]
+    disks = [export_disk(target, image) for target, image in stopped_disks(domain)]
     root = domain.xml()
     return disks, machine_of_domain(root, [disk.name for disk in disks]), list(left_out(root))

@@ -17,9 +17,11 @@ from .._portable import incus, opennebula, openstack, ovf_writer, proxmox, vagra
 from .._portable.presets import BOX, INCUS, OPENNEBULA, OPENSTACK, OVA, OVF, PROXMOX
 from .._qemu.image_locks import holders
 from .claims import claim_copy
-from .export_found import Found, find, require_replaceable, tells
+from .export_found import Found, find
 from .export_place import tidying
-from .export_request import KIND, ExportRequest, read_request
+from .export_request import ExportRequest, read_request
+from .export_state import KIND
+from .export_verdict import require_replaceable, tells
 from .long_work import job_step, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of

@@ -33,6 +33,10 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     main, record = _found(request.dest)
     if record is not None and _tells(record, request):
         return _unchanged(request, main, record)
+    if request.drivers:
+        from .import_drivers import require_program
+
+        require_program()
     _require_replaceable(request, main, record, force=params["force"])
     _require_unused(request, tools)
     require_writable_folder(request.dest, option="dest")

@@ -5,27 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from .._errors import Conflict, InUse, InvalidOption, NotFound, Unsupported
-from .._formats.chain import BACKING, inspect_chain
-from .._formats.names import canonical_format
+from .._errors import NotFound
 from .._hypervisor.connection import require_local
 from .._hypervisor.domain import Domain
-from .._hypervisor.library import calling
-from .._hypervisor.sources import source_path
-from .._hypervisor.xml import Element, get
-from .._qemu.image_locks import holders
+from .._hypervisor.xml import get
 from .image_publish_description import description_of
 from .image_publish_request import CONTAINERDISK, SourceDisk, SourceVm, source_disk
 from .image_publish_variables import left_out, source_variables
-from .inspection import Inspected, inspect
 from .operation import Tools
 from .pull_domain import require_readable
+from .still_vm import disks_in, file_of, stopped_disks
 from .vm_clone_still import require_holdable
-
-_ENCRYPTED = ("encryption", "source/encryption")
 
 
 def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk], SourceVm]:
@@ -37,7 +29,9 @@ def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk]
     running, hold = domain.active, params["quiesce_timeout"] if params["quiesce"] else 0
     if hold and running:
         require_holdable(domain, limit=hold)
-    disks = _running_disks(domain) if running else [disk for disk, _image in stopped_disks(domain)]
+    disks = (
+        _running_disks(domain) if running else [source_disk(target, image) for target, image in stopped_disks(domain)]
+    )
     root = domain.xml()
     told = description_of(root, [disk.name for disk in disks])
     warnings = list(left_out(root))
@@ -47,63 +41,11 @@ def source_of_vm(params: dict[str, Any], tools: Tools) -> tuple[list[SourceDisk]
     return disks, SourceVm(domain.name, params["uri"], domain.uuid, running, hold, told, variables, warnings)
 
 
-def stopped_disks(domain: Domain) -> list[tuple[SourceDisk, Inspected]]:
-    """The disks of a stopped VM as they were inspected; raises Conflict, InUse, InvalidOption, Unsupported or UnsafeImage."""
-    with calling(f"looking at the domain {domain.name}"):
-        saved = bool(domain.raw.hasManagedSaveImage(0))
-    if saved:
-        raise Conflict(
-            f"vm: {domain.name} is stopped with its memory saved (managed save), so its disks alone are torn; start it and shut it "
-            f"down, or drop its memory with 'virsh managedsave-remove {domain.name}'."
-        )
-    return [_stopped_disk(domain, disk) for disk in _disks(domain.xml())]
-
-
-def _stopped_disk(domain: Domain, disk: Element) -> tuple[SourceDisk, Inspected]:
-    """The chain is what libvirt gives this VM anyway, so its backing files count as declared."""
-    path, format = _file_of(domain, disk), get(disk, "driver/@type", "raw")
-    found = holders(path)
-    if found is not None and found.writing:
-        raise InUse(
-            f"vm: {path}, a disk of the stopped VM {domain.name}, is {found.sentence()}; wait for it or stop it."
-        )
-    chain = inspect_chain(path, declared=canonical_format(format, option="vm"))
-    below = [link.real_path for link in chain if link.role == BACKING]
-    image = inspect(path, declared=format, backing=below, option="vm")
-    return source_disk(get(disk, "target/@dev"), image), image
-
-
 def _running_disks(domain: Domain) -> list[SourceDisk]:
     """Only what libvirt tells of them, since QEMU writes to their tables."""
     require_readable(domain)
     found = []
-    for disk in _disks(domain.xml(inactive=False)):
-        path = _file_of(domain, disk)
+    for disk in disks_in(domain.xml(inactive=False)):
+        path = file_of(domain, disk)
         found.append(SourceDisk(get(disk, "target/@dev"), path, get(disk, "driver/@type", "raw"), []))
     return found
-
-
-def _disks(root: Element) -> Iterator[Element]:
-    """What the guest may write to; media of drives are nobody's disk."""
-    for disk in root.iterfind("devices/disk"):
-        if disk.get("device", "disk") == "disk" and disk.find("source") is not None and disk.find("readonly") is None:
-            yield disk
-
-
-def _file_of(domain: Domain, disk: Element) -> str:
-    target, path = get(disk, "target/@dev"), source_path(disk.find("source"))
-    if disk.get("type") not in ("file", "block") or not path:
-        raise Unsupported(
-            f"vm: the disk {target} of {domain.name} is of type {disk.get('type')}, and only disks in files and on block devices are "
-            f"read; move it to a file, or name the others by disks."
-        )
-    if disk.find("shareable") is not None or any(disk.find(tag) is not None for tag in _ENCRYPTED):
-        raise Unsupported(
-            f"vm: the disk {target} of {domain.name} is shared with other VMs or encrypted, so it is not read; name the others by "
-            f"disks."
-        )
-    if not path.startswith("/"):
-        raise InvalidOption(
-            f"vm: the disk {target} of {domain.name} has the relative path {path}; give it an absolute one."
-        )
-    return path

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._errors import Conflict, UnsafeImage, Unsupported
@@ -119,6 +120,16 @@ class _Import:
         sources = [self._member(taken.disks[name], name) for name in names]
         return self._written(machine, sources, left_out, {}, own=True)
 
+    def _with_drivers(self, machine: Machine, disks: Sequence[Written]) -> Machine:
+        """The machine with its disks attached as the guest's new drivers want it."""
+        from .import_drivers import convert
+
+        self._progress.phase("drivers")
+        paths = [os.path.join(self._folder, disk.name) for disk in disks]
+        buses = convert(machine, paths, self._request.format, self._target.lock)
+        drives = tuple(replace(drive, bus=bus) for drive, bus in zip(machine.drives, buses))
+        return replace(machine, drives=drives)
+
     def _member(self, path: str, name: str) -> Source:
         return Source(Part(path, 0, os.stat(path).st_size), f"{name} of {self._request.src}")
 
@@ -161,6 +172,8 @@ class _Import:
         for number, source in enumerate(sources, 1):
             file = f"{base_of(name)}-disk{number}.{self._request.format}"
             disks.append(Written(file, act(source, os.path.join(self._folder, file), self._target)))
+        if self._request.drivers:
+            machine = self._with_drivers(machine, disks)
         wanted = {disk.name for disk in disks}
         for other in set(os.listdir(self._folder)) - wanted:
             os.unlink(os.path.join(self._folder, other))

@@ -16,7 +16,7 @@ from .._files import real_path, require_absolute, require_folder
 from .._formats.names import canonical_format
 from .._jobs.launch import Job
 from .._transfer.decompress import compression_of, decompressed
-from .export_request import state_of
+from .export_state import state_of
 from .import_package import descriptor_of_folder
 from .inspection import identity_of
 from .long_work import bandwidth_of, check_timeout
@@ -62,6 +62,7 @@ class ImportRequest:
     bus: str
     network: str
     trusted: str
+    drivers: str = ""
     bandwidth: int | None = None
     owner: str | None = None
     group: str | None = None
@@ -76,7 +77,7 @@ class ImportRequest:
     @property
     def declared(self) -> dict[str, Any]:
         """What makes the disks what they are, beside the source."""
-        return {"disk_format": self.format, "src_format": self.src_format, "name": self.name}
+        return {"disk_format": self.format, "src_format": self.src_format, "name": self.name, "drivers": self.drivers}
 
     def job(self, version: str) -> Job:
         """The job that does it; equal requests give equal jobs."""
@@ -126,6 +127,7 @@ def read_request(params: dict[str, Any]) -> ImportRequest:
         bus=params["bus"] or "",
         network=params["network"] or "",
         trusted=params["trusted_certificates"] or "",
+        drivers=params["drivers"] or "",
         bandwidth=bandwidth_of(params),
         owner=params["owner"],
         group=params["group"],

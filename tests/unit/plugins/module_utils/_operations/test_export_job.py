@@ -22,8 +22,9 @@ from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import 
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import export_job, export_place
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_found import find, tells
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_found import find
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_request import read_request
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_verdict import tells
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.ovf_names import OVF, RASD
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
     ImageOpsError,
+    MissingLibrary,
     UnsafeImage,
     Unsupported,
 )
@@ -25,7 +26,12 @@ from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_cont
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import import_disks, import_job, usage_domains
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import (
+    import_disks,
+    import_drivers,
+    import_job,
+    usage_domains,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_import import plan_import
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.import_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
@@ -359,6 +365,37 @@ def test_boxes_that_lie(folder: Path, told: bytes, says: str) -> None:
     with pytest.raises((UnsafeImage, Unsupported), match=says):
         bring(read_request(params_of(src, folder / "x", format="raw")).job("1").params)
     assert os.listdir(folder) == ["x.box"]
+
+
+def test_drivers_are_brought_by_virt_v2v(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes the disks anew, and says how they are attached from then on."""
+    src, asked = tar(folder / "web.ova", package()), list[list[str]]()
+
+    def run(_self: Any, argv: list[str], *, seconds: int = 0) -> str:
+        asked.append(argv)
+        out = Path(argv[argv.index("-os") + 1])
+        (out / "guest-sda").write_bytes(b"with drivers".ljust(SIZE, b"\0"))
+        (out / "guest.xml").write_text(
+            "<domain><devices><disk device='disk'><source file='x'/><target dev='vda' bus='virtio'/></disk></devices></domain>"
+        )
+        described = Path(argv[argv.index("libvirtxml") + 1]).read_text()
+        assert "web-disk1.raw" in described and 'bus="sata"' in described
+        return ""
+
+    monkeypatch.setattr(import_drivers.Guestfs, "run", run)
+    monkeypatch.setattr(import_drivers.shutil, "which", lambda name: f"/usr/bin/{name}")
+    found = brought(src, folder / "web", drivers="virt-v2v")
+    assert asked[0][:4] == ["virt-v2v", "--quiet", "-i", "libvirtxml"]
+    assert asked[0][-4:] == ["-of", "raw", "-on", "guest"]
+    assert found["vm"]["disks"][0]["bus"] == "virtio"
+    assert (folder / "web/web-disk1.raw").read_bytes().startswith(b"with drivers")
+    assert os.listdir(folder / "web") == ["web-disk1.raw"]
+
+
+def test_without_virt_v2v(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_drivers.shutil, "which", lambda name: None)
+    with pytest.raises(MissingLibrary, match="'virt-v2v' is not installed"):
+        plan_import(params_of(tar(folder / "web.ova", package()), folder / "web", drivers="virt-v2v"), Tools())
 
 
 def test_a_source_that_changes_meanwhile_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
