@@ -84,7 +84,7 @@ def qemu(path: Path, declared: str) -> Opinion:
             [*argv, "-f", qemu_driver(declared), str(path)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=60 * SECONDS,
+            timeout=SECONDS if path.is_fifo() else 60 * SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
