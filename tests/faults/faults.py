@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
-The operations on disks and catalogs are interrupted in rounds on the host itself; what needs a controller, guests or a registry (clone,
-freeze, images, install, jobs, networks, tasks, vm) runs through Ansible.
+The operations on disks and catalogs are interrupted in rounds on the host itself; what needs a controller, guests or a registry (build,
+clone, freeze, images, install, jobs, networks, tasks, vm) runs through Ansible.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 from typing import Any
 
+import build
 import clone
 import freeze
 import images
@@ -32,6 +33,7 @@ import vm_snapshots
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
 
 CASES = {
+    "build": build,
     "clone": clone,
     "freeze": freeze,
     "images": images,

@@ -49,7 +49,7 @@ OPERATIONS = {
     "logs": _LOGS,
     "history": "rm -f /root/.bash_history /home/*/.bash_history /root/.lesshst /root/.viminfo\n",
     "package_caches": _CACHES,
-    "temporary_files": "find /tmp /var/tmp -xdev -mindepth 1 -delete\n",
+    "temporary_files": "for folder in /tmp /var/tmp; do [ ! -d $folder ] || find $folder -xdev -mindepth 1 -delete; done\n",
 }
 
 

@@ -147,12 +147,8 @@ def _when_it_came(request: BuildRequest, tools: Tools, info: dict[str, Any]) -> 
 
 def _shown(request: BuildRequest) -> str:
     declared = request.base.declared
-    return str(
-        declared.get("path")
-        or declared.get("image")
-        or declared.get("url")
-        or f"{declared['kind']} {declared['suite']}"
-    )
+    named = next((declared[name] for name in ("shown", "path", "image", "url") if declared.get(name)), "")
+    return str(named or f"{declared['kind']} {declared.get('suite', '')}")
 
 
 def _before(request: BuildRequest) -> dict[str, Any]:
