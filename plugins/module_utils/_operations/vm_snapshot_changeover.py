@@ -36,6 +36,10 @@ def has_left(domain: Domain, target: str, mark: Mapping[str, Any]) -> bool:
     Raises Conflict when that can't be told.
     """
     top, base = mark["top"], mark["base"]
+    if not domain.active:
+        # libvirt 9.0 can't read its own note of a VM at the end of a commit, and takes the VM for stopped, which runs on.
+        held = holders(base) if "leaving" in mark else None
+        return bool(held and held.writing)
     active = next((disk.path for disk in domain.disks() if disk.target == target), "")
     asked = mark.get("leaving") == domain.id
     if not active or real_path(active) != top or not (asked or forgotten_end(domain, target)):
@@ -55,9 +59,9 @@ def has_left(domain: Domain, target: str, mark: Mapping[str, Any]) -> bool:
 
 def require_told(domain: Domain, mark: Mapping[str, Any]) -> None:
     """Raise Conflict when a VM that stopped may have left the upper layer of a merge without libvirt's knowledge."""
-    if "leaving" not in mark:
-        return
     top, base = mark["top"], mark["base"]
+    if "leaving" not in mark or holders(top) or holders(base):
+        return
     raise Conflict(
         f"libvirtd was killed while {domain.name} changed over from {top} to {base}, and the VM stopped before this module could ask "
         f"whether it did. If it wrote to {base} last (at {_written(base)}, to the other one at {_written(top)}), let its disk be "

@@ -115,7 +115,7 @@ class _Merging:
         fault_point("vm_snapshot:merged")
         self._rename(journal, mark)
         fault_point("vm_snapshot:before-remove-merged")
-        gone = set() if self._live_target(mark["top"]) and holders(mark["top"]) else {mark["top"]}
+        gone = set() if holders(mark["top"]) else {mark["top"]}
         for path in gone:
             _remove(path)
         # What QEMU still has open goes with a later run, when the VM was stopped.

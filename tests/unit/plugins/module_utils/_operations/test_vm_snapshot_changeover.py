@@ -103,6 +103,16 @@ def test_a_vm_that_stopped_may_have_written_to_either(played: Played) -> None:
         changeover.require_told(played.vm, {**mark, "leaving": 3})
 
 
+@pytest.mark.parametrize(("base", "left"), [(WRITING, True), (READING, False)])
+def test_a_vm_that_libvirt_takes_for_stopped_may_run_on(played: Played, base: Holders, left: bool) -> None:
+    played.vm.active = False
+    played.locks[played.base] = base
+    assert not played.left()
+    assert played.left(leaving=3) is left
+    # Whoever commits now is told who has the layers open.
+    changeover.require_told(played.vm, {"top": played.top, "base": played.base, "leaving": 3})
+
+
 def test_the_process_that_will_leave_is_noted_once(played: Played, state_dir: Path) -> None:
     journal = Journal("c0ffee", merging={"top": played.top, "base": played.base})
     changeover.note_leaving(played.vm, journal)
