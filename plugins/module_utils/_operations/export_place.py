@@ -143,7 +143,7 @@ class FolderPlace:
         fault_point(f"{kind}:before-publish")
         with contextlib.ExitStack() as stack:
             for name, mark in request.before.items():
-                if name:
+                if name and not name.startswith("."):
                     stack.enter_context(replacing(os.path.join(request.dest, name), mark))
             _require_same_destination(request)
             if request.before:
