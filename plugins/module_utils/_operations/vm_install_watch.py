@@ -24,7 +24,8 @@ _SAY_SECONDS = 2.0
 _AGENT_SECONDS = 5.0
 _TAIL = 15
 _MOST_LINE = 100
-_SHUTDOWN_SECONDS = 120
+_SHUTDOWN_SECONDS = 600
+_ASK_SECONDS = 10
 
 
 class Watch:
@@ -121,11 +122,17 @@ class Watch:
     def _stop(self) -> None:
         """Ask the guest to shut down, so that its disk is clean; raises TimedOut for one that doesn't."""
         self._progress.say("shutting the new system down")
+        for _turn in range(_SHUTDOWN_SECONDS // _ASK_SECONDS):
+            self._ask_to_stop()
+            if self._clock.wait_until(lambda: bool(self._end), _ASK_SECONDS):
+                return
+        raise self._failed(TimedOut, f"did not shut down within {_SHUTDOWN_SECONDS} seconds after it was finished")
+
+    def _ask_to_stop(self) -> None:
+        """Press the power button; a guest that has just come up may not look at it yet."""
         if self._domain is not None and not self._end:
             with contextlib.suppress(ImageOpsError):
                 self._domain.shutdown()
-        if not self._clock.wait_until(lambda: bool(self._end), _SHUTDOWN_SECONDS):
-            raise self._failed(TimedOut, f"did not shut down within {_SHUTDOWN_SECONDS} seconds after it was finished")
 
     def _put_out(self) -> None:
         if self._domain is not None and not self._end:

@@ -164,3 +164,16 @@ def test_a_new_system_that_does_not_shut_down(tmp_path: Path, monkeypatch: pytes
 def test_a_daemon_that_goes_away(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="libvirt's daemon went away"):
         follow(World(tmp_path / "log", [(3, "gone", "")]))
+
+
+def test_a_system_that_does_not_look_yet_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "log", [(1, "say", "login:")])
+    asked: list[float] = []
+
+    def shutdown() -> None:
+        asked.append(world.moment)
+        world.end = SHUT_DOWN if len(asked) == 3 else ""
+
+    monkeypatch.setattr(world, "shutdown", shutdown)
+    follow(world, when="console", console="login:")
+    assert len(asked) == 3 and asked[2] - asked[0] == pytest.approx(20)
