@@ -5,28 +5,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from .._errors import InvalidOption, NotFound, Unsupported
-from .._files import fingerprint, real_path
+from .._errors import InvalidOption, NotFound
+from .._files import real_path
 from .._formats.names import canonical_format
-from .._plan import Step
 from .._transfer.checksum import parse_checksum
 from .._transfer.url import HTTP, parse_url
+from .build_kinds import (
+    DIRECTORY,
+    IMAGE,
+    KINDS,
+    MMDEBSTRAP,
+    PATH,
+    TARBALL,
+    TREES,
+    URL,
+    BuildBase,
+    file_mark,
+    require_plain,
+    tree_mark,
+)  # fmt: skip
 from .inspection import Inspected, inspect_named
 from .operation import Tools
 
-PATH, IMAGE, URL = "path", "image", "url"
-DIRECTORY, TARBALL, MMDEBSTRAP = "directory", "tarball", "mmdebstrap"
-# Of these the disk is made, and its boot loader.
-TREES = (DIRECTORY, TARBALL, MMDEBSTRAP)
-KINDS = (PATH, IMAGE, URL, *TREES)
 _SUITE = re.compile(r"[a-z][a-z0-9.-]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*")
 # What belongs to which kind; others would say nothing.
@@ -38,22 +43,6 @@ _OPTIONS = {
     TARBALL: (),
     MMDEBSTRAP: (),
 }
-
-
-@dataclass(frozen=True)
-class BuildBase:
-    """`declared` is what tells one recipe from another; `told` is what the job gets and the record keeps. Plain values only.
-
-    `steps` bring the base to this host, after which it is read again.
-    """
-
-    kind: str
-    declared: dict[str, Any]
-    told: dict[str, Any]
-    size: int = 0
-    steps: tuple[Step, ...] = ()
-    files: list[str] = field(default_factory=list)
-    key: str = ""
 
 
 def kind_of(given: Mapping[str, Any]) -> str:
@@ -102,15 +91,6 @@ def _of_image(kind: str, image: Inspected, declared: dict[str, Any], told: dict[
         image.virtual_size,
         files=list(image.files),
     )
-
-
-def require_plain(image: Inspected) -> None:
-    """Raise Unsupported for what can't be a base of a guest's disk."""
-    facts = image.chain[0].facts
-    if facts.encryption or image.format == "luks":
-        raise Unsupported(f"base: {image.path} is encrypted; decrypt it with imageops.fleet.disk_convert first.")
-    if not image.virtual_size:
-        raise Unsupported(f"base: {image.path} holds no byte, so there is no guest in it.")
 
 
 def _by_image(params: Mapping[str, Any], tools: Tools) -> BuildBase:
@@ -165,26 +145,6 @@ def _mmdebstrap(given: Mapping[str, Any]) -> dict[str, Any]:
         "variant": given["variant"],
         **{name: list(given[name] or ()) for name in ("include", "components", "mirrors")},
     }
-
-
-def tree_mark(path: str) -> str:
-    """What tells whether anything in a folder changed: names, kinds, owners, sizes and times of all in it, but no content."""
-    digest = hashlib.sha256()
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for name in sorted([*folders, *files]):
-            one = os.path.join(folder, name)
-            found = os.lstat(one)
-            size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
-            told = (os.path.relpath(one, path), found.st_mode, found.st_uid, found.st_gid, size, found.st_mtime_ns)
-            digest.update(repr(told).encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def file_mark(path: str) -> str:
-    """What tells whether a file was written to."""
-    found = fingerprint(path)
-    return repr(sorted(found.as_dict().items())) if found else ""
 
 
 def _by_url(given: Mapping[str, Any]) -> BuildBase:

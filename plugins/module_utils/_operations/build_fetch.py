@@ -24,7 +24,7 @@ from .._transfer.download import Download, Wanted
 from .._transfer.http import Access, HttpClient
 from .._transfer.http_stream import read_small
 from .._transfer.url import RemoteUrl, parse_url
-from .build_base import require_plain
+from .build_kinds import require_plain
 from .fetch_source import access_of, open_source, resolve
 from .inspection import Inspected, inspect
 

@@ -21,8 +21,8 @@ from .._jobs.launch import Job
 from .._qemu.options import virtual_size
 from .._records import Record, read_record, untouched
 from .._sizes import parse_size
-from .build_base import TREES, BuildBase, read_base
 from .build_generalise import chosen
+from .build_kinds import TREES, BuildBase
 from .build_steps import GROW, Steps, read_steps
 from .job_proxies import proxies_secret
 from .long_work import bandwidth_of, check_timeout
@@ -65,6 +65,7 @@ class BuildRequest:
     params: Mapping[str, Any] = field(repr=False)
     kind: str = KIND
     entry: Callable[[], str] = _entry
+    again: Callable[[Tools], BuildRequest] | None = None
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -123,12 +124,11 @@ def check_params(params: Mapping[str, Any]) -> None:
     check_timeout(dict(params))
 
 
-def read_build(params: Mapping[str, Any], tools: Tools, **more: Any) -> BuildRequest:
-    """Check all that one build was given; raises what speaks against it. `more` are `base`, `kind` and `entry` of another operation."""
+def read_build(params: Mapping[str, Any], base: BuildBase, **more: Any) -> BuildRequest:
+    """Check all that one build was given; raises what speaks against it. `more` are `kind`, `entry` and `again` of an operation."""
     check_params(params)
     steps = read_steps(params["steps"] or ())
     names = chosen(params["generalise"], params["keep"] or ())
-    base = more.pop("base", None) or read_base(params, tools)
     size = _size(params, base, steps)
     _require_fitting(params, base, steps)
     compression = "none" if params["format"] == "raw" else params["compression"] or "zstd"

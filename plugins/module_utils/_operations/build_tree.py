@@ -15,9 +15,9 @@ from .._faults import fault_point
 from .._files import partial_path
 from .._jobs.progress import Progress
 from .._qemu.bounded import run_bounded
-from .build_base import DIRECTORY, MMDEBSTRAP, TARBALL, file_mark, tree_mark
 from .build_boot import BOOT_CODE, CORE, EFI, Identities, booting, disk_size, write_disk
 from .build_chroot import ChrootSession
+from .build_kinds import DIRECTORY, MMDEBSTRAP, TARBALL, file_mark, tree_mark
 from .build_request import CHROOT
 from .build_scripts import GuestScript
 from .build_session import Done, Work, opened, room_watch

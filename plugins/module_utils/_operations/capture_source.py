@@ -21,7 +21,7 @@ from .._formats.raw_writer import write_raw
 from .._jobs.progress import Progress
 from .._qemu.engine import said_on, start_engine
 from .._transfer.sparse import SparseWriter
-from .build_base import BuildBase
+from .build_kinds import BuildBase
 from .image_publish_vm import source_of_vm
 from .operation import Tools
 from .pacing import paced

@@ -18,10 +18,10 @@ from .._faults import fault_point
 from .._jobs.progress import Progress
 from .._jobs.worker import run_job
 from .._qemu.image import Image, QemuImg
-from .build_base import TREES, URL
 from .build_engine import customise
 from .build_fetch import fetched
 from .build_finish import finish, scripts_of, worked_on, written
+from .build_kinds import TREES, URL
 from .build_place import discard, leaves
 from .build_request import hidden_files
 from .build_tree import build_from_tree

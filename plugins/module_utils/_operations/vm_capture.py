@@ -12,9 +12,9 @@ from .._errors import ImageOpsError
 from .._files import real_path, require_folder
 from .._jobs.state import job_id
 from .._plan import Plan
+from .build_plan import plan_request
 from .build_request import BuildRequest, check_params, read_build
 from .capture_source import read_source
-from .image_build import plan_request
 from .long_work import join_job
 from .operation import Operation, Tools
 
@@ -29,7 +29,7 @@ def plan_capture(params: dict[str, Any], tools: Tools) -> Plan:
 
 
 def _request(params: dict[str, Any], tools: Tools) -> BuildRequest:
-    return read_build(params, tools, base=read_source(params, tools), kind=KIND, entry=_entry)
+    return read_build(params, read_source(params, tools), kind=KIND, entry=_entry)
 
 
 def _entry() -> str:
