@@ -16,9 +16,10 @@ description:
   - Brings the disks of what other platforms export into a folder, as qcow2 or raw, and tells what machine they belong to. RV(imports[].vm) has
     the options by which M(imageops.fleet.vm) makes it.
   - Takes an OVA (OVF 1 or 2), the folder or the descriptor of an OVF package, a Vagrant box for libvirt, an image of Incus, and a bare disk of
-    any format, each also compressed (gz, bz2, xz, zst). What it is, its first bytes tell.
-  - An archive is never unpacked. Disks of an OVA are read where they are in it. Of a compressed archive, which is read once as a stream, only
-    the disks are stored, and one that is in the wanted format already only gets its name.
+    any format, each also compressed (gz, bz2, xz, zst); and a package or one disk in the first folder of an ISO file system. What it is, its
+    first bytes tell.
+  - An archive is never unpacked. Disks of an OVA, and on an ISO file system, are read where they are in it. Of a compressed archive, which is
+    read once as a stream, only the disks are stored, and one that is in the wanted format already only gets its name.
   - "Strangers' packages are refused unless they are sound: members with climbing paths or of another kind than plain files, names that are there twice,
     document types, sizes that lie, references to what isn't in the package, disks that name other files, and manifests that don't match."
   - A manifest is checked where there is one, and so is its signature. Who signed is only proven with O(trusted_certificates).

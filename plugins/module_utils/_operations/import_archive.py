@@ -26,7 +26,7 @@ _PIECE = 1 << 20
 _MOST_TEXT = 4 << 20
 _MOST_DISKS = 64
 _TEXTS = (".ovf", ".mf", ".cert", "metadata.json", "metadata.yaml")
-_DISKS = (".img", ".qcow2", ".raw", ".vmdk", ".vhd", ".vhdx", ".vdi")
+DISKS = (".img", ".qcow2", ".raw", ".vmdk", ".vhd", ".vhdx", ".vdi")
 
 
 @dataclass
@@ -91,7 +91,7 @@ def _take(archive: TarStream, name: str, size: int, path: str, folder: str, take
     low = name.lower()
     if low.endswith(_TEXTS):
         taken.texts[name] = _text(archive, size, path, name)
-    elif low.endswith(_DISKS):
+    elif low.endswith(DISKS):
         if len(taken.disks) == _MOST_DISKS:
             raise Unsupported(f"src: {path} has more than {_MOST_DISKS} disks, which no machine here has.")
         taken.disks[name] = os.path.join(folder, f".member{len(taken.disks)}")

@@ -21,12 +21,12 @@ from .._portable.machine import Drive, Machine
 from .._portable.ovf_reader import read_descriptor
 from .._records import Record
 from .export_place import FolderPlace, Made
-from .import_archive import Taken, store, stream_of, take_archive
+from .import_archive import DISKS, Taken, store, stream_of, take_archive
 from .import_disks import Source, Target, take, write
 from .import_facts import Imported, Written
-from .import_members import Part
+from .import_members import Part, parts_of_iso
 from .import_package import OvfSource, checked, open_package, verify
-from .import_request import ARCHIVE, KIND, PACKAGE, ImportRequest, base_of, name_of, request_of_job
+from .import_request import ARCHIVE, KIND, MEDIUM, PACKAGE, ImportRequest, base_of, name_of, request_of_job
 from .inspection import identity_of
 
 # QEMU's user must reach the disks; it needn't list them.
@@ -84,7 +84,22 @@ class _Import:
                 return self._package(source)
         if request.kind == ARCHIVE:
             return self._archive(take_archive(request.src, request.compression, self._folder, self._progress))
-        return self._disk()
+        return self._medium() if request.kind == MEDIUM else self._disk()
+
+    def _medium(self) -> tuple[Imported, list[Made]]:
+        """The one disk on an ISO file system, read where it is."""
+        src = self._request.src
+        with open(src, "rb") as stream:
+            parts = parts_of_iso(stream.fileno(), src)
+        disks = [name for name in parts if name.lower().endswith(DISKS)]
+        if len(disks) != 1:
+            raise Unsupported(
+                f"src: {src} has {len(disks)} disks in its first folder, and no descriptor; copy the one that is meant."
+            )
+        machine = Machine("", drives=(Drive("disk1", boot=1),))
+        source = Source(parts[disks[0]], f"{disks[0]} of {src}")
+        others = [f"{name} on the medium is not taken over." for name in parts if name != disks[0]]
+        return self._written(machine, [source], others[:10], {}, own=False)
 
     def _package(self, source: OvfSource) -> tuple[Imported, list[Made]]:
         self._progress.phase("verify", total=sum(part.size for part in source.parts.values()))

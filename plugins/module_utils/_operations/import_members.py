@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._errors import UnsafeImage
+from .._portable.iso_reader import files_of_iso
 from .._portable.ovf_reader import is_plain_name
 from .._transfer.tar_stream import Member, TarStream
 
@@ -80,6 +81,16 @@ def _parts(handle: int, path: str) -> Iterator[tuple[str, Part]]:
         name = names.of(member)
         if name:
             yield name, Part(path, source.at, member.size)
+
+
+def parts_of_iso(handle: int, path: str) -> dict[str, Part]:
+    """Where each file in the first folder of the open ISO file system is."""
+
+    def read(place: int, count: int) -> bytes:
+        return os.pread(handle, count, place)
+
+    found = files_of_iso(read, os.fstat(handle).st_size, where=path)
+    return {name: Part(path, place, size) for name, (place, size) in found.items()}
 
 
 def text_of(part: Part, handle: int, *, name: str) -> bytes:

@@ -16,11 +16,13 @@ from typing import Callable
 
 from .._commands import Commands
 from .._errors import Conflict, EngineError, InvalidOption, NotFound, UnsafeImage, Unsupported
+from .._portable.iso_reader import is_iso
 from .._portable.manifest import parse_manifest
 from .._portable.ovf_reader import Package, is_plain_name, read_descriptor
-from .import_members import Part, parts_of_tar, text_of
+from .import_members import Part, parts_of_iso, parts_of_tar, text_of
 
 _PIECE = 1 << 20
+_ISO_HEAD = 34 << 10
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----")
 _SIGNATURE = re.compile(r"(SHA1|SHA256|SHA512)\s?\(([^()]{1,255})\)\s?=\s{0,4}([0-9a-fA-F]{32,8192})\s*")
 _LONGEST_LIST = 1000
@@ -80,7 +82,7 @@ def open_package(path: str) -> Iterator[OvfSource]:
 
 def _of_archive(path: str, stack: contextlib.ExitStack) -> OvfSource:
     handle = _open(path, stack)
-    parts = parts_of_tar(handle, path)
+    parts = parts_of_iso(handle, path) if is_iso(os.pread(handle, _ISO_HEAD, 0)) else parts_of_tar(handle, path)
     found = [name for name in parts if name.lower().endswith(".ovf")]
     if len(found) != 1:
         raise Unsupported(f"src: {path} has {len(found)} descriptors (.ovf), and an OVA has one.")

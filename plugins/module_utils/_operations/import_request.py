@@ -15,16 +15,18 @@ from .._errors import Conflict, InvalidOption, NotFound, UnsafeImage
 from .._files import real_path, require_absolute, require_folder
 from .._formats.names import canonical_format
 from .._jobs.launch import Job
+from .._portable.iso_reader import is_iso
 from .._transfer.decompress import compression_of, decompressed
 from .export_state import state_of
+from .import_members import parts_of_iso
 from .import_package import descriptor_of_folder
 from .inspection import identity_of
 from .long_work import bandwidth_of, check_timeout
 
 KIND = "import"
-# What a source is: an OVF package, an archive that is read as a stream, a disk.
-PACKAGE, ARCHIVE, DISK = "package", "archive", "disk"
-_HEAD = 4096
+# What a source is: an OVF package, an archive that is read as a stream, a medium with one disk, a disk.
+PACKAGE, ARCHIVE, MEDIUM, DISK = "package", "archive", "medium", "disk"
+_HEAD = 34 << 10
 _ARCHIVES = (".ova", ".box", ".tar", ".tar.gz", ".tgz")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _SUFFIXES = (
@@ -33,6 +35,7 @@ _SUFFIXES = (
     ".zst",
     ".bz2",
     ".tar",
+    ".iso",
     ".tgz",
     ".box",
     ".ova",
@@ -180,12 +183,21 @@ def kind_of(src: str) -> tuple[str, str]:
         if compression:
             stream.seek(0)
             head = next(iter(decompressed(compression, stream.read, where=f"src: {src}")), b"")[:_HEAD]
+    if is_iso(head) and not compression:
+        return _of_iso(src), ""
     if not is_tar(head):
         if src.lower().endswith(_ARCHIVES):
             raise UnsafeImage(f"src: {src} is no sound tar, as which it is named; get it again.")
         return DISK, compression
     first = head[:100].partition(b"\0")[0].lower()
     return (PACKAGE if first.endswith(b".ovf") and not compression else ARCHIVE), compression
+
+
+def _of_iso(src: str) -> str:
+    """What is on a medium: an OVF package, else a disk."""
+    with open(src, "rb") as stream:
+        names = parts_of_iso(stream.fileno(), src)
+    return PACKAGE if any(name.lower().endswith(".ovf") for name in names) else MEDIUM
 
 
 def is_tar(head: bytes) -> bool:

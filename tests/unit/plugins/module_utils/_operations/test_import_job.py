@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import io
 import json
 import lzma
 import os
+import random
 import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pycdlib
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
@@ -35,6 +39,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations import 
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_import import plan_import
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.import_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
+from ansible_collections.imageops.fleet.plugins.module_utils._portable.iso_reader import files_of_iso
 from ansible_collections.imageops.fleet.tests.unit.packages import (
     DISK,
     SIZE,
@@ -62,7 +67,6 @@ def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if image.format == "raw" and source.whole:
             return real(source, image, lock)
         handle = os.open(tmp_path / "plain", os.O_RDONLY)
-        import contextlib
 
         @contextlib.contextmanager
         def opened() -> Any:
@@ -180,6 +184,64 @@ def test_a_bare_disk(folder: Path, suffix: str, pack: Callable[[bytes], bytes]) 
     assert (folder / "web/web-disk1.raw").read_bytes() == DISK
     assert (folder / "web/web-disk1.raw").stat().st_blocks * 512 < SIZE
     assert found["disks"][0]["size"] == SIZE
+
+
+def iso(path: Path, files: dict[str, bytes], *, joliet: bool) -> Path:
+    medium = pycdlib.PyCdlib()
+    medium.new(joliet=3 if joliet else None)
+    for number, (name, data) in enumerate(files.items()):
+        # Without Joliet there are short names only.
+        short = f"F{number}.{name.rpartition('.')[2].upper()[:3]};1"
+        medium.add_fp(io.BytesIO(data), len(data), f"/{short}", **({"joliet_path": f"/{name}"} if joliet else {}))
+    medium.write(str(path))
+    medium.close()
+    return path
+
+
+def test_a_package_on_a_medium(folder: Path) -> None:
+    src = iso(folder / "web.iso", dict(package()), joliet=True)
+    assert brought(src, folder / "web")["manifest"] is True
+    assert (folder / "web/web-disk1.raw").read_bytes() == DISK
+
+
+@pytest.mark.parametrize("joliet", [False, True])
+def test_a_disk_on_a_medium(folder: Path, joliet: bool) -> None:
+    src = iso(folder / "web.iso", {"readme.txt": b"hello", "disk.raw" if joliet else "disk.img": DISK}, joliet=joliet)
+    found = brought(src, folder / "web")
+    assert found["name"] == "web"
+    assert len(found["left_out"]) == 1
+    assert (folder / "web/web-disk1.raw").read_bytes() == DISK
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a.txt": b"x"}, "has 0 disks"),
+        ({"a.img": DISK, "b.img": DISK}, "has 2 disks"),
+        ({"../a.img": DISK}, "is no plain one"),
+    ],
+)
+def test_media_that_are_refused(folder: Path, files: dict[str, bytes], says: str) -> None:
+    names = {name.replace("../", "xx_"): data for name, data in files.items()}
+    src = iso(folder / "web.iso", names, joliet=True)
+    if "plain" in says:
+        src.write_bytes(src.read_bytes().replace("xx_a".encode("utf-16-be"), "../a".encode("utf-16-be")))
+    with pytest.raises((UnsafeImage, Unsupported), match=says):
+        bring(read_request(params_of(src, folder / "web", format="raw")).job("1").params)
+    assert os.listdir(folder) == ["web.iso"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_media_with_damage_are_read_or_refused(folder: Path, seed: int) -> None:
+    chance, src = (
+        random.Random(seed),
+        iso(folder / "web.iso", {"a.img": b"x" * 5000, "b.txt": b"y"}, joliet=seed % 2 == 0),
+    )
+    data = bytearray(src.read_bytes())
+    for _number in range(20):
+        data[chance.randrange(32768, len(data))] = chance.randrange(256)
+    with contextlib.suppress(UnsafeImage):
+        files_of_iso(lambda place, count: bytes(data[place : place + count]), len(data), where="x")
 
 
 def test_what_a_vm_wrote_is_kept(folder: Path) -> None:
