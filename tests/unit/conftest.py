@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache, wraps
 from pathlib import Path
 
@@ -30,6 +32,21 @@ def compiled_once() -> Iterator[None]:
         patch.setattr(helper, "_zipapp", once)
         patch.setattr(helper, "sources", cache(helper.sources))
         yield
+
+
+@pytest.fixture(autouse=True)
+def pretended_vm_runs() -> Iterator[None]:
+    """libvirt's pretended host lives as long as any connection to it, so what one test stops would be stopped for others."""
+    yield
+    libvirt = sys.modules.get("libvirt")
+    if libvirt is None:
+        return
+    connection = libvirt.open("test:///default")
+    with suppress(libvirt.libvirtError):
+        domain = connection.lookupByName("test")
+        if not domain.isActive():
+            domain.create()
+    connection.close()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from .._commands import Commands
@@ -43,24 +43,21 @@ def build(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, An
         discard(path)
         if params["base"]["kind"] in TREES:
             return _build_tree(params, progress, lock)
-        with _base(params, progress) as base:
-            return _build(params, base, progress, lock)
+        with ExitStack() as stack:
+            return _build(params, _base(params, progress, stack), progress, lock)
     finally:
         discard(path)
 
 
-@contextmanager
-def _base(params: Mapping[str, Any], progress: Progress) -> Iterator[Inspected]:
-    """The image of the base, inspected here and now."""
+def _base(params: Mapping[str, Any], progress: Progress, stack: ExitStack) -> Inspected:
+    """The image of the base, inspected here and now; what was fetched goes with `stack`."""
     told = params["base"]
     if told["kind"] == URL:
-        with fetched(params, hidden_files(params["path"])[2], progress) as image:
-            yield image
-        return
+        return stack.enter_context(fetched(params, hidden_files(params["path"])[2], progress))
     image = inspect(told["path"], declared=told["format"], backing=told["allowed"], option="base")
     if image.identity() != told["files"]:
         raise Conflict(f"base: {told['path']} was written to meanwhile; run the task again.")
-    yield image
+    return image
 
 
 def _build(params: dict[str, Any], base: Inspected, progress: Progress, lock: int) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class _Present:
             request.name,
             before,
             after,
-            lambda: self._observe(),
+            self._observe,
             steps=steps,
             warnings=tuple(self._warnings),
             foretell=lambda: self._foretell(late if not self._restarts(late) else []),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
@@ -42,8 +43,14 @@ def test_what_a_host_has(connection: Connection) -> None:
     assert connection.domain("nobody") is None
 
 
-def test_what_went_while_it_was_listed_is_left_out(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_went_while_it_was_listed_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others work on the same host."""
+    (tmp_path / "host.xml").write_text(
+        "<node><network><name>lan</name></network><pool type='dir'><name>images</name><target><path>/i</path></target></pool></node>",
+        encoding="ascii",
+    )
+    connection = Connection.open(f"test://{tmp_path}/host.xml")
+    assert [one.name for one in (*connection.networks(), *connection.pools())] == ["lan", "images"]
     networks, pools = connection.raw.listAllNetworks(0), connection.raw.listAllStoragePools(0)
     for raw in (*networks, *pools):
         raw.destroy()
@@ -54,6 +61,7 @@ def test_what_went_while_it_was_listed_is_left_out(connection: Connection, monke
     assert connection.networks() == []
     assert connection.pools() == []
     assert host.pools(connection) == []
+    connection.close()
 
 
 def test_life_of_a_domain(connection: Connection) -> None:
@@ -151,7 +159,7 @@ def test_open_refuses(uri: str, kind: type[Exception], says: str) -> None:
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     library.cache_clear()
     monkeypatch.setitem(sys.modules, "libvirt", None)
-    with pytest.raises(MissingLibrary, match="python3-libvirt .* libvirt-python"):
+    with pytest.raises(MissingLibrary, match="python3-libvirt, .* libvirt-python"):
         Connection.open(URI)
 
 

@@ -159,8 +159,8 @@ def test_secrets_go_to_the_own_server_only() -> None:
 
 @pytest.mark.parametrize("given", [{"silent": True}, {"silent_head": True}])
 def test_silence_ends(given: dict[str, Any]) -> None:
-    told = pytest.raises(TransferError, match="nothing came for 0.2 seconds")
-    with serving(files={"/a": CONTENT}, **given) as site, told:
+    words = "nothing came for 0.2 seconds"
+    with serving(files={"/a": CONTENT}, **given) as site, pytest.raises(TransferError, match=words):
         whole(stream_of(site, idle=0.2))
 
 
