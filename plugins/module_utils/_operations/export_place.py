@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from .._errors import Conflict
 from .._faults import fault_point
-from .._files import partial_path, remove, sync_file, sync_folder
+from .._files import is_partial, partial_path, remove, sync_file, sync_folder
 from .._jobs.progress import Progress
 from .._jobs.running import write_lock
 from .._locks import try_lock
@@ -143,7 +143,7 @@ class FolderPlace:
         fault_point(f"{kind}:before-publish")
         with contextlib.ExitStack() as stack:
             for name, mark in request.before.items():
-                if name and not name.startswith("."):
+                if name and not is_partial(name):
                     stack.enter_context(replacing(os.path.join(request.dest, name), mark))
             _require_same_destination(request)
             if request.before:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError
-from .._files import partial_path, real_path, require_writable_folder
+from .._files import is_partial, partial_path, real_path, require_writable_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan
 from .._records import Record, read_record, untouched
@@ -29,7 +29,7 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one import; raises what speaks against it."""
     request = read_request(params)
     claim_copy([one["path"] for one in request.files], request.dest, tools)
-    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"])
+    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
     main, record = _found(request.dest)
     if record is not None and _tells(record, request):
         return _unchanged(request, main, record)
@@ -54,8 +54,12 @@ def _found(dest: str) -> tuple[str, Record | None]:
 
 
 def _tells(record: Record, request: ImportRequest) -> bool:
-    """Whether the record tells of just this import; that a VM has written to the disks since makes no difference."""
-    declared = {key: value for key, value in record.options.items() if key != "told"}
+    """Whether the record tells of just this import; that a VM has written to the disks since makes no difference.
+
+    Who signed need not be asked again, but whoever asks for it first wants to know it.
+    """
+    known = {"told"} if request.trusted else {"told", "trusted"}
+    declared = {key: value for key, value in record.options.items() if key not in known}
     return bool(declared == plain(request.declared) and record.source == plain(request.made_from))
 
 
@@ -64,7 +68,7 @@ def _require_replaceable(request: ImportRequest, main: str, record: Record | Non
     if not request.before or not [name for name in request.before if name]:
         return
     files = {"", *([os.path.basename(main), *(one["name"] for one in record.files)] if record else [])}
-    others = [name for name in request.before if name not in files and not name.startswith(".")]
+    others = [name for name in request.before if name not in files and not is_partial(name)]
     if record is None or others:
         raise Conflict(
             f"dest: {request.dest} exists and was not made by an import of imageops.fleet, or holds other files too, so it is not "
@@ -81,7 +85,7 @@ def _require_unused(request: ImportRequest, tools: Tools) -> None:
     from .usage import refuse, users_of
 
     for name in request.before:
-        if name and not name.startswith("."):
+        if name and not is_partial(name):
             path = os.path.join(request.dest, name)
             refuse(path, users_of(path, tools, search_paths=()))
 

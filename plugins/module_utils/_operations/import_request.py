@@ -80,7 +80,8 @@ class ImportRequest:
     @property
     def declared(self) -> dict[str, Any]:
         """What makes the disks what they are, beside the source."""
-        return {"disk_format": self.format, "src_format": self.src_format, "name": self.name, "drivers": self.drivers}
+        told = {"disk_format": self.format, "src_format": self.src_format, "name": self.name, "drivers": self.drivers}
+        return {**told, **({"trusted": self.trusted} if self.trusted else {})}
 
     def job(self, version: str) -> Job:
         """The job that does it; equal requests give equal jobs."""

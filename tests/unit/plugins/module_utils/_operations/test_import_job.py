@@ -12,6 +12,7 @@ import lzma
 import os
 import random
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -471,3 +472,73 @@ def test_a_source_that_changes_meanwhile_is_found(folder: Path, monkeypatch: pyt
     with pytest.raises(Conflict, match="was written to while it was imported"):
         bring(read_request(params_of(src, folder / "web", format="raw")).job("1").params)
     assert os.listdir(folder) == ["web.ova"]
+
+
+def openssl(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
+    return subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, input=stdin).stdout
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Two authorities, and somebody who has a certificate of the first one."""
+    path, new = tmp_path / "keys", ("req", "-newkey", "rsa:2048", "-nodes")
+    path.mkdir()
+    for name in ("one", "other"):
+        openssl(path, *new, "-x509", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    openssl(path, *new, "-subj", "/CN=signer", "-keyout", "signer.key", "-out", "request")
+    signed = ("-CA", "one.pem", "-CAkey", "one.key", "-CAcreateserial", "-out", "signer.pem")
+    openssl(path, "x509", "-req", "-in", "request", *signed)
+    return path
+
+
+def signed(folder: Path, keys: Path) -> Path:
+    files = package()
+    said = openssl(keys, "dgst", "-sha256", "-hex", "-sign", "signer.key", stdin=files[2][1]).rpartition(b" ")[2]
+    line = b"SHA256(web.mf)= " + said.strip() + b"\n"
+    return tar(folder / "web.ova", [*files, ("web.cert", line + (keys / "signer.pem").read_bytes())])
+
+
+@pytest.mark.parametrize("trusted", ["one.pem", "signer.pem"])
+def test_a_signature_of_somebody_who_is_trusted(folder: Path, keys: Path, trusted: str) -> None:
+    found = brought(signed(folder, keys), folder / "web", trusted_certificates=str(keys / trusted))
+    assert found["signed"] is True
+
+
+def test_whom_the_host_trusts_may_not_sign(folder: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificates by which the host knows web sites are nobody's word for a package."""
+    store = keys / "store"
+    store.mkdir()
+    name = openssl(keys, "x509", "-in", "one.pem", "-noout", "-hash").decode().strip()
+    (store / f"{name}.0").write_bytes((keys / "one.pem").read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(store))
+    params = params_of(signed(folder, keys), folder / "web", trusted_certificates=str(keys / "other.pem"))
+    with pytest.raises(Conflict, match="trusted_certificates: .* does not vouch for"):
+        bring(read_request(params).job("1").params)
+    assert os.listdir(folder) == ["web.ova"]
+
+
+def test_who_asks_later_who_signed_gets_an_answer(folder: Path, keys: Path) -> None:
+    src, given = signed(folder, keys), {"format": "raw", "trusted_certificates": str(keys / "other.pem")}
+    brought(src, folder / "web")
+    assert plan_import(params_of(src, folder / "web", **given), Tools()).changed
+    with pytest.raises(Conflict, match="does not vouch for"):
+        bring(read_request(params_of(src, folder / "web", **given)).job("1").params)
+    brought(src, folder / "web", trusted_certificates=str(keys / "one.pem"))
+    assert not plan_import(params_of(src, folder / "web", format="raw"), Tools()).changed
+
+
+def test_a_signature_of_half_a_byte(folder: Path, keys: Path) -> None:
+    text = b"SHA256(web.mf)= " + b"a" * 65 + b"\n" + (keys / "signer.pem").read_bytes()
+    params = params_of(tar(folder / "web.ova", [*package(), ("web.cert", text)]), folder / "web")
+    with pytest.raises(UnsafeImage, match="holds no certificate and signature|does not fit"):
+        bring(read_request(params).job("1").params)
+
+
+def test_hidden_files_are_somebodys_too(folder: Path) -> None:
+    src = tar(folder / "web.ova", package())
+    brought(src, folder / "web")
+    (folder / "web/.notes").write_bytes(b"mine")
+    tar(src, package()[:2])
+    for force in (False, True):
+        with pytest.raises(Conflict, match="or holds other files too"):
+            plan_import(params_of(src, folder / "web", format="raw", force=force), Tools())
