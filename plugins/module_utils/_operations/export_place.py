@@ -88,7 +88,7 @@ class FilePlace:
     def prepare(self, progress: Progress, spare: Sequence[str]) -> None:
         progress.leaves(self.path, *spare)
         for path in (self.path, *spare):
-            remove(path)
+            _clear(path)
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
     def is_same(self, made: Sequence[Made]) -> bool:
@@ -118,9 +118,8 @@ class FolderPlace:
 
     def prepare(self, progress: Progress, spare: Sequence[str]) -> None:
         progress.leaves(self.path, *spare)
-        for path in spare:
-            remove(path)
-        self.discard()
+        for path in (self.path, *spare):
+            _clear(path)
         os.mkdir(self.path, 0o700)
 
     def is_same(self, made: Sequence[Made]) -> bool:
@@ -161,9 +160,16 @@ class FolderPlace:
         os.chmod(self.path, 0o700 | readable | readable >> 2 if self._mode is None else self._mode)
 
     def discard(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
-            sync_folder(self.path)
+        _clear(self.path)
+
+
+def _clear(path: str) -> None:
+    """Remove what somebody's killed run left at a hidden name, be it a file or a folder."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        remove(path)
+        return
+    shutil.rmtree(path)
+    sync_folder(path)
 
 
 def tidying(dest: str) -> tuple[Step, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -183,7 +183,7 @@ def kind_of(src: str) -> tuple[str, str]:
         compression = compression_of(head)
         if compression:
             stream.seek(0)
-            head = next(iter(decompressed(compression, stream.read, where=f"src: {src}")), b"")[:_HEAD]
+            head = _head_of(decompressed(compression, stream.read, where=f"src: {src}"))
     if is_iso(head) and not compression:
         return _of_iso(src), ""
     if not is_tar(head):
@@ -192,6 +192,16 @@ def kind_of(src: str) -> tuple[str, str]:
         return DISK, compression
     first = head[:100].partition(b"\0")[0].lower()
     return (PACKAGE if first.endswith(b".ovf") and not compression else ARCHIVE), compression
+
+
+def _head_of(pieces: Iterator[bytes]) -> bytes:
+    """The first bytes of a stream, whose pieces may be small."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= _HEAD:
+            break
+    return head[:_HEAD]
 
 
 def _of_iso(src: str) -> str:

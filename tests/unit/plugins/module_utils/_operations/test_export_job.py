@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, InUse
+from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.chain import inspect_chain
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
@@ -296,3 +297,20 @@ def test_a_record_names_the_files_beside(folder: Path) -> None:
     assert sorted(one["name"] for one in record.files) == ["web-disk1.vmdk", "web.mf"]
     (dest / "more").write_bytes(b"")
     assert find(str(dest)).record is None
+
+
+@pytest.mark.parametrize("preset", ["ova", "proxmox"])
+def test_the_same_content_with_another_mode_is_a_change(folder: Path, preset: str) -> None:
+    dest = made(folder, preset)
+    os.utime(folder / "src", ns=(5, 5))
+    assert export(job(folder, preset, mode="0604")) == {"changed": True}
+    assert stat.S_IMODE(os.stat(find(str(dest)).main).st_mode) == 0o604
+
+
+@pytest.mark.parametrize("preset", ["ova", "proxmox"])
+def test_what_a_killed_run_left(folder: Path, preset: str) -> None:
+    """Another kind of work has left a folder under the hidden name of a file, or the other way round."""
+    left_there = Path(partial_path(str(folder / WHOLE[preset][0])))
+    left_there.mkdir() if preset == "ova" else left_there.write_bytes(b"half")
+    made(folder, preset)
+    assert left(folder) == sorted(["src", WHOLE[preset][0]])

@@ -158,3 +158,18 @@ def test_two_items_with_one_destination(tmp_path: Path, source: Path) -> None:
     image_export.plan_export(params, tools)
     with pytest.raises(InvalidOption, match="two items of this task"):
         image_export.plan_export(params, tools)
+
+
+def test_the_format_is_that_of_the_name_that_is_written(tmp_path: Path, source: Path) -> None:
+    for name in ("latest", "latest.vhd"):
+        (tmp_path / name).symlink_to("web.vhdx")
+        found = image_export.plan_export(params_of(tmp_path / name, "hyperv", source), Tools())
+        assert (found.after["dest"], found.after["disk_format"]) == (str(tmp_path / "web.vhdx"), "vhdx")
+
+
+def test_many_disks_have_names_of_their_own(tmp_path: Path) -> None:
+    disks = [tmp_path / f"src{number}" for number in range(28)]
+    for disk in disks:
+        disk.write_bytes(b"\1" * 65536)
+    found = image_export.plan_export(params_of(tmp_path / "web.ova", "ova", *disks), Tools())
+    assert [disk["name"] for disk in found.after["disks"]][25:] == ["vdz", "vdaa", "vdab"]

@@ -27,6 +27,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     UnsafeImage,
     Unsupported,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
@@ -304,7 +305,7 @@ HOSTILE: dict[str, tuple[list[tuple[str, bytes]], Callable[[tarfile.TarInfo], No
     "folder": (named("x"), kind(tarfile.DIRTYPE), "is no plain name"),
     "twice": (named("web.ovf"), None, "has the member 'web.ovf' twice"),
     "twice, once with a dot": (named("./web-disk1.vmdk"), None, "has the member 'web-disk1.vmdk' twice"),
-    "many members": ([("web.ovf", ovf()), *((f"x{number}", b"") for number in range(1001))], None, "more than 1000 files"),
+    "many members": ([("web.ovf", ovf()), *((f"x{number}", b"") for number in range(1001))], None, "more than (1000|64) files"),
     "two descriptors": (named("other.ovf"), None, "has 2 descriptors"),
     "a document type": (
         relisted([("web.ovf", PLAIN.replace("?>\n", "?>\n<!DOCTYPE x>\n", 1).encode()), ("web-disk1.vmdk", VMDK)]),
@@ -542,3 +543,52 @@ def test_hidden_files_are_somebodys_too(folder: Path) -> None:
     for force in (False, True):
         with pytest.raises(Conflict, match="or holds other files too"):
             plan_import(params_of(src, folder / "web", format="raw", force=force), Tools())
+
+
+def with_variables() -> list[tuple[str, bytes]]:
+    """As vSphere exports a machine with UEFI: its variables are a file of the package, and in the manifest."""
+    files = [*package()[:2], ("web.nvram", b"variables"), ("tools.iso", b"medium")]
+    return [*files, ("web.mf", manifest(files))]
+
+
+@pytest.mark.parametrize("packed", [None, False, True], ids=["folder", "tar", "tar.gz"])
+def test_what_else_the_manifest_lists(folder: Path, packed: bool | None) -> None:
+    if packed is None:
+        for name, data in with_variables():
+            (folder / name).write_bytes(data)
+    src = folder if packed is None else tar(folder / "web.ova", with_variables(), packed=packed)
+    assert brought(src, folder.parent / "web")["manifest"] is True
+    assert os.listdir(folder.parent / "web") == ["web-disk1.raw"]
+
+
+@pytest.mark.parametrize("packed", [None, False, True], ids=["folder", "tar", "tar.gz"])
+def test_what_else_the_manifest_lists_is_proven(folder: Path, packed: bool | None) -> None:
+    files = [(name, b"other" if name == "web.nvram" else data) for name, data in with_variables()]
+    if packed is None:
+        for name, data in files:
+            (folder / name).write_bytes(data)
+    src = folder if packed is None else tar(folder / "web.ova", files, packed=packed)
+    with pytest.raises(UnsafeImage, match="'web.nvram' in .* is not what the manifest says"):
+        bring(read_request(params_of(src, folder.parent / "web")).job("1").params)
+
+
+def test_texts_without_end(folder: Path) -> None:
+    """Each may have 4 MiB, and all are in memory."""
+    files = [(f"{number}.mf", bytes(4 << 20)) for number in range(5)]
+    src = tar(folder / "web.box", [("metadata.json", b"{}"), *files, ("box.img", DISK)], packed=True)
+    with pytest.raises(UnsafeImage, match="has more than 16777216 bytes of texts"):
+        bring(read_request(params_of(src, folder / "web")).job("1").params)
+
+
+def test_a_stream_that_begins_with_small_pieces(folder: Path) -> None:
+    src = tar(folder / "web", package())
+    data = src.read_bytes()
+    src.write_bytes(gzip.compress(b"") + gzip.compress(data[:100]) + gzip.compress(data[100:]))
+    assert brought(src, folder / "vm")["manifest"] is True
+
+
+def test_what_a_killed_run_left(folder: Path) -> None:
+    """Another kind of work has left a file under the hidden name, and not a folder."""
+    Path(partial_path(str(folder / "web"))).write_bytes(b"half")
+    brought(tar(folder / "web.ova", package()), folder / "web")
+    assert sorted(os.listdir(folder)) == ["web", "web.ova"]
