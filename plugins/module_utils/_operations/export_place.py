@@ -137,6 +137,7 @@ class FolderPlace:
             sync_file(path)
         beside = [file_beside(path) for path in paths[1:]]
         write_record(paths[0], Record(**{**record.__dict__, "files": beside}))
+        sync_file(paths[0])
         self._open_to_readers(paths[0])
         sync_folder(paths[0])
         fault_point(f"{kind}:before-publish")

@@ -314,3 +314,23 @@ def test_what_a_killed_run_left(folder: Path, preset: str) -> None:
     left_there.mkdir() if preset == "ova" else left_there.write_bytes(b"half")
     made(folder, preset)
     assert left(folder) == sorted(["src", WHOLE[preset][0]])
+
+
+def test_a_folders_record_is_durable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute that a power cut takes leaves a folder that nobody may replace."""
+    done = list[tuple[str, str]]()
+
+    def noted(name: str) -> None:
+        real = getattr(export_place, name)
+
+        def call(path: str, *rest: Any) -> None:
+            done.append((name, os.path.basename(path)))
+            real(path, *rest)
+
+        monkeypatch.setattr(export_place, name, call)
+
+    noted("write_record")
+    noted("sync_file")
+    made(folder, "proxmox")
+    record = next(number for number, (name, _path) in enumerate(done) if name == "write_record")
+    assert ("sync_file", done[record][1]) in done[record:]

@@ -592,3 +592,12 @@ def test_what_a_killed_run_left(folder: Path) -> None:
     Path(partial_path(str(folder / "web"))).write_bytes(b"half")
     brought(tar(folder / "web.ova", package()), folder / "web")
     assert sorted(os.listdir(folder)) == ["web", "web.ova"]
+
+
+def test_errors_name_what_was_given(folder: Path) -> None:
+    """Not the hidden file to which a compressed disk was written."""
+    src = folder / "web.raw.gz"
+    src.write_bytes(gzip.compress(DISK))
+    with pytest.raises(Conflict, match=r"src: .*/web\.raw\.gz") as refused:
+        bring(read_request(params_of(src, folder / "web", src_format="qcow2")).job("1").params)
+    assert "imageops-partial" not in str(refused.value)
