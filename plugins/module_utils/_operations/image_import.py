@@ -115,7 +115,10 @@ def _foretold(request: ImportRequest) -> dict[str, Any]:
         for number, disk in enumerate(package.disks, 1)
     )
     proven = {"manifest": KNOWN_AFTER, "signed": KNOWN_AFTER}
-    return facts_of(request, Imported(machine, disks, package.left_out, proven))
+    facts = facts_of(request, Imported(machine, disks, package.left_out, proven))
+    # Whoever brings drivers decides how disks are attached.
+    brought = ("disks", "machine", "vm", "altered") if request.drivers else ()
+    return {**facts, **dict.fromkeys(brought, KNOWN_AFTER)}
 
 
 def _import(

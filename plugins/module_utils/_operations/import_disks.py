@@ -15,18 +15,17 @@ from typing import BinaryIO, cast
 from .._errors import Conflict, UnsafeImage
 from .._faults import fault_point
 from .._formats.chain import OpenImage, open_image
-from .._formats.compress_pool import workers
 from .._formats.encoder import Encoder
-from .._formats.guest_content import GuestContent, RawContent
+from .._formats.guest_content import GuestContent
 from .._formats.qcow2_writer import write_qcow2
 from .._formats.raw_writer import write_raw
 from .._jobs.progress import Progress
-from .._qemu.nbd_export import exported
-from .convert_images import needs_passphrase, source_image, told_clearly
+from .convert_images import needs_passphrase, source_image
 from .export_place import new_file
 from .import_members import Part
 from .inspection import Inspected, inspect
 from .pacing import paced
+from .still_files import content_of
 
 _CLUSTER, _VERSION = 64 << 10, 3
 _PLAIN = Encoder("none", lambda data, most: None)
@@ -148,12 +147,5 @@ def _content(source: Source, inspected_image: Inspected, lock: int) -> Iterator[
     image = source_image(inspected_image, passphrase=None)
     if not source.whole:
         image = replace(image, window=(source.part.offset, source.part.size))
-    if image.format != "raw" or image.window:
-        with told_clearly(image, source.shown), exported(image, readers=workers(), pass_fds=(lock,)) as found:
-            yield found
-        return
-    handle = os.open(f"/proc/self/fd/{image.descriptor}" if image.descriptor is not None else image.path, os.O_RDONLY)
-    try:
-        yield RawContent(handle, inspected_image.virtual_size)
-    finally:
-        os.close(handle)
+    with content_of(image, inspected_image.virtual_size, shown=source.shown, lock=lock) as found:
+        yield found

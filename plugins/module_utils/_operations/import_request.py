@@ -110,7 +110,10 @@ def read_request(params: dict[str, Any]) -> ImportRequest:
     if params["trusted_certificates"]:
         require_absolute(params["trusted_certificates"], option="trusted_certificates")
         if kind != PACKAGE:
-            raise InvalidOption(f"trusted_certificates: {src} is no OVF package, so it has no signature; leave it out.")
+            raise InvalidOption(
+                f"trusted_certificates: {src} is no OVF package, or a compressed one, and signatures of others are not proven; unpack "
+                f"it, or leave the option out."
+            )
         if not os.path.isfile(params["trusted_certificates"]):
             raise NotFound(
                 f"trusted_certificates: there is no file {params['trusted_certificates']} on the host; give the path of one."

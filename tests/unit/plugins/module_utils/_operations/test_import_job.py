@@ -448,6 +448,8 @@ def test_drivers_are_brought_by_virt_v2v(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(import_drivers.Guestfs, "run", run)
     monkeypatch.setattr(import_drivers.shutil, "which", lambda name: f"/usr/bin/{name}")
+    foretold = plan_import(params_of(src, folder / "web", format="raw", drivers="virt-v2v"), Tools()).after
+    assert foretold["vm"] == foretold["machine"] == "(known after apply)"
     found = brought(src, folder / "web", drivers="virt-v2v")
     assert asked[0][:4] == ["virt-v2v", "--quiet", "-i", "libvirtxml"]
     assert asked[0][-4:] == ["-of", "raw", "-on", "guest"]
