@@ -30,7 +30,7 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     request = read_request(params)
     claim_copy([one["path"] for one in request.files], request.dest, tools)
     owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
-    main, record = _found(request.dest)
+    main, record = _found(request)
     if record is not None and _tells(record, request):
         return _unchanged(request, main, record)
     if request.drivers:
@@ -43,14 +43,24 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     return _import(request, main, record, owned, params, tools)
 
 
-def _found(dest: str) -> tuple[str, Record | None]:
-    """The disk that carries the record of an import, and that record."""
-    names = sorted(os.listdir(dest)) if os.path.isdir(dest) else []
-    for path in (os.path.join(dest, name) for name in names):
+def _found(request: ImportRequest) -> tuple[str, Record | None]:
+    """The disk that carries the record of an import, and that record, if it is sound."""
+    names = sorted(os.listdir(request.dest)) if os.path.isdir(request.dest) else []
+    for path in (os.path.join(request.dest, name) for name in names):
         record = read_record(path) if os.path.isfile(path) and not os.path.islink(path) else None
-        if record is not None and record.operation == KIND:
+        if record is not None and record.operation == KIND and _is_sound(request, path, record):
             return path, record
     return "", None
+
+
+def _is_sound(request: ImportRequest, main: str, record: Record) -> bool:
+    """Whether the record tells of the disks that are there: who may write to a disk may write its record too."""
+    try:
+        disks = imported_of(record.options["told"]).disks
+        _renewed(request, record)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return [disk.name for disk in disks] == [os.path.basename(main), *(one["name"] for one in record.files)]
 
 
 def _tells(record: Record, request: ImportRequest) -> bool:
@@ -97,8 +107,7 @@ def _unchanged(request: ImportRequest, main: str, record: Record) -> Plan:
 
 def _renewed(request: ImportRequest, record: Record) -> dict[str, Any]:
     """What the record tells, with bus and network as they are asked for now."""
-    told = record.options.get("told")
-    return facts_of(request, imported_of(told)) if isinstance(told, dict) else {}
+    return facts_of(request, imported_of(record.options["told"]))
 
 
 def _foretold(request: ImportRequest) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def _import(
     step = job_step(title, request.job(tools.version), tools, params=params, info=info)
 
     def observe() -> dict[str, Any]:
-        path, now = _found(request.dest)
+        path, now = _found(request)
         return {**(_renewed(request, now) if now else {}), **(ownership_of(path) if path else {})}
 
     return Plan(request.dest, before, after, observe, steps=(step,), info=info)

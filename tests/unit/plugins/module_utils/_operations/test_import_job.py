@@ -42,6 +42,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_i
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.import_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.iso_reader import files_of_iso
+from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, read_record, write_record
 from ansible_collections.imageops.fleet.tests.unit.packages import (
     DISK,
     SIZE,
@@ -603,3 +604,37 @@ def test_errors_name_what_was_given(folder: Path) -> None:
     with pytest.raises(Conflict, match=r"src: .*/web\.raw\.gz") as refused:
         bring(read_request(params_of(src, folder / "web", src_format="qcow2")).job("1").params)
     assert "imageops-partial" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"disks": [["../../secret", SIZE]]},
+        {"disks": [["web-disk1.raw", SIZE], ["other", SIZE]]},
+        {"disks": [[5, SIZE]]},
+        {"disks": 5},
+        {"machine": {"name": "web", "later": 1, "drives": [], "nics": []}},
+        {"machine": None},
+        {"proven": None},
+    ],
+)
+def test_a_record_that_somebody_else_wrote(folder: Path, changed: dict[str, Any]) -> None:
+    """QEMU's account may write attributes of its disks; no path of another file comes of that, and no traceback."""
+    src, disk = tar(folder / "web.ova", package()), folder / "web/web-disk1.raw"
+    brought(src, folder / "web")
+    record = read_record(str(disk))
+    assert record is not None
+    told = {**record.options["told"], **changed}
+    write_record(str(disk), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
+    with pytest.raises(Conflict, match="was not made by an import"):
+        plan_import(params_of(src, folder / "web", format="raw"), Tools())
+
+
+def test_a_record_cannot_add_to_the_result(folder: Path) -> None:
+    src, disk = tar(folder / "web.ova", package()), folder / "web/web-disk1.raw"
+    before = brought(src, folder / "web")
+    record = read_record(str(disk))
+    assert record is not None
+    told = {**record.options["told"], "proven": {"manifest": True, "signed": False, "vm": {"name": "other"}}}
+    write_record(str(disk), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
+    assert plan_import(params_of(src, folder / "web", format="raw"), Tools()).after == before
