@@ -28,7 +28,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_verdict import tells
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.ovf_names import OVF, RASD
-from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
+from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, read_record, write_record
 from ansible_collections.imageops.fleet.tests.unit.export_params import params_of
 
 pytestmark = pytest.mark.usefixtures("state_dir")
@@ -334,3 +334,12 @@ def test_a_folders_record_is_durable(folder: Path, monkeypatch: pytest.MonkeyPat
     made(folder, "proxmox")
     record = next(number for number, (name, _path) in enumerate(done) if name == "write_record")
     assert ("sync_file", done[record][1]) in done[record:]
+
+
+@pytest.mark.parametrize("told", [{"dest": "/etc/passwd", "machine": {}}, {"files": 5}, 5])
+def test_a_record_cannot_add_to_the_result(folder: Path, told: Any) -> None:
+    dest = made(folder, "ova")
+    record = read_record(str(dest))
+    assert record is not None
+    write_record(str(dest), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
+    assert find(str(dest)).told == {}
