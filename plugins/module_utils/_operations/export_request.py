@@ -29,6 +29,8 @@ from .operation import Tools
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+# Two channels with two places each.
+_MOST_ON_IDE = 4
 _MOST_MEMORY, _MOST_CPUS = 1 << 44, 4096
 
 
@@ -327,6 +329,11 @@ def _check(request: ExportRequest) -> None:
                     )
     if request.adapter and request.adapter not in ADAPTERS:
         raise InvalidOption(f"adapter: '{request.adapter}' is none; give one of {', '.join(ADAPTERS)}.")
+    on_ide = sum(request.flavour.adapter_of(drive.bus) == "ide" for drive in request.machine.drives)
+    if preset.layout in (OVA, OVF) and on_ide > _MOST_ON_IDE:
+        raise InvalidOption(
+            f"adapter: {on_ide} disks are on IDE, and no machine has room for more than {_MOST_ON_IDE} there; give another adapter or bus."
+        )
     wrong = ovf_writer.refusals(request.machine, request.flavour) if preset.layout in (OVA, OVF) else []
     if wrong:
         raise InvalidOption(

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
-from .._errors import Conflict, UnsafeImage
+from .._errors import Conflict, UnsafeImage, Unsupported
 from .._faults import fault_point
 from .._formats.chain import OpenImage, open_image
 from .._formats.encoder import Encoder
 from .._formats.guest_content import GuestContent
 from .._formats.qcow2_writer import write_qcow2
 from .._formats.raw_writer import write_raw
+from .._formats.reader import SECTOR
 from .._jobs.progress import Progress
 from .convert_images import needs_passphrase, source_image
 from .export_place import new_file
@@ -82,6 +83,11 @@ class Target:
 def inspected(source: Source, handles: dict[str, int]) -> Inspected:
     """The disk, safe and held by `handles`, which who calls closes; raises UnsafeImage, for what isn't the size that was told too."""
     part = source.part
+    if part.size % SECTOR and not source.whole:
+        raise Unsupported(
+            f"src: {source.shown} has {part.size} bytes, which are no whole sectors, so it can't be read where it is; unpack it, and import it "
+            f"from there."
+        )
 
     @contextlib.contextmanager
     def opener(path: str) -> Iterator[OpenImage]:

@@ -173,3 +173,13 @@ def test_many_disks_have_names_of_their_own(tmp_path: Path) -> None:
         disk.write_bytes(b"\1" * 65536)
     found = image_export.plan_export(params_of(tmp_path / "web.ova", "ova", *disks), Tools())
     assert [disk["name"] for disk in found.after["disks"]][25:] == ["vdz", "vdaa", "vdab"]
+
+
+def test_ide_has_room_for_four_disks(tmp_path: Path, source: Path) -> None:
+    for count, option in ((4, {"adapter": "ide"}), (5, {"adapter": "ide"}), (5, {"machine": {"bus": "ide"}})):
+        params = params_of(tmp_path / "web.ova", "ova", *[source] * count, **option)
+        if count == 4:
+            assert image_export.plan_export(params, Tools()).changed
+            continue
+        with pytest.raises(InvalidOption, match="^adapter: 5 disks are on IDE"):
+            image_export.plan_export(params, Tools())

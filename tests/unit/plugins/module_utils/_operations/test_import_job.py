@@ -638,3 +638,14 @@ def test_a_record_cannot_add_to_the_result(folder: Path) -> None:
     told = {**record.options["told"], "proven": {"manifest": True, "signed": False, "vm": {"name": "other"}}}
     write_record(str(disk), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
     assert plan_import(params_of(src, folder / "web", format="raw"), Tools()).after == before
+
+
+def test_a_disk_in_an_archive_that_ends_within_a_sector(folder: Path) -> None:
+    """QEMU opens no such part of a file."""
+    disk = DISK + b"x" * 7
+    files = [("web.ovf", ovf(name="web.raw", size=len(disk), capacity=SIZE + 512)), ("web.raw", disk)]
+    with pytest.raises(Unsupported, match="web.raw of .* has 3145735 bytes, which are no whole sectors"):
+        bring(read_request(params_of(tar(folder / "web.ova", files), folder / "web")).job("1").params)
+    for name, data in files:
+        (folder.parent / name).write_bytes(data)
+    assert brought(folder.parent / "web.ovf", folder / "web")["disks"][0]["size"] == SIZE + 512
