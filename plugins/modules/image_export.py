@@ -164,7 +164,9 @@ options:
         description: Absolute path on the host of an X.509 certificate (PEM). The manifest is signed, and the certificate goes into the export.
         type: path
       private_key: &private_key
-        description: Absolute path on the host of the certificate's private key (PEM, RSA, not encrypted). It is read by C(openssl) only.
+        description:
+          - Absolute path on the host of the certificate's private key (PEM, RSA, not encrypted). It is read by C(openssl) only.
+          - Whether it belongs to the certificate is looked at before anything is written.
         type: path
       force: &force
         description: Replace a file at O(exports[].dest) that the collection did not make, or that was written to since. Of folders only the latter.

@@ -81,7 +81,10 @@ options:
         type: str
         choices: [virt-v2v]
       trusted_certificates: &trusted_certificates
-        description: Absolute path on the host of certificates (PEM). The package must be signed by one of them, or by one that they vouch for.
+        description:
+          - Absolute path on the host of certificates (PEM). The package must be signed by one of them, or by one that they vouch for, whomever the
+            host trusts besides. A compressed package is refused.
+          - An import that was made without it is made anew, so that it is proven.
         type: path
       force: &force
         description: Replace an import of ours whose disks were written to since. Never one that a VM has, nor a folder with other files.

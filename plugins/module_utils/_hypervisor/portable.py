@@ -106,7 +106,8 @@ def left_out(root: Element) -> Iterator[str]:
         if tag == "watchdog" and get(root, "devices/watchdog/@model") == "itco":
             continue
         if tag not in _COMMON:
-            yield f"{_DEVICES.get(tag, f'devices <{tag}>').capitalize()} are not in the export ({count})."
+            what = _DEVICES.get(tag, f"devices <{tag}>")
+            yield f"{what[0].upper()}{what[1:]} are not in the export ({count})."
     for tag, what in _PARTS.items():
         if root.find(tag) is not None:
             yield f"{what[0].upper()}{what[1:]} are not in the export."

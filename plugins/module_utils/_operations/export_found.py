@@ -29,7 +29,7 @@ class Found:
     def told(self) -> dict[str, Any]:
         """What results tell of it."""
         told = self.record.options.get("told") if self.record else None
-        return dict(told) if isinstance(told, dict) else {}
+        return {"files": told["files"]} if isinstance(told, dict) and isinstance(told.get("files"), list) else {}
 
 
 def find(dest: str) -> Found:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import sys
 from collections.abc import Sequence
 from typing import Any, Callable
@@ -22,6 +24,7 @@ from .export_place import FilePlace, FolderPlace, Made, Place
 from .export_request import ExportRequest, request_of_job
 from .export_state import KIND
 from .export_work import OpenDisk, Work
+from .ownership import wanted_ids
 from .still_files import StillFile
 
 _WRITERS: dict[str, Callable[[Work], list[Made]]] = {
@@ -60,7 +63,7 @@ def export(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
             record = _record(request, made, params["tool"])
             found = find(request.dest)
             progress.phase("publish")
-            if found.clean and found.record is not None and found.record.operation == KIND and place.is_same(made):
+            if _is_ours(found, request) and place.is_same(made):
                 return _unchanged(found, record)
             place.publish(record, made)
         finally:
@@ -76,6 +79,19 @@ def _place_of(request: ExportRequest) -> Place:
 def _spares(request: ExportRequest, spare: str) -> Sequence[str]:
     count = len(request.disks) if request.rules.layout in _PACKING else 0
     return [f"{spare}{number}" for number in range(count)]
+
+
+def _is_ours(found: Found, request: ExportRequest) -> bool:
+    """Whether an untouched export is there, with the owner, group and mode that are asked for."""
+    if not found.clean or found.record is None or found.record.operation != KIND:
+        return False
+    ids = map(_ids, found.files)
+    return all(wanted_ids(now, owner=request.owner, group=request.group, mode=request.mode) == now for now in ids)
+
+
+def _ids(path: str) -> tuple[int, int, int]:
+    status = os.stat(path)
+    return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
 
 
 def _unchanged(found: Found, record: Record) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from .._errors import Conflict
 from .._faults import fault_point
-from .._files import partial_path, remove, sync_file, sync_folder
+from .._files import is_partial, partial_path, remove, sync_file, sync_folder
 from .._jobs.progress import Progress
 from .._jobs.running import write_lock
 from .._locks import try_lock
@@ -88,7 +88,7 @@ class FilePlace:
     def prepare(self, progress: Progress, spare: Sequence[str]) -> None:
         progress.leaves(self.path, *spare)
         for path in (self.path, *spare):
-            remove(path)
+            _clear(path)
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
     def is_same(self, made: Sequence[Made]) -> bool:
@@ -118,9 +118,8 @@ class FolderPlace:
 
     def prepare(self, progress: Progress, spare: Sequence[str]) -> None:
         progress.leaves(self.path, *spare)
-        for path in spare:
-            remove(path)
-        self.discard()
+        for path in (self.path, *spare):
+            _clear(path)
         os.mkdir(self.path, 0o700)
 
     def is_same(self, made: Sequence[Made]) -> bool:
@@ -138,12 +137,13 @@ class FolderPlace:
             sync_file(path)
         beside = [file_beside(path) for path in paths[1:]]
         write_record(paths[0], Record(**{**record.__dict__, "files": beside}))
+        sync_file(paths[0])
         self._open_to_readers(paths[0])
         sync_folder(paths[0])
         fault_point(f"{kind}:before-publish")
         with contextlib.ExitStack() as stack:
             for name, mark in request.before.items():
-                if name and not name.startswith("."):
+                if name and not is_partial(name):
                     stack.enter_context(replacing(os.path.join(request.dest, name), mark))
             _require_same_destination(request)
             if request.before:
@@ -161,9 +161,16 @@ class FolderPlace:
         os.chmod(self.path, 0o700 | readable | readable >> 2 if self._mode is None else self._mode)
 
     def discard(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
-            sync_folder(self.path)
+        _clear(self.path)
+
+
+def _clear(path: str) -> None:
+    """Remove what somebody's killed run left at a hidden name, be it a file or a folder."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        remove(path)
+        return
+    shutil.rmtree(path)
+    sync_folder(path)
 
 
 def tidying(dest: str) -> tuple[Step, ...]:

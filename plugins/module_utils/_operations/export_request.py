@@ -13,6 +13,7 @@ from typing import Any
 
 from .._errors import Conflict, InvalidOption, Unsupported
 from .._files import real_path, require_absolute, require_folder
+from .._hypervisor.devices import target_name
 from .._jobs.launch import Job
 from .._portable import ovf_writer
 from .._portable.machine import UEFI, Drive, Machine, Nic, machine_of
@@ -28,7 +29,8 @@ from .operation import Tools
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# Two channels with two places each.
+_MOST_ON_IDE = 4
 _MOST_MEMORY, _MOST_CPUS = 1 << 44, 4096
 
 
@@ -131,7 +133,7 @@ def read_request(params: dict[str, Any], tools: Tools) -> ExportRequest:
     check_timeout(params)
     preset = _preset(params)
     dest = _destination(params, preset)
-    format = _format(params, preset)
+    format = _format(params, preset, dest)
     disks, machine, left_out = _sources(params, tools, dest)
     machine = _adjusted(machine, params)
     request = ExportRequest(
@@ -180,17 +182,17 @@ def _destination(params: Mapping[str, Any], preset: Preset) -> str:
     return dest
 
 
-def _format(params: Mapping[str, Any], preset: Preset) -> str:
+def _format(params: Mapping[str, Any], preset: Preset, dest: str) -> str:
     given = params["disk_format"]
     if preset.folder:
         known = list(preset.formats.values())
         found = given or known[0]
     else:
-        known = [format for suffix, format in preset.formats.items() if params["dest"].endswith(suffix)]
+        known = [format for suffix, format in preset.formats.items() if dest.endswith(suffix)]
         found = given or known[0]
     if found not in known and not (found == "vhd" and known == ["vhd-fixed"]):
         raise InvalidOption(
-            f"disk_format: disks in {params['dest']} for {preset.name} are {' or '.join(known)}, and {found} is given; leave it out, or "
+            f"disk_format: disks in {dest} for {preset.name} are {' or '.join(known)}, and {found} is given; leave it out, or "
             f"give one of these."
         )
     return known[0] if not preset.folder else found
@@ -213,7 +215,7 @@ def _sources(params: dict[str, Any], tools: Tools, dest: str) -> tuple[list[Expo
 
 def _disk_of_file(given: Mapping[str, Any], number: int) -> ExportDisk:
     image = inspect(given["path"], declared=given["format"], backing=given["backing"] or (), option="disks")
-    return export_disk(given["name"] or f"vd{_LETTERS[number % 26]}", image)
+    return export_disk(given["name"] or target_name("virtio", number), image)
 
 
 def export_disk(name: str, image: Inspected) -> ExportDisk:
@@ -327,6 +329,11 @@ def _check(request: ExportRequest) -> None:
                     )
     if request.adapter and request.adapter not in ADAPTERS:
         raise InvalidOption(f"adapter: '{request.adapter}' is none; give one of {', '.join(ADAPTERS)}.")
+    on_ide = sum(request.flavour.adapter_of(drive.bus) == "ide" for drive in request.machine.drives)
+    if preset.layout in (OVA, OVF) and on_ide > _MOST_ON_IDE:
+        raise InvalidOption(
+            f"adapter: {on_ide} disks are on IDE, and no machine has room for more than {_MOST_ON_IDE} there; give another adapter or bus."
+        )
     wrong = ovf_writer.refusals(request.machine, request.flavour) if preset.layout in (OVA, OVF) else []
     if wrong:
         raise InvalidOption(

@@ -7,13 +7,45 @@ from __future__ import annotations
 
 import re
 
-from .._commands import Commands
-from .._errors import Conflict, InvalidOption
+from .._commands import Commands, require_program
+from .._errors import Conflict, EngineError, InvalidOption
 from .._files import fingerprint
 from .export_request import ExportRequest
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----")
 _MOST = 1 << 20
+
+
+def require_signer(request: ExportRequest) -> None:
+    """Raise InvalidOption unless certificate and private key can be read and belong together, MissingLibrary without openssl."""
+    if not request.signing:
+        return
+    certificate, key = (request.signing[option]["path"] for option in ("certificate", "private_key"))
+    _certificate(certificate)
+    require_program("openssl")
+    public = _public("certificate", ["openssl", "x509", "-in", certificate, "-noout", "-pubkey"])
+    if public != _public("private_key", ["openssl", "pkey", "-in", key, "-passin", "pass:", "-pubout"]):
+        raise InvalidOption(
+            f"private_key: {key} is not the key of the certificate {certificate}; give the one that is."
+        )
+
+
+def _public(option: str, argv: list[str]) -> str:
+    try:
+        return Commands().output(argv)
+    except EngineError as error:
+        raise InvalidOption(
+            f"{option}: {argv[3]} can't be read ({error}); give one in PEM form that isn't encrypted."
+        ) from None
+
+
+def _certificate(path: str) -> bytes:
+    """The certificate in the file, in PEM form."""
+    with open(path, "rb") as stream:
+        pem = _PEM.search(stream.read(_MOST))
+    if pem is None:
+        raise InvalidOption(f"certificate: {path} holds no certificate in PEM form; give one that does.")
+    return pem[0]
 
 
 def certificate_file(request: ExportRequest, manifest: bytes, name: str) -> bytes:
@@ -24,15 +56,10 @@ def certificate_file(request: ExportRequest, manifest: bytes, name: str) -> byte
         found = fingerprint(told["path"])
         if found is None or {"path": told["path"], **found.as_dict()} != told:
             raise Conflict(f"{option}: {told['path']} was changed while the export was made; run the task again.")
-    with open(request.signing["certificate"]["path"], "rb") as stream:
-        pem = _PEM.search(stream.read(_MOST))
-    if pem is None:
-        raise InvalidOption(
-            f"certificate: {request.signing['certificate']['path']} holds no certificate in PEM form; give one that does."
-        )
+    pem = _certificate(request.signing["certificate"]["path"])
     key = request.signing["private_key"]["path"]
     said = Commands().output(
         ["openssl", "dgst", "-sha256", "-hex", "-sign", key, "-passin", "pass:"], stdin=manifest.decode()
     )
     signature = said.rpartition(" ")[2].strip() or said.strip()
-    return f"SHA256({name})= {signature}\n".encode() + pem[0] + b"\n"
+    return f"SHA256({name})= {signature}\n".encode() + pem + b"\n"

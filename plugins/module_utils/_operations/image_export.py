@@ -20,6 +20,7 @@ from .claims import claim_copy
 from .export_found import Found, find
 from .export_place import tidying
 from .export_request import ExportRequest, read_request
+from .export_signing import require_signer
 from .export_state import KIND
 from .export_verdict import require_replaceable, tells
 from .long_work import job_step, join_job
@@ -48,6 +49,7 @@ def plan_export(params: dict[str, Any], tools: Tools) -> Plan:
     require_replaceable(found, request, force=params["force"])
     _require_unused(found, request, tools)
     require_writable_folder(request.dest, option="dest")
+    require_signer(request)
     return _export(request, found, owned, params, tools)
 
 

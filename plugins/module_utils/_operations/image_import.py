@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError
-from .._files import partial_path, real_path, require_writable_folder
+from .._files import is_partial, partial_path, real_path, require_writable_folder
 from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan
 from .._records import Record, read_record, untouched
@@ -29,8 +29,8 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one import; raises what speaks against it."""
     request = read_request(params)
     claim_copy([one["path"] for one in request.files], request.dest, tools)
-    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"])
-    main, record = _found(request.dest)
+    owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
+    main, record = _found(request)
     if record is not None and _tells(record, request):
         return _unchanged(request, main, record)
     if request.drivers:
@@ -43,19 +43,33 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     return _import(request, main, record, owned, params, tools)
 
 
-def _found(dest: str) -> tuple[str, Record | None]:
-    """The disk that carries the record of an import, and that record."""
-    names = sorted(os.listdir(dest)) if os.path.isdir(dest) else []
-    for path in (os.path.join(dest, name) for name in names):
+def _found(request: ImportRequest) -> tuple[str, Record | None]:
+    """The disk that carries the record of an import, and that record, if it is sound."""
+    names = sorted(os.listdir(request.dest)) if os.path.isdir(request.dest) else []
+    for path in (os.path.join(request.dest, name) for name in names):
         record = read_record(path) if os.path.isfile(path) and not os.path.islink(path) else None
-        if record is not None and record.operation == KIND:
+        if record is not None and record.operation == KIND and _is_sound(request, path, record):
             return path, record
     return "", None
 
 
+def _is_sound(request: ImportRequest, main: str, record: Record) -> bool:
+    """Whether the record tells of the disks that are there: who may write to a disk may write its record too."""
+    try:
+        disks = imported_of(record.options["told"]).disks
+        _renewed(request, record)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return [disk.name for disk in disks] == [os.path.basename(main), *(one["name"] for one in record.files)]
+
+
 def _tells(record: Record, request: ImportRequest) -> bool:
-    """Whether the record tells of just this import; that a VM has written to the disks since makes no difference."""
-    declared = {key: value for key, value in record.options.items() if key != "told"}
+    """Whether the record tells of just this import; that a VM has written to the disks since makes no difference.
+
+    Who signed need not be asked again, but whoever asks for it first wants to know it.
+    """
+    known = {"told"} if request.trusted else {"told", "trusted"}
+    declared = {key: value for key, value in record.options.items() if key not in known}
     return bool(declared == plain(request.declared) and record.source == plain(request.made_from))
 
 
@@ -64,7 +78,7 @@ def _require_replaceable(request: ImportRequest, main: str, record: Record | Non
     if not request.before or not [name for name in request.before if name]:
         return
     files = {"", *([os.path.basename(main), *(one["name"] for one in record.files)] if record else [])}
-    others = [name for name in request.before if name not in files and not name.startswith(".")]
+    others = [name for name in request.before if name not in files and not is_partial(name)]
     if record is None or others:
         raise Conflict(
             f"dest: {request.dest} exists and was not made by an import of imageops.fleet, or holds other files too, so it is not "
@@ -81,7 +95,7 @@ def _require_unused(request: ImportRequest, tools: Tools) -> None:
     from .usage import refuse, users_of
 
     for name in request.before:
-        if name and not name.startswith("."):
+        if name and not is_partial(name):
             path = os.path.join(request.dest, name)
             refuse(path, users_of(path, tools, search_paths=()))
 
@@ -93,8 +107,7 @@ def _unchanged(request: ImportRequest, main: str, record: Record) -> Plan:
 
 def _renewed(request: ImportRequest, record: Record) -> dict[str, Any]:
     """What the record tells, with bus and network as they are asked for now."""
-    told = record.options.get("told")
-    return facts_of(request, imported_of(told)) if isinstance(told, dict) else {}
+    return facts_of(request, imported_of(record.options["told"]))
 
 
 def _foretold(request: ImportRequest) -> dict[str, Any]:
@@ -111,7 +124,10 @@ def _foretold(request: ImportRequest) -> dict[str, Any]:
         for number, disk in enumerate(package.disks, 1)
     )
     proven = {"manifest": KNOWN_AFTER, "signed": KNOWN_AFTER}
-    return facts_of(request, Imported(machine, disks, package.left_out, proven))
+    facts = facts_of(request, Imported(machine, disks, package.left_out, proven))
+    # Whoever brings drivers decides how disks are attached.
+    brought = ("disks", "machine", "vm", "altered") if request.drivers else ()
+    return {**facts, **dict.fromkeys(brought, KNOWN_AFTER)}
 
 
 def _import(
@@ -131,7 +147,7 @@ def _import(
     step = job_step(title, request.job(tools.version), tools, params=params, info=info)
 
     def observe() -> dict[str, Any]:
-        path, now = _found(request.dest)
+        path, now = _found(request)
         return {**(_renewed(request, now) if now else {}), **(ownership_of(path) if path else {})}
 
     return Plan(request.dest, before, after, observe, steps=(step,), info=info)

@@ -24,6 +24,8 @@ from .import_members import MOST_MEMBERS, Names
 
 _PIECE = 1 << 20
 _MOST_TEXT = 4 << 20
+# All texts are in memory at once.
+_MOST_TEXTS = 16 << 20
 _MOST_DISKS = 64
 _TEXTS = (".ovf", ".mf", ".cert", "metadata.json", "metadata.yaml")
 DISKS = (".img", ".qcow2", ".raw", ".vmdk", ".vhd", ".vhdx", ".vdi")
@@ -36,6 +38,11 @@ class Taken:
     texts: dict[str, bytes] = field(default_factory=dict)
     disks: dict[str, str] = field(default_factory=dict)
     passed: list[str] = field(default_factory=list)
+
+    @property
+    def described(self) -> bool:
+        """Whether it is an OVF package so far: of what follows its descriptor any file may be a disk, or be in the manifest."""
+        return any(name.lower().endswith(".ovf") for name in self.texts)
 
 
 @contextlib.contextmanager
@@ -90,10 +97,12 @@ def take_archive(path: str, compression: str, folder: str, progress: Progress) -
 def _take(archive: TarStream, name: str, size: int, path: str, folder: str, taken: Taken) -> None:
     low = name.lower()
     if low.endswith(_TEXTS):
+        if size + sum(map(len, taken.texts.values())) > _MOST_TEXTS:
+            raise UnsafeImage(f"src: {path} has more than {_MOST_TEXTS} bytes of texts.")
         taken.texts[name] = _text(archive, size, path, name)
-    elif low.endswith(DISKS):
+    elif low.endswith(DISKS) or taken.described:
         if len(taken.disks) == _MOST_DISKS:
-            raise Unsupported(f"src: {path} has more than {_MOST_DISKS} disks, which no machine here has.")
+            raise Unsupported(f"src: {path} has more than {_MOST_DISKS} files with disks, which no machine here has.")
         taken.disks[name] = os.path.join(folder, f".member{len(taken.disks)}")
         store(iter(lambda: archive.read(_PIECE), b""), taken.disks[name], what=f"{name} in {path}")
     else:

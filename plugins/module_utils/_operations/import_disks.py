@@ -12,21 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
-from .._errors import UnsafeImage
+from .._errors import Conflict, UnsafeImage, Unsupported
 from .._faults import fault_point
 from .._formats.chain import OpenImage, open_image
-from .._formats.compress_pool import workers
 from .._formats.encoder import Encoder
-from .._formats.guest_content import GuestContent, RawContent
+from .._formats.guest_content import GuestContent
 from .._formats.qcow2_writer import write_qcow2
 from .._formats.raw_writer import write_raw
+from .._formats.reader import SECTOR
 from .._jobs.progress import Progress
-from .._qemu.nbd_export import exported
-from .convert_images import needs_passphrase, source_image, told_clearly
+from .convert_images import needs_passphrase, source_image
 from .export_place import new_file
 from .import_members import Part
 from .inspection import Inspected, inspect
 from .pacing import paced
+from .still_files import content_of
 
 _CLUSTER, _VERSION = 64 << 10, 3
 _PLAIN = Encoder("none", lambda data, most: None)
@@ -83,6 +83,11 @@ class Target:
 def inspected(source: Source, handles: dict[str, int]) -> Inspected:
     """The disk, safe and held by `handles`, which who calls closes; raises UnsafeImage, for what isn't the size that was told too."""
     part = source.part
+    if part.size % SECTOR and not source.whole:
+        raise Unsupported(
+            f"src: {source.shown} has {part.size} bytes, which are no whole sectors, so it can't be read where it is; unpack it, and import it "
+            f"from there."
+        )
 
     @contextlib.contextmanager
     def opener(path: str) -> Iterator[OpenImage]:
@@ -97,8 +102,8 @@ def inspected(source: Source, handles: dict[str, int]) -> Inspected:
 
     try:
         found = inspect(part.path, declared=source.format or None, option="src", opener=opener)
-    except UnsafeImage as error:
-        raise UnsafeImage(str(error).replace(part.path, source.shown), **error.details) from None
+    except (UnsafeImage, Conflict) as error:
+        raise type(error)(str(error).replace(part.path, source.shown), **error.details) from None
     if needs_passphrase(found) or not found.virtual_size:
         raise UnsafeImage(f"src: {source.shown} is encrypted or holds no byte of a disk, and is not imported.")
     if source.capacity not in (0, found.virtual_size):
@@ -148,12 +153,5 @@ def _content(source: Source, inspected_image: Inspected, lock: int) -> Iterator[
     image = source_image(inspected_image, passphrase=None)
     if not source.whole:
         image = replace(image, window=(source.part.offset, source.part.size))
-    if image.format != "raw" or image.window:
-        with told_clearly(image, source.shown), exported(image, readers=workers(), pass_fds=(lock,)) as found:
-            yield found
-        return
-    handle = os.open(f"/proc/self/fd/{image.descriptor}" if image.descriptor is not None else image.path, os.O_RDONLY)
-    try:
-        yield RawContent(handle, inspected_image.virtual_size)
-    finally:
-        os.close(handle)
+    with content_of(image, inspected_image.virtual_size, shown=source.shown, lock=lock) as found:
+        yield found

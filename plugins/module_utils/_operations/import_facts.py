@@ -48,7 +48,8 @@ class Imported:
 def imported_of(told: Mapping[str, Any]) -> Imported:
     """What a record keeps."""
     disks = tuple(Written(name, size) for name, size in told["disks"])
-    return Imported(machine_of(told["machine"]), disks, tuple(told["left_out"]), told["proven"])
+    proven = {name: bool(told["proven"][name]) for name in ("manifest", "signed") if name in told["proven"]}
+    return Imported(machine_of(told["machine"]), disks, tuple(told["left_out"]), proven)
 
 
 def facts_of(request: ImportRequest, found: Imported) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable
 
@@ -24,8 +24,10 @@ from .import_members import Part, parts_of_iso, parts_of_tar, text_of
 _PIECE = 1 << 20
 _ISO_HEAD = 34 << 10
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----")
-_SIGNATURE = re.compile(r"(SHA1|SHA256|SHA512)\s?\(([^()]{1,255})\)\s?=\s{0,4}([0-9a-fA-F]{32,8192})\s*")
+_SIGNATURE = re.compile(r"(SHA1|SHA256|SHA512)\s?\(([^()]{1,255})\)\s?=\s{0,4}((?:[0-9a-fA-F]{2}){16,4096})\s*")
 _LONGEST_LIST = 1000
+# All of them are open at once.
+_MOST_LISTED = 256
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class OvfSource:
         """The file called `name`; raises UnsafeImage when the package has none."""
         found = self.parts.get(name)
         if found is None:
-            raise UnsafeImage(f"src: the descriptor of {self.shown} names {name!a}, and there is no such file.")
+            raise UnsafeImage(f"src: the package {self.shown} names {name!a}, and there is no such file.")
         return found
 
     def text(self, name: str) -> bytes:
@@ -96,12 +98,22 @@ def _of_files(path: str, stack: contextlib.ExitStack) -> OvfSource:
     parts, handles = {name: Part(path, 0, os.fstat(handle).st_size)}, {path: handle}
     package = read_descriptor(text_of(parts[name], handle, name=name), where=path)
     base = name[: -len(".ovf")]
-    for other in [*(disk.file for disk in package.disks), f"{base}.mf", f"{base}.cert"]:
-        beside = os.path.join(folder, other)
-        if is_plain_name(other) and os.path.lexists(beside) and other not in parts:
-            handles[beside] = _open(beside, stack)
-            parts[other] = Part(beside, 0, os.fstat(handles[beside]).st_size)
-    return checked(OvfSource(path, name, package, parts, handles))
+    source = OvfSource(path, name, package, parts, handles)
+
+    def add(names: Iterable[str]) -> None:
+        for other in names:
+            beside = os.path.join(folder, other)
+            if is_plain_name(other) and os.path.lexists(beside) and other not in parts:
+                handles[beside] = _open(beside, stack)
+                parts[other] = Part(beside, 0, os.fstat(handles[beside]).st_size)
+
+    add([*(disk.file for disk in package.disks), f"{base}.mf", f"{base}.cert"])
+    if f"{base}.mf" in parts:
+        listed = parse_manifest(source.text(f"{base}.mf"), where=path)
+        if len(listed) > _MOST_LISTED:
+            raise UnsafeImage(f"src: the manifest of {path} lists more than {_MOST_LISTED} files.")
+        add(listed)
+    return checked(source)
 
 
 def _open(path: str, stack: contextlib.ExitStack) -> int:
@@ -190,8 +202,21 @@ def _verify_signature(source: OvfSource, name: str, manifest: bytes, trusted: st
         except EngineError as error:
             raise UnsafeImage(f"src: the signature of {source.shown} does not fit its manifest: {error}") from None
         if trusted:
+            nobody = os.path.join(folder, "nobody")
+            os.mkdir(nobody)
+            # Without that openssl trusts whom the host trusts for web sites too. A certificate that is named needs nobody above it.
+            verify = [
+                "env",
+                f"SSL_CERT_DIR={nobody}",
+                "openssl",
+                "verify",
+                "-partial_chain",
+                "-CAfile",
+                trusted,
+                paths[0],
+            ]
             try:
-                run(["openssl", "verify", "-CAfile", trusted, paths[0]])
+                run(verify)
             except EngineError as error:
                 raise Conflict(
                     f"trusted_certificates: {source.shown} is signed by somebody whom {trusted} does not vouch for: {error}"

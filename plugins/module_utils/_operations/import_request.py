@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -80,7 +80,8 @@ class ImportRequest:
     @property
     def declared(self) -> dict[str, Any]:
         """What makes the disks what they are, beside the source."""
-        return {"disk_format": self.format, "src_format": self.src_format, "name": self.name, "drivers": self.drivers}
+        told = {"disk_format": self.format, "src_format": self.src_format, "name": self.name, "drivers": self.drivers}
+        return {**told, **({"trusted": self.trusted} if self.trusted else {})}
 
     def job(self, version: str) -> Job:
         """The job that does it; equal requests give equal jobs."""
@@ -109,7 +110,10 @@ def read_request(params: dict[str, Any]) -> ImportRequest:
     if params["trusted_certificates"]:
         require_absolute(params["trusted_certificates"], option="trusted_certificates")
         if kind != PACKAGE:
-            raise InvalidOption(f"trusted_certificates: {src} is no OVF package, so it has no signature; leave it out.")
+            raise InvalidOption(
+                f"trusted_certificates: {src} is no OVF package, or a compressed one, and signatures of others are not proven; unpack "
+                f"it, or leave the option out."
+            )
         if not os.path.isfile(params["trusted_certificates"]):
             raise NotFound(
                 f"trusted_certificates: there is no file {params['trusted_certificates']} on the host; give the path of one."
@@ -182,7 +186,7 @@ def kind_of(src: str) -> tuple[str, str]:
         compression = compression_of(head)
         if compression:
             stream.seek(0)
-            head = next(iter(decompressed(compression, stream.read, where=f"src: {src}")), b"")[:_HEAD]
+            head = _head_of(decompressed(compression, stream.read, where=f"src: {src}"))
     if is_iso(head) and not compression:
         return _of_iso(src), ""
     if not is_tar(head):
@@ -191,6 +195,16 @@ def kind_of(src: str) -> tuple[str, str]:
         return DISK, compression
     first = head[:100].partition(b"\0")[0].lower()
     return (PACKAGE if first.endswith(b".ovf") and not compression else ARCHIVE), compression
+
+
+def _head_of(pieces: Iterator[bytes]) -> bytes:
+    """The first bytes of a stream, whose pieces may be small."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= _HEAD:
+            break
+    return head[:_HEAD]
 
 
 def _of_iso(src: str) -> str:

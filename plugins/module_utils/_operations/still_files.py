@@ -15,6 +15,7 @@ from .._errors import Conflict
 from .._formats.compress_pool import workers
 from .._formats.guest_content import GuestContent, RawContent
 from .._qemu.nbd_export import exported
+from .._qemu.node import Image
 from .convert_images import source_image, told_clearly
 from .inspection import Inspected, Pins, identity_of, inspect, pinned_identity
 
@@ -50,13 +51,19 @@ class StillFile:
     def content(self, lock: int) -> Iterator[GuestContent]:
         """What its guest sees."""
         image = source_image(self.image, passphrase=None)
-        if image.format != "raw":
-            with told_clearly(image, self._path), exported(image, readers=workers(), pass_fds=(lock,)) as found:
-                yield found
-            return
-        name = image.path if image.descriptor is None else f"/proc/self/fd/{image.descriptor}"
-        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            yield RawContent(handle, self.image.virtual_size)
-        finally:
-            os.close(handle)
+        with content_of(image, self.image.virtual_size, shown=self._path, lock=lock) as found:
+            yield found
+
+
+@contextlib.contextmanager
+def content_of(image: Image, size: int, *, shown: str, lock: int) -> Iterator[GuestContent]:
+    """What the guest of a disk of `size` bytes sees; a raw file is read as it is, all else by an engine. `shown` is its name in errors."""
+    if image.format != "raw" or image.window:
+        with told_clearly(image, shown), exported(image, readers=workers(), pass_fds=(lock,)) as found:
+            yield found
+        return
+    handle = os.open(f"/proc/self/fd/{image.descriptor}" if image.descriptor is not None else image.path, os.O_RDONLY)
+    try:
+        yield RawContent(handle, size)
+    finally:
+        os.close(handle)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
 from .machine import BIOS, Machine
 
 DISK = "rootfs.img"
@@ -14,7 +12,7 @@ METADATA = "metadata.yaml"
 
 
 def metadata(machine: Machine, *, created: int) -> bytes:
-    """JSON's texts and numbers are YAML's too (YAML 1.2), so each value is written as JSON."""
+    """Texts are quoted, so that YAML takes none of them for anything else."""
     system = machine.os or "unknown"
     about = {
         "name": machine.name,
@@ -22,9 +20,20 @@ def metadata(machine: Machine, *, created: int) -> bytes:
         "os": system.rstrip("0123456789."),
         "release": system[len(system.rstrip("0123456789.")) :] or "unknown",
     }
-    lines = [f"architecture: {json.dumps(machine.arch)}", f"creation_date: {created}", "properties:"]
-    lines += [f"  {key}: {json.dumps(value)}" for key, value in about.items()]
+    lines = [f"architecture: {_quoted(machine.arch)}", f"creation_date: {created}", "properties:"]
+    lines += [f"  {key}: {_quoted(value)}" for key, value in about.items()]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted text (YAML 1.2, 7.3.1); what isn't ASCII is escaped by its number, of which surrogates are none."""
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(letter: str) -> str:
+    if " " <= letter <= "~" and letter not in '"\\':
+        return letter
+    return "?" if "\ud800" <= letter <= "\udfff" else f"\\U{ord(letter):08X}"
 
 
 def left_out(machine: Machine) -> list[str]:

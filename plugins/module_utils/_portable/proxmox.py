@@ -25,7 +25,7 @@ def configuration(machine: Machine, files: Sequence[str]) -> bytes:
         f"sockets: {sockets}",
         f"ostype: {'win11' if machine.windows else 'l26'}",
         f"bios: {'ovmf' if machine.firmware == UEFI else 'seabios'}",
-        *(["machine: q35"] if machine.chipset == "q35" else []),
+        *(["machine: q35"] if machine.arch == "x86_64" and machine.chipset == "q35" else []),
         "scsihw: virtio-scsi-pci",
     ]
     if machine.firmware == UEFI:

@@ -51,11 +51,11 @@ def sparse_header(name: str, size: int, runs: Sequence[tuple[int, int]]) -> byte
     fields[482] = bool(rest)
     fields[483:495] = _number(size, 12)
     blocks = [_sealed(fields)]
-    while rest:
-        some, rest = rest[:_FURTHER], rest[_FURTHER:]
+    for at in range(0, len(rest), _FURTHER):
+        some = rest[at : at + _FURTHER]
         block = bytearray(BLOCK)
         block[: 24 * len(some)] = b"".join(map(_entry, some))
-        block[504] = bool(rest)
+        block[504] = at + _FURTHER < len(rest)
         blocks.append(bytes(block))
     return b"".join(blocks)
 

@@ -64,6 +64,7 @@ def test_a_domain_becomes_a_machine() -> None:
     [
         ({}, []),
         ({"devices": "<hostdev/><hostdev/>"}, ["Devices of the host are not in the export (2)."]),
+        ({"devices": "<redirdev/>"}, ["Redirected USB devices are not in the export (1)."]),
         ({"devices": "<newdevice/>"}, ["Devices <newdevice> are not in the export (1)."]),
         ({"devices": "<watchdog model='itco'/>"}, []),
         (

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, InUse
+from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.chain import inspect_chain
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
@@ -27,7 +28,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_verdict import tells
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.ovf_names import OVF, RASD
-from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
+from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, read_record, write_record
 from ansible_collections.imageops.fleet.tests.unit.export_params import params_of
 
 pytestmark = pytest.mark.usefixtures("state_dir")
@@ -296,3 +297,49 @@ def test_a_record_names_the_files_beside(folder: Path) -> None:
     assert sorted(one["name"] for one in record.files) == ["web-disk1.vmdk", "web.mf"]
     (dest / "more").write_bytes(b"")
     assert find(str(dest)).record is None
+
+
+@pytest.mark.parametrize("preset", ["ova", "proxmox"])
+def test_the_same_content_with_another_mode_is_a_change(folder: Path, preset: str) -> None:
+    dest = made(folder, preset)
+    os.utime(folder / "src", ns=(5, 5))
+    assert export(job(folder, preset, mode="0604")) == {"changed": True}
+    assert stat.S_IMODE(os.stat(find(str(dest)).main).st_mode) == 0o604
+
+
+@pytest.mark.parametrize("preset", ["ova", "proxmox"])
+def test_what_a_killed_run_left(folder: Path, preset: str) -> None:
+    """Another kind of work has left a folder under the hidden name of a file, or the other way round."""
+    left_there = Path(partial_path(str(folder / WHOLE[preset][0])))
+    left_there.mkdir() if preset == "ova" else left_there.write_bytes(b"half")
+    made(folder, preset)
+    assert left(folder) == sorted(["src", WHOLE[preset][0]])
+
+
+def test_a_folders_record_is_durable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute that a power cut takes leaves a folder that nobody may replace."""
+    done = list[tuple[str, str]]()
+
+    def noted(name: str) -> None:
+        real = getattr(export_place, name)
+
+        def call(path: str, *rest: Any) -> None:
+            done.append((name, os.path.basename(path)))
+            real(path, *rest)
+
+        monkeypatch.setattr(export_place, name, call)
+
+    noted("write_record")
+    noted("sync_file")
+    made(folder, "proxmox")
+    record = next(number for number, (name, _path) in enumerate(done) if name == "write_record")
+    assert ("sync_file", done[record][1]) in done[record:]
+
+
+@pytest.mark.parametrize("told", [{"dest": "/etc/passwd", "machine": {}}, {"files": 5}, 5])
+def test_a_record_cannot_add_to_the_result(folder: Path, told: Any) -> None:
+    dest = made(folder, "ova")
+    record = read_record(str(dest))
+    assert record is not None
+    write_record(str(dest), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
+    assert find(str(dest)).told == {}

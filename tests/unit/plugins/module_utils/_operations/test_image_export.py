@@ -158,3 +158,28 @@ def test_two_items_with_one_destination(tmp_path: Path, source: Path) -> None:
     image_export.plan_export(params, tools)
     with pytest.raises(InvalidOption, match="two items of this task"):
         image_export.plan_export(params, tools)
+
+
+def test_the_format_is_that_of_the_name_that_is_written(tmp_path: Path, source: Path) -> None:
+    for name in ("latest", "latest.vhd"):
+        (tmp_path / name).symlink_to("web.vhdx")
+        found = image_export.plan_export(params_of(tmp_path / name, "hyperv", source), Tools())
+        assert (found.after["dest"], found.after["disk_format"]) == (str(tmp_path / "web.vhdx"), "vhdx")
+
+
+def test_many_disks_have_names_of_their_own(tmp_path: Path) -> None:
+    disks = [tmp_path / f"src{number}" for number in range(28)]
+    for disk in disks:
+        disk.write_bytes(b"\1" * 65536)
+    found = image_export.plan_export(params_of(tmp_path / "web.ova", "ova", *disks), Tools())
+    assert [disk["name"] for disk in found.after["disks"]][25:] == ["vdz", "vdaa", "vdab"]
+
+
+def test_ide_has_room_for_four_disks(tmp_path: Path, source: Path) -> None:
+    for count, option in ((4, {"adapter": "ide"}), (5, {"adapter": "ide"}), (5, {"machine": {"bus": "ide"}})):
+        params = params_of(tmp_path / "web.ova", "ova", *[source] * count, **option)
+        if count == 4:
+            assert image_export.plan_export(params, Tools()).changed
+            continue
+        with pytest.raises(InvalidOption, match="^adapter: 5 disks are on IDE"):
+            image_export.plan_export(params, Tools())

@@ -12,6 +12,7 @@ import lzma
 import os
 import random
 import stat
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     UnsafeImage,
     Unsupported,
 )
+from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
@@ -40,6 +42,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_i
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.import_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.iso_reader import files_of_iso
+from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, read_record, write_record
 from ansible_collections.imageops.fleet.tests.unit.packages import (
     DISK,
     SIZE,
@@ -303,7 +306,7 @@ HOSTILE: dict[str, tuple[list[tuple[str, bytes]], Callable[[tarfile.TarInfo], No
     "folder": (named("x"), kind(tarfile.DIRTYPE), "is no plain name"),
     "twice": (named("web.ovf"), None, "has the member 'web.ovf' twice"),
     "twice, once with a dot": (named("./web-disk1.vmdk"), None, "has the member 'web-disk1.vmdk' twice"),
-    "many members": ([("web.ovf", ovf()), *((f"x{number}", b"") for number in range(1001))], None, "more than 1000 files"),
+    "many members": ([("web.ovf", ovf()), *((f"x{number}", b"") for number in range(1001))], None, "more than (1000|64) files"),
     "two descriptors": (named("other.ovf"), None, "has 2 descriptors"),
     "a document type": (
         relisted([("web.ovf", PLAIN.replace("?>\n", "?>\n<!DOCTYPE x>\n", 1).encode()), ("web-disk1.vmdk", VMDK)]),
@@ -446,6 +449,8 @@ def test_drivers_are_brought_by_virt_v2v(folder: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(import_drivers.Guestfs, "run", run)
     monkeypatch.setattr(import_drivers.shutil, "which", lambda name: f"/usr/bin/{name}")
+    foretold = plan_import(params_of(src, folder / "web", format="raw", drivers="virt-v2v"), Tools()).after
+    assert foretold["vm"] == foretold["machine"] == "(known after apply)"
     found = brought(src, folder / "web", drivers="virt-v2v")
     assert asked[0][:4] == ["virt-v2v", "--quiet", "-i", "libvirtxml"]
     assert asked[0][-4:] == ["-of", "raw", "-on", "guest"]
@@ -471,3 +476,176 @@ def test_a_source_that_changes_meanwhile_is_found(folder: Path, monkeypatch: pyt
     with pytest.raises(Conflict, match="was written to while it was imported"):
         bring(read_request(params_of(src, folder / "web", format="raw")).job("1").params)
     assert os.listdir(folder) == ["web.ova"]
+
+
+def openssl(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
+    return subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, input=stdin).stdout
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Two authorities, and somebody who has a certificate of the first one."""
+    path, new = tmp_path / "keys", ("req", "-newkey", "rsa:2048", "-nodes")
+    path.mkdir()
+    for name in ("one", "other"):
+        openssl(path, *new, "-x509", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    openssl(path, *new, "-subj", "/CN=signer", "-keyout", "signer.key", "-out", "request")
+    signed = ("-CA", "one.pem", "-CAkey", "one.key", "-CAcreateserial", "-out", "signer.pem")
+    openssl(path, "x509", "-req", "-in", "request", *signed)
+    return path
+
+
+def signed(folder: Path, keys: Path) -> Path:
+    files = package()
+    said = openssl(keys, "dgst", "-sha256", "-hex", "-sign", "signer.key", stdin=files[2][1]).rpartition(b" ")[2]
+    line = b"SHA256(web.mf)= " + said.strip() + b"\n"
+    return tar(folder / "web.ova", [*files, ("web.cert", line + (keys / "signer.pem").read_bytes())])
+
+
+@pytest.mark.parametrize("trusted", ["one.pem", "signer.pem"])
+def test_a_signature_of_somebody_who_is_trusted(folder: Path, keys: Path, trusted: str) -> None:
+    found = brought(signed(folder, keys), folder / "web", trusted_certificates=str(keys / trusted))
+    assert found["signed"] is True
+
+
+def test_whom_the_host_trusts_may_not_sign(folder: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificates by which the host knows web sites are nobody's word for a package."""
+    store = keys / "store"
+    store.mkdir()
+    name = openssl(keys, "x509", "-in", "one.pem", "-noout", "-hash").decode().strip()
+    (store / f"{name}.0").write_bytes((keys / "one.pem").read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(store))
+    params = params_of(signed(folder, keys), folder / "web", trusted_certificates=str(keys / "other.pem"))
+    with pytest.raises(Conflict, match="trusted_certificates: .* does not vouch for"):
+        bring(read_request(params).job("1").params)
+    assert os.listdir(folder) == ["web.ova"]
+
+
+def test_who_asks_later_who_signed_gets_an_answer(folder: Path, keys: Path) -> None:
+    src, given = signed(folder, keys), {"format": "raw", "trusted_certificates": str(keys / "other.pem")}
+    brought(src, folder / "web")
+    assert plan_import(params_of(src, folder / "web", **given), Tools()).changed
+    with pytest.raises(Conflict, match="does not vouch for"):
+        bring(read_request(params_of(src, folder / "web", **given)).job("1").params)
+    brought(src, folder / "web", trusted_certificates=str(keys / "one.pem"))
+    assert not plan_import(params_of(src, folder / "web", format="raw"), Tools()).changed
+
+
+def test_a_signature_of_half_a_byte(folder: Path, keys: Path) -> None:
+    text = b"SHA256(web.mf)= " + b"a" * 65 + b"\n" + (keys / "signer.pem").read_bytes()
+    params = params_of(tar(folder / "web.ova", [*package(), ("web.cert", text)]), folder / "web")
+    with pytest.raises(UnsafeImage, match="holds no certificate and signature|does not fit"):
+        bring(read_request(params).job("1").params)
+
+
+def test_hidden_files_are_somebodys_too(folder: Path) -> None:
+    src = tar(folder / "web.ova", package())
+    brought(src, folder / "web")
+    (folder / "web/.notes").write_bytes(b"mine")
+    tar(src, package()[:2])
+    for force in (False, True):
+        with pytest.raises(Conflict, match="or holds other files too"):
+            plan_import(params_of(src, folder / "web", format="raw", force=force), Tools())
+
+
+def with_variables() -> list[tuple[str, bytes]]:
+    """As vSphere exports a machine with UEFI: its variables are a file of the package, and in the manifest."""
+    files = [*package()[:2], ("web.nvram", b"variables"), ("tools.iso", b"medium")]
+    return [*files, ("web.mf", manifest(files))]
+
+
+@pytest.mark.parametrize("packed", [None, False, True], ids=["folder", "tar", "tar.gz"])
+def test_what_else_the_manifest_lists(folder: Path, packed: bool | None) -> None:
+    if packed is None:
+        for name, data in with_variables():
+            (folder / name).write_bytes(data)
+    src = folder if packed is None else tar(folder / "web.ova", with_variables(), packed=packed)
+    assert brought(src, folder.parent / "web")["manifest"] is True
+    assert os.listdir(folder.parent / "web") == ["web-disk1.raw"]
+
+
+@pytest.mark.parametrize("packed", [None, False, True], ids=["folder", "tar", "tar.gz"])
+def test_what_else_the_manifest_lists_is_proven(folder: Path, packed: bool | None) -> None:
+    files = [(name, b"other" if name == "web.nvram" else data) for name, data in with_variables()]
+    if packed is None:
+        for name, data in files:
+            (folder / name).write_bytes(data)
+    src = folder if packed is None else tar(folder / "web.ova", files, packed=packed)
+    with pytest.raises(UnsafeImage, match="'web.nvram' in .* is not what the manifest says"):
+        bring(read_request(params_of(src, folder.parent / "web")).job("1").params)
+
+
+def test_texts_without_end(folder: Path) -> None:
+    """Each may have 4 MiB, and all are in memory."""
+    files = [(f"{number}.mf", bytes(4 << 20)) for number in range(5)]
+    src = tar(folder / "web.box", [("metadata.json", b"{}"), *files, ("box.img", DISK)], packed=True)
+    with pytest.raises(UnsafeImage, match="has more than 16777216 bytes of texts"):
+        bring(read_request(params_of(src, folder / "web")).job("1").params)
+
+
+def test_a_stream_that_begins_with_small_pieces(folder: Path) -> None:
+    src = tar(folder / "web", package())
+    data = src.read_bytes()
+    src.write_bytes(gzip.compress(b"") + gzip.compress(data[:100]) + gzip.compress(data[100:]))
+    assert brought(src, folder / "vm")["manifest"] is True
+
+
+def test_what_a_killed_run_left(folder: Path) -> None:
+    """Another kind of work has left a file under the hidden name, and not a folder."""
+    Path(partial_path(str(folder / "web"))).write_bytes(b"half")
+    brought(tar(folder / "web.ova", package()), folder / "web")
+    assert sorted(os.listdir(folder)) == ["web", "web.ova"]
+
+
+def test_errors_name_what_was_given(folder: Path) -> None:
+    """Not the hidden file to which a compressed disk was written."""
+    src = folder / "web.raw.gz"
+    src.write_bytes(gzip.compress(DISK))
+    with pytest.raises(Conflict, match=r"src: .*/web\.raw\.gz") as refused:
+        bring(read_request(params_of(src, folder / "web", src_format="qcow2")).job("1").params)
+    assert "imageops-partial" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"disks": [["../../secret", SIZE]]},
+        {"disks": [["web-disk1.raw", SIZE], ["other", SIZE]]},
+        {"disks": [[5, SIZE]]},
+        {"disks": 5},
+        {"machine": {"name": "web", "later": 1, "drives": [], "nics": []}},
+        {"machine": None},
+        {"proven": None},
+    ],
+)
+def test_a_record_that_somebody_else_wrote(folder: Path, changed: dict[str, Any]) -> None:
+    """QEMU's account may write attributes of its disks; no path of another file comes of that, and no traceback."""
+    src, disk = tar(folder / "web.ova", package()), folder / "web/web-disk1.raw"
+    brought(src, folder / "web")
+    record = read_record(str(disk))
+    assert record is not None
+    told = {**record.options["told"], **changed}
+    write_record(str(disk), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
+    with pytest.raises(Conflict, match="was not made by an import"):
+        plan_import(params_of(src, folder / "web", format="raw"), Tools())
+
+
+def test_a_record_cannot_add_to_the_result(folder: Path) -> None:
+    src, disk = tar(folder / "web.ova", package()), folder / "web/web-disk1.raw"
+    before = brought(src, folder / "web")
+    record = read_record(str(disk))
+    assert record is not None
+    told = {**record.options["told"], "proven": {"manifest": True, "signed": False, "vm": {"name": "other"}}}
+    write_record(str(disk), Record(**{**record.__dict__, "options": {**record.options, "told": told}}))
+    assert plan_import(params_of(src, folder / "web", format="raw"), Tools()).after == before
+
+
+def test_a_disk_in_an_archive_that_ends_within_a_sector(folder: Path) -> None:
+    """QEMU opens no such part of a file."""
+    disk = DISK + b"x" * 7
+    files = [("web.ovf", ovf(name="web.raw", size=len(disk), capacity=SIZE + 512)), ("web.raw", disk)]
+    with pytest.raises(Unsupported, match="web.raw of .* has 3145735 bytes, which are no whole sectors"):
+        bring(read_request(params_of(tar(folder / "web.ova", files), folder / "web")).job("1").params)
+    for name, data in files:
+        (folder.parent / name).write_bytes(data)
+    assert brought(folder.parent / "web.ovf", folder / "web")["disks"][0]["size"] == SIZE + 512
