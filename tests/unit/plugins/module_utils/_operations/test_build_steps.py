@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._ansible.image_build_spec import STEPS
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.guest_work_spec import STEPS
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, NotFound
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.build_steps import read_steps
 
