@@ -116,7 +116,7 @@ builds:
       type: str
       returned: success
     virtual_size:
-      description: Its virtual size in bytes; C((known after apply)) in check mode where only the base, which isn't here yet, tells it.
+      description: Its virtual size in bytes; C((known after apply)) in check mode where a base that isn't a disk on the host yet decides it.
       type: raw
       returned: success
     allocated_size:
@@ -128,7 +128,8 @@ builds:
       type: str
       returned: success
     base:
-      description: What it was built from, with C(kind), C(path), C(reference) or C(url), and C(digest), the digest of the base's file.
+      description: What it was built from, with C(kind), C(path), C(reference) or C(url), and C(digest), the digest of the base's file, which is
+        C((known after apply)) in check mode where it would be built.
       type: dict
       returned: success
     engine:

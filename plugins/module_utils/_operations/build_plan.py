@@ -14,7 +14,7 @@ from .._files import fingerprint, remove, require_space, require_writable_folder
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record, read_record
 from .build_chroot import chroot_obstacle
-from .build_kinds import MMDEBSTRAP, TREES
+from .build_kinds import MMDEBSTRAP, TREES, whole_disk
 from .build_request import BuildRequest, built, facts_of, hidden_files, require_replaceable, stale_sboms
 from .claims import claim_copy
 from .long_work import job_step
@@ -98,10 +98,10 @@ def _building(request: BuildRequest, tools: Tools) -> Plan:
     after = {
         "path": request.path,
         "format": request.format,
-        "virtual_size": request.size or request.base.size or KNOWN_AFTER,
+        "virtual_size": _virtual_size(request),
         "allocated_size": KNOWN_AFTER,
         "recipe": request.recipe,
-        "base": request.base.declared,
+        "base": {**request.base.source, **({"digest": KNOWN_AFTER} if request.base.has_digest else {})},
         "engine": KNOWN_AFTER,
         "packages": KNOWN_AFTER,
         "sbom": KNOWN_AFTER,
@@ -117,6 +117,13 @@ def _building(request: BuildRequest, tools: Tools) -> Plan:
     return Plan(
         request.path, before, after, lambda: _observed(request.path), steps=(*request.base.steps, step), info=info
     )
+
+
+def _virtual_size(request: BuildRequest) -> int | str:
+    """What the disk will have; of what is not on this host yet nobody knows whether it is larger than asked for."""
+    if request.base.size:
+        return max(request.size or 0, request.base.size)
+    return whole_disk(request.size) if request.size and request.base.kind in TREES else KNOWN_AFTER
 
 
 def _when_it_came(request: BuildRequest, tools: Tools, info: dict[str, Any]) -> None:

@@ -85,6 +85,7 @@ class BuildRequest:
             "path": self.path,
             "format": self.format,
             "base": self.base.told,
+            "source": self.base.source,
             "steps": self.steps.steps,
             "generalise": self.generalise,
             "size": self.size,

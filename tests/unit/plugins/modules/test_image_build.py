@@ -97,6 +97,7 @@ def test_an_image_is_built_once(folder: Path, fish: Path) -> None:
     made = build(folder)
     (item,) = made["builds"]
     assert made["changed"] and foreseen["builds"][0]["recipe"] == item["recipe"]
+    assert foreseen["builds"][0]["base"] == {**item["base"], "digest": "(known after apply)"}
     assert names(folder) == ["base.qcow2", "golden.qcow2", "golden.qcow2.DIGEST.spdx.json"]
     assert (item["engine"], item["packages"], item["format"], item["virtual_size"]) == ("guestfs", 2, "qcow2", 8 * MIB)
     assert [phase["name"] for phase in item["job"]["phases"]][1:5] == [
