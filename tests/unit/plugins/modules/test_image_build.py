@@ -25,6 +25,8 @@ while read -r command rest; do
   echo "$command $rest" >>FOLDER/log
   case "$command" in
     echo) echo "$rest"; echo;;
+    add-drive) drive=$rest;;
+    run) if [[ -e FOLDER/dies && $drive = *golden* ]] || [ -e FOLDER/never-starts ]; then echo 'libguestfs: error: it died' >&2; exit 1; fi;;
     inspect-os) echo /dev/sda1;;
     inspect-get-mountpoints) echo '/: /dev/sda1';;
     mountpoints) echo '/dev/sda1: /';;
@@ -225,6 +227,15 @@ def test_what_cant_be_is_refused_before_anything_is_made(folder: Path, given: di
 def test_without_libguestfs_the_task_says_what_is_missing(folder: Path, fish: Path) -> None:
     (fish / "guestfish").unlink()
     assert "guestfish is not installed" in refusal(folder, engine="guestfs")
+
+
+def test_a_disk_that_ends_libguestfs_is_not_opened_by_the_host(folder: Path, fish: Path) -> None:
+    (fish / "dies").touch()
+    said = refusal(folder)
+    assert "starts on this host, but not with this disk" in said and "it died" in said
+    (fish / "never-starts").touch()
+    assert "starts on this host" not in refusal(folder)
+    assert names(folder) == ["base.qcow2"]
 
 
 def test_many_images_of_one_base(folder: Path) -> None:
