@@ -9,12 +9,12 @@ import os
 import shutil
 from typing import Any
 
-from .._errors import Unsupported
+from .._errors import InvalidOption, Unsupported
 from .._files import fingerprint, remove, require_space, require_writable_folder
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record, read_record
 from .build_chroot import chroot_obstacle
-from .build_kinds import MMDEBSTRAP, TREES, whole_disk
+from .build_kinds import DIRECTORY, MMDEBSTRAP, TREES, whole_disk
 from .build_request import BuildRequest, built, facts_of, hidden_files, require_replaceable, stale_sboms
 from .claims import claim_copy
 from .long_work import job_step
@@ -26,6 +26,7 @@ from .ownership_change import plan_ownership
 def plan_request(request: BuildRequest, tools: Tools) -> Plan:
     """The plan of a build or a capture."""
     params = request.params
+    _require_apart(request)
     claim_copy(request.base.files, request.path, tools)
     record = built(request)
     if record is not None and not params["force"]:
@@ -39,6 +40,19 @@ def plan_request(request: BuildRequest, tools: Tools) -> Plan:
 
         require_unused(request.path, tools, search_paths=params["search_paths"] or ())
     return _building(request, tools)
+
+
+def _require_apart(request: BuildRequest) -> None:
+    """Raise InvalidOption for an image that would replace what it is made from, or lie in it."""
+    if request.path in request.base.files:
+        raise InvalidOption(f"path: the new image is made from {request.path} itself, which stays; give another path.")
+    if (
+        request.base.kind == DIRECTORY
+        and os.path.commonpath((request.path, request.base.told["path"])) == request.base.told["path"]
+    ):
+        raise InvalidOption(
+            f"path: {request.path} is in {request.base.told['path']}, which would be copied into itself; give a path elsewhere."
+        )
 
 
 def _require_engine(request: BuildRequest) -> None:

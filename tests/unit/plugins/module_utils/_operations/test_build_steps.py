@@ -54,6 +54,8 @@ def test_steps_keep_their_order_and_lose_their_secrets() -> None:
         ({"user": {**USER, "password": "a", "password_hash": "b"}}, "give either password or password_hash"),
         ({"user": {**USER, "password": "a\nroot:b"}}, "holds a line break"),
         ({"user": {**USER, "name": "a:b"}}, "can't be such a name"),
+        ({"user": {**USER, "uid": -1}}, "uid -1 is no user's number"),
+        ({"user": {**USER, "password_hash": "$6$a:0:0"}}, "password_hash holds a colon"),
         ({"ssh_key": {"user": "ops", "keys": ["nonsense"]}}, "'nonsense' is not a public key"),
         ({"run": {"script": " \n", "network": False}}, "the script is empty"),
         ({"service": {"name": "-x", "state": "enabled"}}, "can't be such a name"),
