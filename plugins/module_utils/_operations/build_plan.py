@@ -15,7 +15,7 @@ from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record, read_record
 from .build_chroot import chroot_obstacle
 from .build_kinds import DIRECTORY, MMDEBSTRAP, TREES, whole_disk
-from .build_request import BuildRequest, built, facts_of, hidden_files, require_replaceable, stale_sboms
+from .build_request import BuildRequest, built, facts_of, half_sboms, hidden_files, require_replaceable, stale_sboms
 from .claims import claim_copy
 from .long_work import job_step
 from .operation import Tools
@@ -92,14 +92,15 @@ def _unchanged(request: BuildRequest, record: Record, tools: Tools) -> Plan:
 
 def _leftovers(request: BuildRequest, record: Record) -> tuple[Step, ...]:
     """What a run left that was killed when the image had its name already."""
-    left = [path for path in hidden_files(request.path) if os.path.lexists(path)]
+    left = [path for path in (*hidden_files(request.path), *half_sboms(request.path)) if os.path.lexists(path)]
     stale = stale_sboms(request.path, str(record.options.get("sbom", "")))
 
     def tidy() -> None:
         from .build_place import discard
 
         discard(request.path)
-        for name in stale:
+        # What an interrupted download brought is of no use to an image that is there.
+        for name in (hidden_files(request.path)[2], *stale):
             remove(name)
 
     return (Step("remove what an interrupted build left", tidy),) if left or stale else ()

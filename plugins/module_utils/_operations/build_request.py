@@ -37,6 +37,7 @@ _COST = {"n": 1 << 14, "r": 8, "p": 1}
 _SALT_BYTES = 16
 _SBOM = ".spdx.json"
 _DIGITS = 12
+_ANY_DIGITS = "[0-9a-f]" * _DIGITS
 # A file name has 255 bytes, and the SBOM beside the image is first written under a hidden name.
 _MOST_NAME = 255 - len(os.path.basename(partial_path(f"/.{'0' * _DIGITS}{_SBOM}")))
 
@@ -261,9 +262,15 @@ def sbom_path(path: str, data: bytes) -> str:
     return f"{path}.{hashlib.sha256(data).hexdigest()[:_DIGITS]}{_SBOM}"
 
 
+def half_sboms(path: str) -> list[str]:
+    """What a build leaves that is killed while it writes an SBOM."""
+    folder, name = os.path.split(path)
+    return glob.glob(partial_path(os.path.join(glob.escape(folder), f"{glob.escape(name)}.{_ANY_DIGITS}{_SBOM}")))
+
+
 def stale_sboms(path: str, keep: str) -> list[str]:
     """SBOMs of images that `path` doesn't name any more; `keep` is the name of the one that belongs to it."""
-    found = glob.glob(f"{glob.escape(path)}.{'[0-9a-f]' * _DIGITS}{_SBOM}")
+    found = glob.glob(f"{glob.escape(path)}.{_ANY_DIGITS}{_SBOM}")
     return [name for name in found if os.path.basename(name) != keep]
 
 

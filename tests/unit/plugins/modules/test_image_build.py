@@ -222,6 +222,23 @@ def test_the_longest_name_is_built(folder: Path) -> None:
     assert os.path.exists(path) and os.path.exists(item["sbom"])
 
 
+def test_what_an_interrupted_build_left_goes_with_the_next_run(folder: Path) -> None:
+    build(folder)
+    before = names(folder)
+    left = [
+        "imageops-partial",
+        "imageops-partial-work",
+        "imageops-partial-download",
+        "0123456789ab.spdx.json.imageops-partial",
+    ]
+    for name in left:
+        (folder / f".golden.qcow2.{name}").touch()
+    (folder / ".golden.qcow2.imageops-partial-tree").mkdir()
+    assert not build(folder, check=True)["changed"] and len(names(folder)) == len(before) + 5
+    assert not build(folder)["changed"]
+    assert names(folder) == before
+
+
 def test_what_no_build_made_is_not_replaced(folder: Path) -> None:
     (folder / "golden.qcow2").write_bytes(b"precious")
     assert "was not made by imageops.fleet" in refusal(folder)
