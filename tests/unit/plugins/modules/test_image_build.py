@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAULT_VARIABLE
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import build_plan, usage
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
@@ -237,6 +237,17 @@ def test_what_an_interrupted_build_left_goes_with_the_next_run(folder: Path) -> 
     assert not build(folder, check=True)["changed"] and len(names(folder)) == len(before) + 5
     assert not build(folder)["changed"]
     assert names(folder) == before
+
+
+def test_the_files_of_a_build_that_is_at_work_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(folder)
+    (folder / ".golden.qcow2.imageops-partial").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(build_plan, "running", lambda job, clock: job)
+        build(folder)
+    assert (folder / ".golden.qcow2.imageops-partial").exists()
+    build(folder)
+    assert not (folder / ".golden.qcow2.imageops-partial").exists()
 
 
 def test_what_no_build_made_is_not_replaced(folder: Path) -> None:
