@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,8 @@ def attributes_of(module: str) -> set[str]:
 
 
 def fragment_section(file: str, section: str) -> dict[str, Any]:
-    tree = ast.parse((ROOT / "plugins/doc_fragments" / f"{file}.py").read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == section.upper():
-            return dict(yaml.safe_load(ast.literal_eval(node.value)))
-    raise AssertionError(f"{file}.py has no section {section}")
+    fragment = importlib.import_module(f"ansible_collections.imageops.fleet.plugins.doc_fragments.{file}")
+    return dict(yaml.safe_load(getattr(fragment.ModuleDocFragment, section.upper())))
 
 
 def operation_of(module: str) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .image_build_spec import STEPS
-from .specs import FILE_OPTIONS, JOB_DEFAULTS, JOB_ITEM_OPTIONS, JOB_TASK_OPTIONS, batch_spec
+from .guest_work_spec import GUEST_WORK_DEFAULTS, GUEST_WORK_OPTIONS
+from .specs import JOB_TASK_OPTIONS, batch_spec
 
 _SSH: dict[str, Any] = {
     "host": {"type": "str", "required": True},
@@ -20,36 +20,19 @@ _SSH: dict[str, Any] = {
     "disk": {"type": "str", "required": True},
 }
 _ITEM: dict[str, Any] = {
-    "path": {"type": "path"},
-    "format": {"type": "str", "choices": ["qcow2", "raw"]},
+    **GUEST_WORK_OPTIONS,
     "vm": {"type": "str"},
     "uri": {"type": "str"},
     "disk": {"type": "str"},
     "quiesce": {"type": "bool"},
     "quiesce_timeout": {"type": "int"},
     "ssh": {"type": "dict", "options": _SSH},
-    "size": {"type": "str"},
-    "steps": {"type": "list", "elements": "dict", "options": STEPS},
-    "generalise": {"type": "bool"},
-    "keep": {"type": "list", "elements": "str"},
-    "compression": {"type": "str", "choices": ["none", "zlib", "zstd"]},
-    "engine": {"type": "str", "choices": ["auto", "guestfs", "chroot"]},
-    "guest_timeout": {"type": "int"},
-    "force": {"type": "bool"},
-    "search_paths": {"type": "list", "elements": "path"},
-    **FILE_OPTIONS,
-    **JOB_ITEM_OPTIONS,
 }
 _DEFAULTS: dict[str, Any] = {
-    "format": "qcow2",
+    **GUEST_WORK_DEFAULTS,
     "uri": "qemu:///system",
     "quiesce": False,
     "quiesce_timeout": 10,
-    "generalise": True,
-    "engine": "auto",
-    "guest_timeout": 1800,
-    "force": False,
-    **JOB_DEFAULTS,
 }
 
 VM_CAPTURE = batch_spec("captures", _ITEM, key="path", defaults=_DEFAULTS, common=JOB_TASK_OPTIONS)

@@ -75,7 +75,11 @@ def read_base(params: Mapping[str, Any], tools: Tools) -> BuildBase:
     return _of_image(PATH, image, {"path": image.path, "files": image.identity()}, {})
 
 
-def _of_image(kind: str, image: Inspected, declared: dict[str, Any], told: dict[str, Any]) -> BuildBase:
+def _source(kind: str, image: Inspected, origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": kind, "path": image.path, **{name: text for name, text in origin.items() if text}}
+
+
+def _of_image(kind: str, image: Inspected, declared: dict[str, Any], origin: Mapping[str, Any]) -> BuildBase:
     require_plain(image)
     return BuildBase(
         kind,
@@ -86,8 +90,8 @@ def _of_image(kind: str, image: Inspected, declared: dict[str, Any], told: dict[
             "format": image.format,
             "files": image.identity(),
             "allowed": sorted(image.files[1:]),
-            **told,
         },
+        _source(kind, image, origin),
         image.virtual_size,
         files=list(image.files),
     )
@@ -106,15 +110,19 @@ def _by_image(params: Mapping[str, Any], tools: Tools) -> BuildBase:
     found = base_of(wanted, tools, option="base")
     declared = {"kind": IMAGE, "image": str(wanted.reference), "disk": given["disk"] or ""}
     if found.steps:
-        told = {"kind": IMAGE, **found.origin}
-        return BuildBase(IMAGE, declared, told, found.image.virtual_size, steps=found.steps, key=wanted.key)
-    return _of_image(IMAGE, found.image, declared, dict(found.origin))
+        source = _source(IMAGE, found.image, found.origin)
+        return BuildBase(
+            IMAGE, declared, {"kind": IMAGE}, source, found.image.virtual_size, steps=found.steps, key=wanted.key
+        )
+    return _of_image(IMAGE, found.image, declared, found.origin)
 
 
 def _by_tree(kind: str, given: Any) -> BuildBase:
     if kind == MMDEBSTRAP:
         told = _mmdebstrap(given)
-        return BuildBase(kind, {"kind": kind, **told}, {"kind": kind, "mmdebstrap": told})
+        return BuildBase(
+            kind, {"kind": kind, **told}, {"kind": kind, "mmdebstrap": told}, {"kind": kind, "suite": told["suite"]}
+        )
     if not os.path.isabs(given):
         raise InvalidOption(f"base: '{given}' is not an absolute path; give one that starts with a slash.")
     path = real_path(given)
@@ -126,7 +134,7 @@ def _by_tree(kind: str, given: Any) -> BuildBase:
         raise NotFound(f"base: there is no archive {path} on the host; give the path of one.")
     mark = tree_mark(path) if kind == DIRECTORY else file_mark(path)
     declared = {"kind": kind, "path": path, "mark": mark}
-    return BuildBase(kind, declared, declared, files=[path] if kind == TARBALL else [])
+    return BuildBase(kind, declared, declared, {"kind": kind, "path": path}, files=[path] if kind == TARBALL else [])
 
 
 def _mmdebstrap(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,8 +170,9 @@ def _by_url(given: Mapping[str, Any]) -> BuildBase:
         )
     if given["keyring"] and not os.path.isfile(given["keyring"]):
         raise InvalidOption(f"base: there is no keyring {given['keyring']} on the host; give the path of one.")
-    if given["signature"]:
-        parse_url(given["signature"], option="base.signature", schemes=HTTP)
+    signature = (
+        parse_url(given["signature"], option="base.signature", schemes=HTTP).identity if given["signature"] else None
+    )
     told = {
         "kind": URL,
         "url": url.text,
@@ -172,5 +181,7 @@ def _by_url(given: Mapping[str, Any]) -> BuildBase:
         "keyring": given["keyring"],
         "format": canonical_format(given["format"], option="base.format") if given["format"] else None,
     }
-    declared = {"kind": URL, "url": url.shown, "checksum": given["checksum"], "signature": given["signature"]}
-    return BuildBase(URL, declared, told)
+    checksum = f"{asked.algorithm}:{asked.url.shown}" if asked.url else given["checksum"]
+    source = {"kind": URL, **url.identity, "checksum": checksum}
+    # The list's own query tells no two contents apart, and may be a signature that opens the door.
+    return BuildBase(URL, {**source, "signature": signature}, told, source)

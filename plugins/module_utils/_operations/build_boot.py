@@ -20,6 +20,7 @@ from .._errors import EngineError, MissingLibrary, NoSpace
 from .._formats.fat_writer import write_fat
 from .._formats.gpt_writer import BIOS_BOOT, EFI_SYSTEM, ROOT_X86_64, SECTOR, NewPartition, write_gpt
 from .._sizes import format_size
+from .build_kinds import whole_disk
 from .build_scripts import RUN, GuestScript
 
 _MIB = 1 << 20
@@ -132,7 +133,7 @@ def disk_size(tree: str, wanted: int | None) -> int:
             f"size: the files need about {format_size(least)}, and {format_size(wanted)} are asked for; give more."
         )
     found = wanted or _ROOT_START + int(taken * _SPARE) + 128 * _MIB
-    return -(-found // _MIB) * _MIB
+    return whole_disk(found)
 
 
 def write_disk(

@@ -8,8 +8,10 @@ All mounts are made in a mount namespace that ends with the engine, so nothing o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -18,6 +20,8 @@ from .._errors import EngineError, MissingLibrary
 from .._qemu.talk import Talk
 
 _PROGRAMS = {"unshare": "util-linux", "mount": "mount", "chroot": "coreutils"}
+# What is mounted in these, and what runs in them, ends with their first process, and that when we end.
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
 _MARK = "imageops-answered"
 _FAILED = "imageops-failed"
 _QUICK_SECONDS = 600.0
@@ -33,7 +37,7 @@ for name in proc sys dev run etc; do
 done
 mount -t proc -o nosuid,noexec,nodev proc "$root/proc"
 mount -t sysfs -o ro,nosuid,noexec,nodev sysfs "$root/sys"
-mount -t tmpfs -o mode=0755,nosuid dev "$root/dev"
+mount -t tmpfs -o mode=0755,size=1m,nosuid dev "$root/dev"
 for node in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 0666 "$root/dev/${{node%:*}}" c 1 "${{node#*:}}"; done
 mknod -m 0666 "$root/dev/tty" c 5 0
 ln -s /proc/self/fd "$root/dev/fd"
@@ -43,8 +47,8 @@ ln -s /proc/self/fd/2 "$root/dev/stderr"
 mkdir "$root/dev/pts" "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
-mount -t tmpfs -o mode=1777,nosuid,nodev shm "$root/dev/shm"
-mount -t tmpfs -o mode=0755,nosuid,nodev run "$root/run"
+mount -t tmpfs -o mode=1777,size=256m,nosuid,nodev shm "$root/dev/shm"
+mount -t tmpfs -o mode=0755,size=256m,nosuid,nodev run "$root/run"
 mkdir -m 0700 "$root/run/imageops"
 set +e
 inside() {{ env -i PATH={path} HOME=/root LC_ALL=C TERM=dumb chroot "$root" "$@"; }}
@@ -55,6 +59,14 @@ cat >/etc/resolv.conf' </etc/resolv.conf
 """
 _NO_RESOLVER = r"""inside /bin/sh -c 'rm -f /etc/resolv.conf
 if [ -e /etc/.imageops-resolv.conf ] || [ -L /etc/.imageops-resolv.conf ]; then mv /etc/.imageops-resolv.conf /etc/resolv.conf; fi' </dev/null
+"""
+# What packages started may still run, and keep the file systems busy. Only the first process of a namespace may do this.
+_ALONE = '[ "$$" != 1 ] || kill -KILL -1 2>/dev/null || :'
+# Who was killed goes a moment later.
+_UNMOUNT = """unmount() {
+  for try in 1 2 3 4 5 6 7 8 9 10; do umount "$1" 2>/dev/null && return; sleep 0.5; done
+  umount "$1" || exit 1
+}
 """
 
 
@@ -106,20 +118,8 @@ class ChrootSession:
         if obstacle:
             raise MissingLibrary(f"engine: chroot can't be used on this host: {obstacle}.")
         self._network, self._seconds = network, seconds
-        alone = [] if network else ["--net"]
-        argv = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--ipc",
-            "--uts",
-            *alone,
-            "--fork",
-            "--kill-child",
-            "--propagation",
-            "private",
-        ]
-        self._talk = Talk([*argv, "/bin/sh"], pass_fds=sorted(carried), watch=watch)
+        argv = [*NAMESPACES, "--ipc", "--uts", *([] if network else ["--net"]), "/bin/sh"]
+        self._talk = Talk(argv, pass_fds=sorted(carried), watch=watch)
         self._points = [f"{root}{one.point}".rstrip("/") for one in mounts]
         words = [one.command(point) for one, point in zip(mounts, self._points)]
         self._prepare = _PREPARE.format(root=quote(root), path=_PATH, mounts="\n".join(words))
@@ -145,15 +145,29 @@ class ChrootSession:
         """Unmount what was mounted, and end."""
         if self._network:
             self._do(_NO_RESOLVER.strip())
-        self._do('for name in run dev/shm dev/pts dev sys proc; do umount "$root/$name" || exit 1; done')
+        self._do(_ALONE)
+        self._do(f'{_UNMOUNT}for name in run dev/shm dev/pts dev sys proc; do unmount "$root/$name"; done')
         for point in reversed(self._points):
-            # Of file systems that can't, nothing is given back.
-            self._do(f"fstrim {quote(point)} 2>/dev/null || :\numount {quote(point)}")
+            # What could not be written is told here only. Of file systems that can't, nothing is given back.
+            self._do(
+                f"{_UNMOUNT}sync -f {quote(point)} || exit 1\nfstrim {quote(point)} 2>/dev/null || :\nunmount {quote(point)}"
+            )
         self._talk.end(seconds=_QUICK_SECONDS)
 
     def close(self) -> None:
         """End the engine, whatever it does."""
+        self._end_first()
         self._talk.close()
+
+    def _end_first(self) -> None:
+        """End the first process of the namespaces: unshare ends after it, when all others have ended too."""
+        pid = self._talk.pid
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as stream:
+            children = stream.read().split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)
+            if children:
+                self._talk.wait(seconds=_QUICK_SECONDS)
 
     def _do(self, words: str, *, seconds: float = _QUICK_SECONDS) -> None:
         # Its words go to a file of the engine's own, so that they are those of this command.

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._errors import EngineError, TimedOut, Unsupported
+from .._errors import EngineError, TimedOut, UnsafeImage, Unsupported
 from .._hypervisor.acceleration import kvm_obstacle
 from .._jobs.progress import Progress
 from .._qemu.guestfs import Guestfs
@@ -22,6 +23,8 @@ from .build_request import CHROOT, GUESTFS
 from .build_scripts import GuestScript
 from .build_session import Done, Work, opened, room_watch
 from .build_steps import GROW
+
+_EMPTY_SIZE = 1 << 20
 
 
 def guestfs_obstacle() -> str:
@@ -48,6 +51,8 @@ def customise(
                     return _by_guestfs(params, disk, work, progress, lock)
                 except _NoStart as error:
                     why = str(error).rstrip(".")
+                    if wanted != GUESTFS:
+                        _require_no_start_without(params, disk, work, why, lock)
         if wanted == GUESTFS:
             raise Unsupported(f"engine: libguestfs can't be used on this host: {why}.")
         return by_chroot(params, disk, work, progress, lock, why)
@@ -57,11 +62,30 @@ class _NoStart(Exception):
     """libguestfs' machine didn't start."""
 
 
+def _require_no_start_without(params: Mapping[str, Any], disk: Image, work: Work, why: str, lock: int) -> None:
+    """Raise UnsafeImage when libguestfs starts without the disk: one that its small machine can't bear is nothing for the host's kernel."""
+    with tempfile.NamedTemporaryFile() as empty:
+        empty.truncate(_EMPTY_SIZE)
+        session = _session(params, Image(empty.name, "raw"), os.path.dirname(disk.path), work, lock)
+        try:
+            session.start()
+        except (EngineError, TimedOut):
+            return
+        finally:
+            session.close()
+    raise UnsafeImage(
+        f"base: libguestfs starts on this host, but not with this disk ({why}), so the host's kernel doesn't open it either; if you trust "
+        f"it, give 'engine: chroot'."
+    )
+
+
+def _session(params: Mapping[str, Any], disk: Image, folder: str, work: Work, lock: int) -> GuestfsSession:
+    guestfs = Guestfs(bool(kvm_obstacle(arch=platform.machine())), params["guest_timeout"], (lock,))
+    return GuestfsSession(guestfs, disk, network=work.network, carried=work.carried, watch=room_watch(folder))
+
+
 def _by_guestfs(params: Mapping[str, Any], disk: Image, work: Work, progress: Progress, lock: int) -> Done:
-    emulated = bool(kvm_obstacle(arch=platform.machine()))
-    guestfs = Guestfs(emulated, params["guest_timeout"], (lock,))
-    watch = room_watch(os.path.dirname(disk.path))
-    session = GuestfsSession(guestfs, disk, network=work.network, carried=work.carried, watch=watch)
+    session = _session(params, disk, os.path.dirname(disk.path), work, lock)
     try:
         progress.phase("start libguestfs")
         try:

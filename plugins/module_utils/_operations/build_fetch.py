@@ -25,7 +25,7 @@ from .._transfer.http import Access, HttpClient
 from .._transfer.http_stream import read_small
 from .._transfer.url import RemoteUrl, parse_url
 from .build_kinds import require_plain
-from .fetch_source import access_of, open_source, resolve
+from .fetch_source import access_beside, access_of, open_source, resolve
 from .inspection import Inspected, inspect
 
 _MOST_SIGNATURE = 1 << 20
@@ -74,11 +74,10 @@ def _checksum(told: Mapping[str, Any], url: RemoteUrl, access: Access) -> Checks
             data = stream.read(MOST_BYTES)
         where = asked.path
     else:
-        data = read_small(HttpClient(access), asked.url, most=MOST_BYTES)
+        data = read_small(HttpClient(access_beside(asked.url, url, access)), asked.url, most=MOST_BYTES)
         where = asked.url.shown
-    signature = read_small(
-        HttpClient(access), parse_url(told["signature"], option="base.signature"), most=_MOST_SIGNATURE
-    )
+    signed = parse_url(told["signature"], option="base.signature")
+    signature = read_small(HttpClient(access_beside(signed, url, access)), signed, most=_MOST_SIGNATURE)
     require_signed(data, signature, told["keyring"], where)
     return find_checksum(data.decode("utf-8", "replace"), algorithm=asked.algorithm, source=url, where=where)
 

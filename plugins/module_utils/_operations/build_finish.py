@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._catalog.times import format_time
+from .._errors import Conflict
 from .._faults import fault_point
 from .._jobs.clock import Clock
 from .._jobs.progress import Progress
@@ -23,6 +24,7 @@ from .build_request import CHROOT, hidden_files, new_salt, sbom_path, secrets_ma
 from .build_sbom import read_inventory, spdx
 from .build_scripts import GuestScript, Scripts
 from .build_session import Done
+from .build_steps import content_digest
 
 
 def _secrets(params: Mapping[str, Any]) -> dict[str, str]:
@@ -41,7 +43,10 @@ def worked_on(disk: Image, done: Done) -> Image:
 
 
 def written(params: Mapping[str, Any], disk: Image, size: int, progress: Progress, lock: int) -> dict[str, str]:
-    """Write the image from what was worked on; which engine did it."""
+    """Write the image from what was worked on; which engine did it. Raises Conflict when what was copied into it isn't what was planned."""
+    for step in params["steps"]:
+        if "copy" in step and content_digest(step["copy"]["src"], "steps") != step["copy"]["digest"]:
+            raise Conflict(f"steps: {step['copy']['src']} was written to meanwhile; run the task again.")
     new = Image(hidden_files(params["path"])[0], params["format"])
     compression, bandwidth = params["compression"], params["bandwidth"]
     told = write_image(disk, new, size=size, compression=compression, bandwidth=bandwidth, progress=progress, lock=lock)

@@ -21,11 +21,12 @@ DIRECTORY, TARBALL, MMDEBSTRAP = "directory", "tarball", "mmdebstrap"
 # Of these the disk is made, and its boot loader.
 TREES = (DIRECTORY, TARBALL, MMDEBSTRAP)
 KINDS = (PATH, IMAGE, URL, *TREES)
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class BuildBase:
-    """`declared` is what tells one recipe from another; `told` is what the job gets and the record keeps. Plain values only.
+    """`declared` is what tells one recipe from another, `told` is what the job gets, `source` what records and results tell. Plain values only.
 
     `steps` bring the base to this host, after which it is read again.
     """
@@ -33,10 +34,16 @@ class BuildBase:
     kind: str
     declared: dict[str, Any]
     told: dict[str, Any]
+    source: dict[str, Any]
     size: int = 0
     steps: tuple[Step, ...] = ()
     files: list[str] = field(default_factory=list)
     key: str = ""
+
+    @property
+    def has_digest(self) -> bool:
+        """Whether the job notes the digest of the base's file."""
+        return self.kind in (PATH, IMAGE, URL)
 
 
 def require_plain(image: Inspected) -> None:
@@ -46,6 +53,11 @@ def require_plain(image: Inspected) -> None:
         raise Unsupported(f"base: {image.path} is encrypted; decrypt it with imageops.fleet.disk_convert first.")
     if not image.virtual_size:
         raise Unsupported(f"base: {image.path} holds no byte, so there is no guest in it.")
+
+
+def whole_disk(size: int) -> int:
+    """The size of a disk that is made of a tree of files, whole mebibytes."""
+    return -(-size // _MIB) * _MIB
 
 
 def tree_mark(path: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
 
@@ -36,27 +36,31 @@ def by_chroot(params: Mapping[str, Any], disk: Image, work: Work, progress: Prog
     os.mkdir(tree, 0o700)
     progress.phase("look for the guest")
     mounts = _mounts(disk.path, tree, mountable(found), params)
-    session = _session(tree, work, mounts, params)
+    packages = work_in(tree, work, seconds=float(params["guest_timeout"]), progress=progress, lock=lock, mounts=mounts)
+    os.rmdir(tree)
+    return Done(CHROOT, packages, {"engine": CHROOT, "engine_reason": why})
+
+
+def work_in(
+    root: str, work: Work, *, seconds: float, progress: Progress, lock: int, mounts: Sequence[Mount] = ()
+) -> str:
+    """Do the work in the guest's files in the folder `root`; the list of packages."""
+    session = ChrootSession(
+        root,
+        network=work.network,
+        carried=[*work.carried, lock],
+        seconds=seconds,
+        watch=room_watch(os.path.dirname(root)),
+        mounts=mounts,
+    )
     try:
         session.start()
         packages = work.do(session, progress)
         progress.phase("give back what is not used")
         session.finish()
+        return packages
     finally:
         session.close()
-    os.rmdir(tree)
-    return Done(CHROOT, packages, {"engine": CHROOT, "engine_reason": why})
-
-
-def _session(tree: str, work: Work, mounts: list[Mount], params: Mapping[str, Any]) -> ChrootSession:
-    return ChrootSession(
-        tree,
-        network=work.network,
-        carried=work.carried,
-        seconds=float(params["guest_timeout"]),
-        watch=room_watch(os.path.dirname(tree)),
-        mounts=mounts,
-    )
 
 
 def _make_raw(disk: Image, progress: Progress, lock: int) -> None:

@@ -22,7 +22,7 @@ from .._qemu.nbd_server import can_serve
 from .._qemu.options import engine_arguments
 from .._qemu.percent import run_with_percent
 from .._records import Record, publish_with_record
-from .build_request import hidden_files, sbom_path, stale_sboms
+from .build_request import half_sboms, hidden_files, sbom_path, stale_sboms
 from .own_writers import METHOD, writer_for
 from .ownership import apply_to_new
 from .pacing import paced
@@ -36,7 +36,7 @@ def leaves(path: str) -> tuple[str, ...]:
 
 def discard(path: str) -> None:
     """Remove all of it."""
-    for name in leaves(path):
+    for name in (*leaves(path), *half_sboms(path)):
         if os.path.isdir(name) and not os.path.islink(name):
             # What is in it may be anybody's, and nothing of it is mounted any more.
             shutil.rmtree(name)

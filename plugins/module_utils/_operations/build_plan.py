@@ -9,13 +9,14 @@ import os
 import shutil
 from typing import Any
 
-from .._errors import Unsupported
+from .._errors import InvalidOption, Unsupported
 from .._files import fingerprint, remove, require_space, require_writable_folder
+from .._jobs.launch import running
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record, read_record
 from .build_chroot import chroot_obstacle
-from .build_kinds import MMDEBSTRAP, TREES
-from .build_request import BuildRequest, built, facts_of, hidden_files, require_replaceable, stale_sboms
+from .build_kinds import DIRECTORY, MMDEBSTRAP, TREES, whole_disk
+from .build_request import BuildRequest, built, facts_of, half_sboms, hidden_files, require_replaceable, stale_sboms
 from .claims import claim_copy
 from .long_work import job_step
 from .operation import Tools
@@ -26,6 +27,7 @@ from .ownership_change import plan_ownership
 def plan_request(request: BuildRequest, tools: Tools) -> Plan:
     """The plan of a build or a capture."""
     params = request.params
+    _require_apart(request)
     claim_copy(request.base.files, request.path, tools)
     record = built(request)
     if record is not None and not params["force"]:
@@ -39,6 +41,19 @@ def plan_request(request: BuildRequest, tools: Tools) -> Plan:
 
         require_unused(request.path, tools, search_paths=params["search_paths"] or ())
     return _building(request, tools)
+
+
+def _require_apart(request: BuildRequest) -> None:
+    """Raise InvalidOption for an image that would replace what it is made from, or lie in it."""
+    if request.path in request.base.files:
+        raise InvalidOption(f"path: the new image is made from {request.path} itself, which stays; give another path.")
+    if (
+        request.base.kind == DIRECTORY
+        and os.path.commonpath((request.path, request.base.told["path"])) == request.base.told["path"]
+    ):
+        raise InvalidOption(
+            f"path: {request.path} is in {request.base.told['path']}, which would be copied into itself; give a path elsewhere."
+        )
 
 
 def _require_engine(request: BuildRequest) -> None:
@@ -71,24 +86,29 @@ def _unchanged(request: BuildRequest, record: Record, tools: Tools) -> Plan:
         {**facts, **owned},
         lambda: {**facts, **ownership_of(request.path)},
         steps=steps,
-        upkeep=_leftovers(request, record),
+        upkeep=_leftovers(request, record, tools),
         warnings=warnings,
     )
 
 
-def _leftovers(request: BuildRequest, record: Record) -> tuple[Step, ...]:
+def _leftovers(request: BuildRequest, record: Record, tools: Tools) -> tuple[Step, ...]:
     """What a run left that was killed when the image had its name already."""
-    left = [path for path in hidden_files(request.path) if os.path.lexists(path)]
+    left = [path for path in (*hidden_files(request.path), *half_sboms(request.path)) if os.path.lexists(path)]
     stale = stale_sboms(request.path, str(record.options.get("sbom", "")))
 
     def tidy() -> None:
         from .build_place import discard
 
         discard(request.path)
-        for name in stale:
+        # What an interrupted download brought is of no use to an image that is there.
+        for name in (hidden_files(request.path)[2], *stale):
             remove(name)
 
-    return (Step("remove what an interrupted build left", tidy),) if left or stale else ()
+    if not left and not stale:
+        return ()
+    # Who needs a base that isn't here joined nobody, and a build by another recipe may be at work.
+    at_work = running(request.job(tools.version), tools.clock)
+    return () if at_work else (Step("remove what an interrupted build left", tidy),)
 
 
 def _building(request: BuildRequest, tools: Tools) -> Plan:
@@ -98,10 +118,10 @@ def _building(request: BuildRequest, tools: Tools) -> Plan:
     after = {
         "path": request.path,
         "format": request.format,
-        "virtual_size": request.size or request.base.size or KNOWN_AFTER,
+        "virtual_size": _virtual_size(request),
         "allocated_size": KNOWN_AFTER,
         "recipe": request.recipe,
-        "base": request.base.declared,
+        "base": {**request.base.source, **({"digest": KNOWN_AFTER} if request.base.has_digest else {})},
         "engine": KNOWN_AFTER,
         "packages": KNOWN_AFTER,
         "sbom": KNOWN_AFTER,
@@ -117,6 +137,13 @@ def _building(request: BuildRequest, tools: Tools) -> Plan:
     return Plan(
         request.path, before, after, lambda: _observed(request.path), steps=(*request.base.steps, step), info=info
     )
+
+
+def _virtual_size(request: BuildRequest) -> int | str:
+    """What the disk will have; of what is not on this host yet nobody knows whether it is larger than asked for."""
+    if request.base.size:
+        return max(request.size or 0, request.base.size)
+    return whole_disk(request.size) if request.size and request.base.kind in TREES else KNOWN_AFTER
 
 
 def _when_it_came(request: BuildRequest, tools: Tools, info: dict[str, Any]) -> None:

@@ -31,11 +31,15 @@ from .operation import Tools
 KIND = "build"
 AUTO, GUESTFS, CHROOT = "auto", "guestfs", "chroot"
 _SCHEMA = 1
+_RESOLVER = "/etc/resolv.conf"
 # A key of a slow kind, so that who reads a record can't guess a password by it.
 _COST = {"n": 1 << 14, "r": 8, "p": 1}
 _SALT_BYTES = 16
 _SBOM = ".spdx.json"
 _DIGITS = 12
+_ANY_DIGITS = "[0-9a-f]" * _DIGITS
+# A file name has 255 bytes, and the SBOM beside the image is first written under a hidden name.
+_MOST_NAME = 255 - len(os.path.basename(partial_path(f"/.{'0' * _DIGITS}{_SBOM}")))
 
 
 def _entry() -> str:
@@ -85,6 +89,7 @@ class BuildRequest:
             "path": self.path,
             "format": self.format,
             "base": self.base.told,
+            "source": self.base.source,
             "steps": self.steps.steps,
             "generalise": self.generalise,
             "size": self.size,
@@ -115,6 +120,10 @@ def check_params(params: Mapping[str, Any]) -> None:
     """Raise InvalidOption for what can be said without looking at anything."""
     if not os.path.isabs(params["path"]):
         raise InvalidOption(f"path: '{params['path']}' is not an absolute path; give one that starts with a slash.")
+    if len(os.fsencode(os.path.basename(params["path"]))) > _MOST_NAME:
+        raise InvalidOption(
+            f"path: the file name of {params['path']} is longer than {_MOST_NAME} bytes, and leaves no room for its SBOM's; give a shorter one."
+        )
     if params["guest_timeout"] <= 0:
         raise InvalidOption(f"guest_timeout: {params['guest_timeout']} seconds are no time; give 1 or more.")
     if params.get("base", ()) is None:
@@ -160,6 +169,7 @@ def read_build(params: Mapping[str, Any], base: BuildBase, **more: Any) -> Build
 
 def _require_fitting(params: Mapping[str, Any], base: BuildBase, steps: Steps) -> None:
     """Raise what speaks against the steps or the engine for this kind of base."""
+    _require_kept(steps, network=base.kind in TREES)
     if base.kind not in TREES:
         return
     if GROW in steps.kinds():
@@ -170,6 +180,18 @@ def _require_fitting(params: Mapping[str, Any], base: BuildBase, steps: Steps) -
         raise InvalidOption(
             f"engine: libguestfs opens disks, and a base by {base.kind} is none yet; let it be 'auto' or 'chroot'."
         )
+
+
+def _require_kept(steps: Steps, *, network: bool) -> None:
+    """Raise InvalidOption for a step whose work an engine would undo: with a network it puts the host's servers of names there, and takes them back."""
+    if network or steps.network:
+        for number, step in enumerate(steps.steps, start=1):
+            ((kind, value),) = step.items()
+            if _RESOLVER in (value if kind == "delete" else [value["dest"]] if kind in ("copy", "write") else ()):
+                raise InvalidOption(
+                    f"steps: step {number} ({kind}): {_RESOLVER} is the host's while an image is built with a network, and the guest's own comes back "
+                    f"afterwards; let the guest make it when it starts, or build a second image from this one, without a network."
+                )
 
 
 def _size(params: Mapping[str, Any], base: BuildBase, steps: Steps) -> int | None:
@@ -240,9 +262,15 @@ def sbom_path(path: str, data: bytes) -> str:
     return f"{path}.{hashlib.sha256(data).hexdigest()[:_DIGITS]}{_SBOM}"
 
 
+def half_sboms(path: str) -> list[str]:
+    """What a build leaves that is killed while it writes an SBOM."""
+    folder, name = os.path.split(path)
+    return glob.glob(partial_path(os.path.join(glob.escape(folder), f"{glob.escape(name)}.{_ANY_DIGITS}{_SBOM}")))
+
+
 def stale_sboms(path: str, keep: str) -> list[str]:
     """SBOMs of images that `path` doesn't name any more; `keep` is the name of the one that belongs to it."""
-    found = glob.glob(f"{glob.escape(path)}.{'[0-9a-f]' * _DIGITS}{_SBOM}")
+    found = glob.glob(f"{glob.escape(path)}.{_ANY_DIGITS}{_SBOM}")
     return [name for name in found if os.path.basename(name) != keep]
 
 

@@ -99,17 +99,24 @@ def _unpack(value: Mapping[str, Any], source: str) -> str:
 
 _USER = r"""if id -u {name} >/dev/null 2>&1; then :
 elif command -v useradd >/dev/null; then useradd -m{options} {name}
-else adduser -D {name}; fi
+else adduser -D{options} {name}; fi
+"""
+_SHELL = r"""if command -v usermod >/dev/null; then usermod -s {shell} {name}
+elif [ "$(grep ^{name}: /etc/passwd | cut -d: -f7)" != {shell} ]; then
+  echo 'the guest has no usermod, so the shell of a user that was there stays' >&2; exit 1
+fi
 """
 
 
 def _user(value: Mapping[str, Any], secret: str) -> str:
     name = quote(value["name"])
     options = "".join(
-        f" {word} {quote(str(value[option]))}" for word, option in (("-u", "uid"), ("-s", "shell")) if value[option]
+        f" {word} {quote(str(value[option]))}"
+        for word, option in (("-u", "uid"), ("-s", "shell"))
+        if value[option] is not None
     )
     lines = [_USER.format(name=name, options=options)]
-    lines += [f"usermod -s {quote(value['shell'])} {name}\n"] if value["shell"] else []
+    lines += [_SHELL.format(shell=quote(value["shell"]), name=name)] if value["shell"] else []
     for group in value["groups"]:
         member = f"if command -v usermod >/dev/null; then usermod -a -G {quote(group)} {name}; else addgroup {name} {quote(group)}; fi"
         lines.append(f"{member}\n")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import IO, Any, Callable, Protocol
 
-from .._errors import EngineError, NoSpace
+from .._errors import EngineError, NoSpace, TimedOut
 from .._faults import fault_point
 from .._jobs.progress import Progress
 from .._sizes import format_size
@@ -112,6 +112,10 @@ class Work:
             except EngineError as error:
                 raise EngineError(
                     f"steps: '{script.title}' failed in the guest: {str(error).strip()}", **error.details
+                ) from error
+            except TimedOut as error:
+                raise TimedOut(
+                    f"steps: '{script.title}' took longer in the guest than guest_timeout; give more seconds, or let it end."
                 ) from error
             fault_point("build:while-customising")
         for path, stream in self._gotten.items():

@@ -40,6 +40,11 @@ class Steps:
     def kinds(self) -> list[str]:
         return [next(iter(step)) for step in self.steps]
 
+    @property
+    def network(self) -> bool:
+        """Whether one of them has a network."""
+        return any("packages" in one or "upgrade" in one or one.get("run", {}).get("network") for one in self.steps)
+
     def value_of(self, kind: str) -> Any:
         """The value of the only step of this kind, None where there is none."""
         return next((step[kind] for step in self.steps if kind in step), None)
@@ -201,6 +206,10 @@ def _user(value: Any, where: str) -> dict[str, Any]:
     for option in ("password", "password_hash"):
         if any(not letter.isprintable() for letter in value[option] or ""):
             raise InvalidOption(f"{where}: {option} holds a line break or another letter that can't be typed.")
+    if value["uid"] is not None and not 0 <= value["uid"] < 1 << 32:
+        raise InvalidOption(f"{where}: uid {value['uid']} is no user's number; give 0 or more.")
+    if ":" in (value["password_hash"] or ""):
+        raise InvalidOption(f"{where}: password_hash holds a colon, which ends a field of /etc/shadow.")
     if value["shell"] is not None:
         guest_path(value["shell"], where)
     found = dict(value)

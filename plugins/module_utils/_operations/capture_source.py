@@ -51,13 +51,20 @@ def _by_vm(params: Mapping[str, Any], tools: Tools) -> BuildBase:
         known = ", ".join(disk.name for disk in disks) or "none"
         raise InvalidOption(f"disk: {vm.name} has no disk {wanted or 'at all'}; it has: {known}.")
     declared = {"vm": vm.name, "uuid": vm.uuid, "disk": chosen.name, "shown": f"{chosen.name} of the VM {vm.name}"}
+    named = {"vm": vm.name, "disk": chosen.name}
     if vm.running:
         told = {"vm": vm.name, "uuid": vm.uuid, "uri": vm.uri, "hold": vm.hold, "disk": chosen.name}
         # The guest writes all the time: what was captured once isn't captured again by itself.
-        return BuildBase(RUNNING, {"kind": "vm", **declared}, {"kind": RUNNING, **told})
+        return BuildBase(RUNNING, {"kind": "vm", **declared}, {"kind": RUNNING, **told}, {"kind": RUNNING, **named})
     told = {"path": chosen.path, "format": chosen.format, "files": chosen.files, "allowed": chosen.backing}
     files = [one["path"] for one in chosen.files]
-    return BuildBase(STOPPED, {"kind": "vm", **declared}, {"kind": STOPPED, "vm": vm.name, **told}, files=files)
+    return BuildBase(
+        STOPPED,
+        {"kind": "vm", **declared},
+        {"kind": STOPPED, **told},
+        {"kind": STOPPED, **named, "path": chosen.path},
+        files=files,
+    )
 
 
 def _by_ssh(params: Mapping[str, Any]) -> BuildBase:
@@ -80,7 +87,8 @@ def _by_ssh(params: Mapping[str, Any]) -> BuildBase:
         raise InvalidOption("quiesce: only a running VM's file systems can be held still; leave it out.")
     shown = f"{given['disk']} of {given['host']}"
     declared = {"kind": "ssh", "host": given["host"], "path": given["disk"], "shown": shown}
-    return BuildBase(SSH, declared, {**dict(given), "kind": SSH})
+    source = {"kind": SSH, "host": given["host"], "disk": given["disk"]}
+    return BuildBase(SSH, declared, {**dict(given), "kind": SSH}, source)
 
 
 def bring(params: Mapping[str, Any], disk: str, progress: Progress, lock: int) -> None:

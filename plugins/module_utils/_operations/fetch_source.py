@@ -35,10 +35,14 @@ def resolve(asked: Asked | None, url: RemoteUrl, access: Access) -> Checksum | N
     """The checksum that `asked` names for `url`; raises NotFound, Conflict or TransferError when a list doesn't tell it."""
     if asked is None or asked.known is not None:
         return asked.known if asked else None
-    # Credentials are for the server of the source.
-    if asked.url and (asked.url.scheme, asked.url.host, asked.url.port) != (url.scheme, url.host, url.port):
-        access = Access(access.idle_timeout, access.validate_certs, access.ca_path)
-    return listed(asked, url, access)
+    return listed(asked, url, access_beside(asked.url, url, access) if asked.url else access)
+
+
+def access_beside(other: RemoteUrl, url: RemoteUrl, access: Access) -> Access:
+    """How the server of `other` is asked; credentials are for the server of the source `url`."""
+    if (other.scheme, other.host, other.port) == (url.scheme, url.host, url.port):
+        return access
+    return Access(access.idle_timeout, access.validate_certs, access.ca_path)
 
 
 def listed(asked: Asked, source: Listed, access: Access) -> Checksum:

@@ -83,12 +83,7 @@ def _build_tree(params: dict[str, Any], progress: Progress, lock: int) -> dict[s
     fault_point("build:customised")
     size = os.stat(work).st_size
     told = written(params, Image(work, "raw"), size, progress, lock)
-    base = params["base"]
-    source = {
-        "kind": base["kind"],
-        **({"path": base["path"]} if "path" in base else {"suite": base["mmdebstrap"]["suite"]}),
-    }
-    finish(params, done, source, size, progress)
+    finish(params, done, params["source"], size, progress)
     return {**told, **done.facts, "changed": True}
 
 
@@ -102,9 +97,7 @@ def _source(params: Mapping[str, Any], base: Inspected, progress: Progress) -> d
             digest.update(piece)
             done += len(piece)
             progress.update(done)
-    told = params["base"]
-    kept = ("kind", "path", "reference", "manifest", "disk", "url", "checksum")
-    return {**{name: told[name] for name in kept if told.get(name)}, "digest": f"sha256:{digest.hexdigest()}"}
+    return {**params["source"], "digest": f"sha256:{digest.hexdigest()}"}
 
 
 def main() -> int:

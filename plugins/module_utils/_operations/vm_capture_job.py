@@ -59,8 +59,7 @@ def _capture(params: dict[str, Any], progress: Progress, lock: int) -> dict[str,
     told = written(params, worked_on(disk, done), size, progress, lock)
     if below is not None:
         _require_same(below, base)
-    source = {name: base[name] for name in ("kind", "vm", "host", "disk", "path") if base.get(name)}
-    finish(params, done, source, size, progress)
+    finish(params, done, params["source"], size, progress)
     return {**told, **done.facts, "changed": True}
 
 

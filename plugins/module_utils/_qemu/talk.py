@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import subprocess
 import tempfile
@@ -93,6 +94,11 @@ class Talk:
             raise TimedOut(f"{self._argv[0]} did not end within {seconds:g} seconds.") from None
         if self._process.returncode:
             raise self._gone()
+
+    def wait(self, *, seconds: float) -> None:
+        """Let the program go, which somebody ends."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def close(self) -> None:
         """Kill the program if it still runs, and wait for its end."""

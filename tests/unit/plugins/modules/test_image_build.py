@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAULT_VARIABLE
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import build_plan, usage
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
@@ -25,11 +25,13 @@ while read -r command rest; do
   echo "$command $rest" >>FOLDER/log
   case "$command" in
     echo) echo "$rest"; echo;;
+    add-drive) drive=$rest;;
+    run) if [[ -e FOLDER/dies && $drive = *golden* ]] || [ -e FOLDER/never-starts ]; then echo 'libguestfs: error: it died' >&2; exit 1; fi;;
     inspect-os) echo /dev/sda1;;
     inspect-get-mountpoints) echo '/: /dev/sda1';;
-    mountpoints) echo '/dev/sda1: /';;
     upload) cat "${rest%% *}" >>FOLDER/uploaded;;
     download) printf 'os\tID=test\ndeb\tone\t1\tall\tinstalled\ndeb\ttwo\t2\tall\tinstalled\n' >"${rest##* }";;
+    mountpoints) if [ -e FOLDER/touches ]; then rm FOLDER/touches; echo two >FOLDER/motd; fi; echo '/dev/sda1: /';;
     sh) if [ -e FOLDER/broken ]; then echo 'libguestfs: error: sh: it broke' >&2; exit 1; fi;;
   esac
 done
@@ -97,6 +99,7 @@ def test_an_image_is_built_once(folder: Path, fish: Path) -> None:
     made = build(folder)
     (item,) = made["builds"]
     assert made["changed"] and foreseen["builds"][0]["recipe"] == item["recipe"]
+    assert foreseen["builds"][0]["base"] == {**item["base"], "digest": "(known after apply)"}
     assert names(folder) == ["base.qcow2", "golden.qcow2", "golden.qcow2.DIGEST.spdx.json"]
     assert (item["engine"], item["packages"], item["format"], item["virtual_size"]) == ("guestfs", 2, "qcow2", 8 * MIB)
     assert [phase["name"] for phase in item["job"]["phases"]][1:5] == [
@@ -189,6 +192,64 @@ def test_killed_at_any_moment_the_next_run_builds_it(
     assert names(folder) == ["base.qcow2", "golden.qcow2", "golden.qcow2.DIGEST.spdx.json"]
 
 
+def test_an_image_does_not_replace_what_it_is_made_from(folder: Path) -> None:
+    before = (folder / "base.qcow2").read_bytes()
+    layer = folder / "layer.qcow2"
+    qemu_img("create", "-q", "-f", "qcow2", "-b", str(folder / "base.qcow2"), "-F", "qcow2", str(layer))
+    path = str(folder / "base.qcow2")
+    for base in ({"path": path}, {"path": str(layer), "backing": [path]}):
+        assert "is made from" in refusal(folder, path=path, base=base, force=True)
+    assert (folder / "base.qcow2").read_bytes() == before
+    (folder / "etc").mkdir()
+    assert "would be copied into itself" in refusal(folder, base={"directory": str(folder)})
+
+
+def test_a_file_that_changes_while_it_is_copied_is_not_in_an_image_of_its_former_content(
+    folder: Path, fish: Path
+) -> None:
+    source = fish / "motd"
+    source.write_text("one")
+    steps = [{"copy": {"src": str(source), "dest": "/etc/motd"}}]
+    (fish / "touches").touch()
+    assert f"{source} was written to meanwhile" in refusal(folder, steps=steps)
+    assert names(folder) == ["base.qcow2"]
+    assert not build(folder, steps=steps)["builds"][0].get("failed")
+
+
+def test_the_longest_name_is_built(folder: Path) -> None:
+    path = str(folder / ("n" * 214))
+    (item,) = build(folder, path=path)["builds"]
+    assert os.path.exists(path) and os.path.exists(item["sbom"])
+
+
+def test_what_an_interrupted_build_left_goes_with_the_next_run(folder: Path) -> None:
+    build(folder)
+    before = names(folder)
+    left = [
+        "imageops-partial",
+        "imageops-partial-work",
+        "imageops-partial-download",
+        "0123456789ab.spdx.json.imageops-partial",
+    ]
+    for name in left:
+        (folder / f".golden.qcow2.{name}").touch()
+    (folder / ".golden.qcow2.imageops-partial-tree").mkdir()
+    assert not build(folder, check=True)["changed"] and len(names(folder)) == len(before) + 5
+    assert not build(folder)["changed"]
+    assert names(folder) == before
+
+
+def test_the_files_of_a_build_that_is_at_work_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(folder)
+    (folder / ".golden.qcow2.imageops-partial").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(build_plan, "running", lambda job, clock: job)
+        build(folder)
+    assert (folder / ".golden.qcow2.imageops-partial").exists()
+    build(folder)
+    assert not (folder / ".golden.qcow2.imageops-partial").exists()
+
+
 def test_what_no_build_made_is_not_replaced(folder: Path) -> None:
     (folder / "golden.qcow2").write_bytes(b"precious")
     assert "was not made by imageops.fleet" in refusal(folder)
@@ -214,6 +275,9 @@ def test_what_no_build_made_is_not_replaced(folder: Path) -> None:
         ({"guest_timeout": 0}, "no time"),
         ({"format": "raw", "compression": "zstd"}, "a raw image has none"),
         ({"path": "relative"}, "not an absolute path"),
+        ({"path": f"/nowhere/{'n' * 215}"}, "leaves no room for its SBOM's"),
+        ({"steps": [{"packages": ["a"]}, {"delete": ["/etc/resolv.conf"]}]}, "step 2 (delete): /etc/resolv.conf is the host's while"),
+        ({"steps": [{"write": {"dest": "/etc/resolv.conf", "content": "x"}}, {"upgrade": True}]}, "step 1 (write): /etc/resolv.conf"),
     ],
 )  # fmt: skip
 def test_what_cant_be_is_refused_before_anything_is_made(folder: Path, given: dict[str, Any], says: str) -> None:
@@ -224,6 +288,15 @@ def test_what_cant_be_is_refused_before_anything_is_made(folder: Path, given: di
 def test_without_libguestfs_the_task_says_what_is_missing(folder: Path, fish: Path) -> None:
     (fish / "guestfish").unlink()
     assert "guestfish is not installed" in refusal(folder, engine="guestfs")
+
+
+def test_a_disk_that_ends_libguestfs_is_not_opened_by_the_host(folder: Path, fish: Path) -> None:
+    (fish / "dies").touch()
+    said = refusal(folder)
+    assert "starts on this host, but not with this disk" in said and "it died" in said
+    (fish / "never-starts").touch()
+    assert "starts on this host" not in refusal(folder)
+    assert names(folder) == ["base.qcow2"]
 
 
 def test_many_images_of_one_base(folder: Path) -> None:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import MissingLibrary, UnsafeImage
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.build_fetch import require_signed
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import build_fetch
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.build_fetch import _checksum, require_signed
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer.http import Access
+from ansible_collections.imageops.fleet.plugins.module_utils._transfer.url import RemoteUrl, parse_url
 
 GPGV = r"""#!/bin/sh
 [ "$1 $2" = "--keyring KEYRING" ] || exit 3
@@ -42,3 +47,27 @@ def test_without_gpgv_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingLibrary, match="install the package gpgv"):
         require_signed(b"list", b"x", "/keyring", "list")
+
+
+def test_the_sources_password_is_for_its_own_server_only(keyring: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, str] = {}
+
+    def read(client: Any, url: RemoteUrl, *, most: int) -> bytes:
+        asked[url.shown] = client.access.password
+        return b"signed list" if url.path.endswith(".gpg") else b"list"
+
+    monkeypatch.setattr(build_fetch, "read_small", read)
+    monkeypatch.setattr(build_fetch, "HttpClient", lambda access: SimpleNamespace(access=access))
+    monkeypatch.setattr(build_fetch, "find_checksum", lambda text, **told: text)
+    access = Access(password="hidden", username="one")
+    for host in ("images", "other"):
+        told = {
+            "checksum": f"sha256:https://{host}.example/SUMS",
+            "signature": f"https://{host}.example/SUMS.gpg",
+            "keyring": keyring,
+        }
+        _checksum(told, parse_url("https://images.example/a.qcow2", option="base.url"), access)
+    assert asked == {
+        "https://images.example/SUMS": "hidden", "https://images.example/SUMS.gpg": "hidden",
+        "https://other.example/SUMS": "", "https://other.example/SUMS.gpg": "",
+    }  # fmt: skip

@@ -76,6 +76,16 @@ def test_secrets_are_in_files_only() -> None:
     assert f"chpasswd <{file.path}" in made.text
 
 
+@pytest.mark.parametrize(("shell", "ends"), [("/bin/ash", 0), ("/bin/sh", 1)])
+def test_without_shadow_utils_the_tools_of_busybox_make_a_user(tmp_path: Path, shell: str, ends: int) -> None:
+    (made,) = scripts({"user": {**USER, "uid": 0, "groups": [], "shell": "/bin/ash", "sudo": False}})
+    (tmp_path / "passwd").write_text(f"ops:x:0:0::/home/ops:{shell}\n")
+    tools = 'command() { false; }\nid() { false; }\nadduser() { echo "adduser $*"; }\n'
+    text = made.text.replace("/etc/passwd", str(tmp_path / "passwd"))
+    done = subprocess.run(["bash", "-e"], input=tools + text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (ends, "adduser -D -u 0 -s /bin/ash ops\n")
+
+
 def test_a_secret_file_is_for_its_owner_only() -> None:
     (made,) = scripts({"write": {**FILE, "content": None, "secret": "step1.secret"}}, step1_secret="hidden")
     assert "install -m 0600" in made.text and "'/etc/a b/x'" in made.text

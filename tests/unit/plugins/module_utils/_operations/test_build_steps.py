@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._ansible.image_build_spec import STEPS
+from ansible_collections.imageops.fleet.plugins.module_utils._ansible.guest_work_spec import STEPS
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InvalidOption, NotFound
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.build_steps import read_steps
 
@@ -54,6 +54,8 @@ def test_steps_keep_their_order_and_lose_their_secrets() -> None:
         ({"user": {**USER, "password": "a", "password_hash": "b"}}, "give either password or password_hash"),
         ({"user": {**USER, "password": "a\nroot:b"}}, "holds a line break"),
         ({"user": {**USER, "name": "a:b"}}, "can't be such a name"),
+        ({"user": {**USER, "uid": -1}}, "uid -1 is no user's number"),
+        ({"user": {**USER, "password_hash": "$6$a:0:0"}}, "password_hash holds a colon"),
         ({"ssh_key": {"user": "ops", "keys": ["nonsense"]}}, "'nonsense' is not a public key"),
         ({"run": {"script": " \n", "network": False}}, "the script is empty"),
         ({"service": {"name": "-x", "state": "enabled"}}, "can't be such a name"),
