@@ -93,11 +93,13 @@ options:
         type: str
       subnet: &subnet
         description: >-
-          Addresses of the network that serves the files, such as V(192.168.177.0/24). By default a free one of 192.168.176.0/20.
+          Addresses of the network that serves the files, such as V(192.168.177.0/24), with a prefix of /16 to /30. By default a free one of 192.168.176.0/20.
         type: str
       answers: &answers
         description:
           - The answer file. It is readable by root and QEMU alone, stands in no log, and its content is told nowhere.
+          - With O(boot=network) it is in the initrd that is served, so whoever reaches the network that serves it, such as the host's users,
+            can fetch it meanwhile.
           - It reaches the installer in the way that it looks for it by itself.
         type: dict
         suboptions:
