@@ -61,6 +61,14 @@ def test_machines_that_only_have_a_name_of_the_labs_are_not_removed() -> None:
     assert of_hosts("__lab_gone") == ["nets-p01-a"]
 
 
+def test_networks_are_the_labs_when_they_were_noted() -> None:
+    found = {"stdout_lines": ["/srv/networks-nets:nets-p01-lan", "/etc/systemd/system/imageops-lab-nets.timer:[Unit]"]}
+    wanted = [{"name": "nets-p01-lan"}, {"name": "nets-p02-lan"}]
+    known = {"lab_dir": "/srv", "__lab_found": found, "__lab": {"networks": wanted}, "__lab_my_networks": wanted}
+    assert templated("{{ __lab_gone_networks }}", **known) == ["nets-p01-lan"]
+    assert templated("{{ __lab_unnoted_networks }}", **known) == ["nets-p02-lan"]
+
+
 def test_a_folder_is_removed_only_where_the_labs_own_list_is_in_it() -> None:
     assert templated("{{ __lab_list }}", lab_dir="/srv") == "/srv/networks-nets"
     tasks = [task for each in read("tasks/absent.yml") for task in each.get("block", [each])]
