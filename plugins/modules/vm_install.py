@@ -23,7 +23,7 @@ description:
   - A second run finds in the record of the finished disk that it was made from the same media, answers and options, and looks no
     further. What a guest wrote to the disk since is its own matter.
   - Before anything is made, media, answers, memory, space, firmware and network are looked at.
-  - The work runs as a job of the host helper. A second run of the same task joins it. The machine ends with the job in any case.
+  - The work runs as a job of the host helper. A second run of the same task joins it. The machine ends with the job.
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
@@ -269,7 +269,9 @@ seealso:
   - module: imageops.fleet.image_publish
   - module: imageops.fleet.disk_job_info
 notes:
-  - A job that is killed takes its machine along. A network that served files is removed by the next run of the task.
+  - A job that is killed takes its machine along, unless libvirtd is killed at the same time. What it left then, and a network that served
+    files, is removed by the next run of the task.
+  - The machine has a virtio disk and a virtio network card, so an ISO image of Windows needs their drivers in it. Windows was not tried.
 """
 
 EXAMPLES = r"""
