@@ -340,16 +340,35 @@ EXAMPLES = r"""
       kind: preseed
       content: "{{ lookup('ansible.builtin.file', 'preseed.cfg') }}"
 
-- name: Flatcar, set up by Ignition at its first boot
+- name: Flatcar, whose live system installs itself when Ignition tells it to
   imageops.fleet.vm_install:
     path: /var/lib/libvirt/images/node.qcow2
     size: 10GiB
-    iso: /srv/iso/installer.iso
+    iso: /srv/iso/flatcar.iso
+    kernel: flatcar/vmlinuz
+    initrd: flatcar/cpio.gz
+    arguments: flatcar.first_boot=1 flatcar.oem.id=qemu
+    memory: 4GiB
     network: default
     answers:
       kind: ignition
-      content: {ignition: {version: 3.3.0}, passwd: {users: [{name: core, sshAuthorizedKeys: ["{{ ssh_key }}"]}]}}
-    finish: {when: agent, timeout: 1800}
+      content:
+        ignition: {version: 3.3.0}
+        systemd:
+          units:
+            - name: install.service
+              enabled: true
+              contents: |
+                [Unit]
+                Wants=network-online.target
+                After=network-online.target
+                [Service]
+                Type=oneshot
+                ExecStart=/usr/bin/flatcar-install -d /dev/vda
+                ExecStartPost=/usr/bin/systemctl --no-block poweroff
+                [Install]
+                WantedBy=multi-user.target
+    finish: {timeout: 3600}
 """
 
 RETURN = r"""

@@ -20,7 +20,7 @@ _MOST_NAME = 20
 _FOLDER = re.compile(r"^(/[A-Za-z0-9._+-]+)+\Z")
 # A byte of a MAC address counts them.
 _MOST = 256
-_SPAN = re.compile(r"^([1-9][0-9]*)(m|h|d)\Z")
+_SPAN = re.compile(r"^([1-9][0-9]{0,4})(m|h|d)\Z")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 _NETWORK_KEYS = {"name", "mode", "mtu"}
 _MACHINE_KEYS = {"name", "image", "image_format", "memory", "vcpus", "networks", "seed", "user_data", "size", "options"}

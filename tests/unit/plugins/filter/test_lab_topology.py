@@ -135,6 +135,7 @@ def test_participants_stay_together_and_are_spread() -> None:
         ({"prefix": 30}, "makes no subnets"),
         ({"reset_only": ["p09"]}, "p09 is no participant"),
         ({"time_limit": "soon"}, "neither a span"),
+        ({"time_limit": "9999999d"}, "neither a span"),
     ],
 )  # fmt: skip
 def test_what_is_refused(changed: dict[str, Any], said: str) -> None:
