@@ -23,7 +23,7 @@ description:
   - A second run finds in the record of the finished disk that it was made from the same media, answers and options, and looks no
     further. What a guest wrote to the disk since is its own matter.
   - Before anything is made, media, answers, memory, space, firmware and network are looked at.
-  - The work runs as a job of the host helper. A second run of the same task joins it. The machine ends with the job in any case.
+  - The work runs as a job of the host helper. A second run of the same task joins it. The machine ends with the job.
 extends_documentation_fragment:
   - imageops.fleet.attributes
   - imageops.fleet.attributes.idempotent
@@ -93,11 +93,13 @@ options:
         type: str
       subnet: &subnet
         description: >-
-          Addresses of the network that serves the files, such as V(192.168.177.0/24). By default a free one of 192.168.176.0/20.
+          Addresses of the network that serves the files, such as V(192.168.177.0/24), with a prefix of /16 to /30. By default a free one of 192.168.176.0/20.
         type: str
       answers: &answers
         description:
           - The answer file. It is readable by root and QEMU alone, stands in no log, and its content is told nowhere.
+          - With O(boot=network) it is in the initrd that is served, so whoever reaches the network that serves it, such as the host's users,
+            can fetch it meanwhile.
           - It reaches the installer in the way that it looks for it by itself.
         type: dict
         suboptions:
@@ -267,7 +269,9 @@ seealso:
   - module: imageops.fleet.image_publish
   - module: imageops.fleet.disk_job_info
 notes:
-  - A job that is killed takes its machine along. A network that served files is removed by the next run of the task.
+  - A job that is killed takes its machine along, unless libvirtd is killed at the same time. What it left then, and a network that served
+    files, is removed by the next run of the task.
+  - The machine has a virtio disk and a virtio network card, so an ISO image of Windows needs their drivers in it. Windows was not tried.
 """
 
 EXAMPLES = r"""
@@ -336,16 +340,35 @@ EXAMPLES = r"""
       kind: preseed
       content: "{{ lookup('ansible.builtin.file', 'preseed.cfg') }}"
 
-- name: Flatcar, set up by Ignition at its first boot
+- name: Flatcar, whose live system installs itself when Ignition tells it to
   imageops.fleet.vm_install:
     path: /var/lib/libvirt/images/node.qcow2
     size: 10GiB
-    iso: /srv/iso/installer.iso
+    iso: /srv/iso/flatcar.iso
+    kernel: flatcar/vmlinuz
+    initrd: flatcar/cpio.gz
+    arguments: flatcar.first_boot=1 flatcar.oem.id=qemu
+    memory: 4GiB
     network: default
     answers:
       kind: ignition
-      content: {ignition: {version: 3.3.0}, passwd: {users: [{name: core, sshAuthorizedKeys: ["{{ ssh_key }}"]}]}}
-    finish: {when: agent, timeout: 1800}
+      content:
+        ignition: {version: 3.3.0}
+        systemd:
+          units:
+            - name: install.service
+              enabled: true
+              contents: |
+                [Unit]
+                Wants=network-online.target
+                After=network-online.target
+                [Service]
+                Type=oneshot
+                ExecStart=/usr/bin/flatcar-install -d /dev/vda
+                ExecStartPost=/usr/bin/systemctl --no-block poweroff
+                [Install]
+                WantedBy=multi-user.target
+    finish: {timeout: 3600}
 """
 
 RETURN = r"""

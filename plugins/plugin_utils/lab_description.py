@@ -17,9 +17,10 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import Inva
 # They are parts of names of VMs and of networks, of names of DNS and of units of systemd.
 _NAME = re.compile(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
 _MOST_NAME = 20
+_FOLDER = re.compile(r"^(/[A-Za-z0-9._+-]+)+\Z")
 # A byte of a MAC address counts them.
 _MOST = 256
-_SPAN = re.compile(r"^([1-9][0-9]*)(m|h|d)\Z")
+_SPAN = re.compile(r"^([1-9][0-9]{0,4})(m|h|d)\Z")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 _NETWORK_KEYS = {"name", "mode", "mtu"}
 _MACHINE_KEYS = {"name", "image", "image_format", "memory", "vcpus", "networks", "seed", "user_data", "size", "options"}
@@ -46,6 +47,7 @@ def read_description(told: Mapping[str, Any]) -> Description:
     participants = _participants(told.get("participants"))
     networks = _listed(told.get("networks") or [], "lab_networks", _NETWORK_KEYS)
     machines = _listed(told.get("machines"), "lab_machines", _MACHINE_KEYS)
+    _require_folder(told.get("dir"))
     if not machines:
         raise InvalidOption("lab_machines: nothing is given; name at least one machine of each participant.")
     known = {network["name"] for network in networks}
@@ -75,6 +77,14 @@ def _named(value: Any, option: str) -> str:
     return value
 
 
+def _require_folder(value: Any) -> None:
+    """A script and a unit of systemd name it, and it is removed with the lab."""
+    if value and (not _FOLDER.match(str(value)) or ".." in str(value).split("/")):
+        raise InvalidOption(
+            f"lab_dir: '{value}' can't be the lab's folder; give an absolute path of letters, digits, '.', '_', '+' and '-'."
+        )
+
+
 def _participants(value: Any) -> tuple[str, ...]:
     """Names, or p01, p02 and so on for a number."""
     if isinstance(value, str) and value.isdigit():
@@ -88,7 +98,7 @@ def _participants(value: Any) -> tuple[str, ...]:
     if not 1 <= len(names) <= _MOST:
         raise InvalidOption(f"lab_participants: a lab has 1 to {_MOST} of them; give another number, or make two labs.")
     found = tuple(_named(name, "lab_participants") for name in names)
-    _require_once(found, "lab_participants")
+    require_once(found, "lab_participants")
     return found
 
 
@@ -102,13 +112,13 @@ def _listed(value: Any, option: str, keys: set[str]) -> tuple[Mapping[str, Any],
             raise InvalidOption(
                 f"{option}: {one['name']} has {unknown[0]}, which isn't one of {', '.join(sorted(keys))}."
             )
-    _require_once([one["name"] for one in value], option)
+    require_once([one["name"] for one in value], option)
     if len(value) > _MOST:
         raise InvalidOption(f"{option}: {len(value)} are more than the {_MOST} that a participant can have.")
     return tuple(value)
 
 
-def _require_once(names: Sequence[str], option: str) -> None:
+def require_once(names: Sequence[str], option: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidOption(f"{option}: {twice[0]} is named twice; give each a name of its own.")
@@ -126,7 +136,7 @@ def _require_machine(machine: Mapping[str, Any], networks: set[str]) -> None:
             raise InvalidOption(
                 f"lab_machines: {name} is on {network}, which lab_networks doesn't have (there: {known})."
             )
-    _require_once(list(machine.get("networks") or []), f"lab_machines: networks of {name}")
+    require_once(list(machine.get("networks") or []), f"lab_machines: networks of {name}")
     wrong = sorted(set(machine.get("options") or {}) & _OURS)
     if wrong:
         raise InvalidOption(

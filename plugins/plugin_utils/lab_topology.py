@@ -12,7 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
-from ansible_collections.imageops.fleet.plugins.plugin_utils.lab_description import Description, read_description
+from ansible_collections.imageops.fleet.plugins.plugin_utils.lab_description import (
+    Description,
+    read_description,
+    require_once,
+)
 
 LAB, PARTICIPANT, MACHINE = "lab", "participant", "machine"
 # The host has .1; these are left for whoever a lab's network is connected to.
@@ -27,6 +31,10 @@ def topology(told: Mapping[str, Any], passwords: Mapping[str, str] | None) -> di
     lab = read_description(told)
     maker = _Maker(lab, told, passwords)
     participants = [maker.participant(number) for number in range(len(lab.participants))]
+    for kind in ("networks", "machines"):
+        # web of a-b would be called as b-web of a.
+        names = [each["name"] for one in participants for each in one[kind]]
+        require_once(names, f"lab_participants: joined with the names of {kind}")
     return {
         "name": lab.name,
         "limit": dict(lab.limit),

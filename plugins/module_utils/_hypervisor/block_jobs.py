@@ -14,8 +14,9 @@ from .library import calling, library
 from .xml import Element, get
 
 # virDomainBlockJobType of libvirt/libvirt-domain.h.
-_ACTIVE_COMMIT = 4
-_KINDS = {1: "pull", 2: "copy", 3: "commit", _ACTIVE_COMMIT: "active-commit", 5: "backup"}
+_COMMIT, _ACTIVE_COMMIT = 3, 4
+_KINDS = {1: "pull", 2: "copy", _COMMIT: "commit", _ACTIVE_COMMIT: "active-commit", 5: "backup"}
+COMMITS = (_KINDS[_COMMIT], _KINDS[_ACTIVE_COMMIT])
 _PAUSE = 0.05
 _NOTED_SECONDS = 10.0
 # libvirt has half a minute of its own for whoever wants to change a VM that it is busy with.

@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-import struct
 from collections.abc import Iterable, Iterator
 
 from .._errors import Conflict, EngineError, NotFound, Unsupported
 from .connection import Connection
 from .library import calling
+from .routes import routes
 from .xml import Element, get, put, serialise
 
-_ROUTES = "/proc/net/route"
 # Where free networks are looked for: private addresses (RFC 1918) that neither libvirt nor home routers begin with.
 _FROM = ipaddress.IPv4Network("192.168.176.0/20")
 _PIDS = "/run/libvirt/network"
@@ -69,23 +68,12 @@ def _free(taken: Iterable[ipaddress.IPv4Network]) -> Iterator[ipaddress.IPv4Netw
 
 def _taken(connection: Connection) -> Iterator[ipaddress.IPv4Network]:
     """Networks that the host has routes to, and those of libvirt."""
-    yield from routes()
+    yield from (route.network for route in routes())
     for _name, root, _active in connection.described_networks():
         for ip in root.findall("ip"):
             with contextlib.suppress(ValueError):
                 mask = get(ip, "@netmask") or get(ip, "@prefix")
                 yield ipaddress.IPv4Network(f"{get(ip, '@address')}/{mask}", strict=False)
-
-
-def routes(path: str = _ROUTES) -> Iterator[ipaddress.IPv4Network]:
-    """Networks that the host has routes to, without the default one."""
-    with open(path, encoding="ascii") as stream:
-        rows = [line.split() for line in stream.readlines()[1:]]
-    for row in rows:
-        # The kernel writes addresses as the machine holds them in memory.
-        address, mask = (struct.pack("=L", int(row[column], 16)) for column in (1, 7))
-        if any(mask):
-            yield ipaddress.IPv4Network((address, bin(int.from_bytes(mask, "big")).count("1")), strict=False)
 
 
 def server_owner(name: str, folder: str = _PIDS) -> tuple[int, int] | None:

@@ -37,7 +37,7 @@ from .vm_install_media import (
     hidden_files,
     initrd_tail,
     new_file,
-    remove_all,
+    remove_beside,
     served_folder,
     write_answers,
 )
@@ -79,13 +79,21 @@ class _Installation:
 
     def clear(self) -> None:
         """No machine, no network and no file of this installation."""
+        try:
+            self._clear_beside()
+        finally:
+            remove(self._disk.path)
+
+    def _clear_beside(self) -> None:
+        """No machine, no network and no file but the disk."""
         self.close()
         try:
             self._end_machine()
         finally:
-            remove_all(self._path)
-            # virtlogd keeps some more of what is long.
-            for path in glob.glob(f"{glob.escape(self._log)}*"):
+            remove_beside(self._path)
+            # virtlogd keeps some more of what is long, and libvirt has a log of its own.
+            own = os.path.join(os.path.dirname(self._log), f"{self._name}.log")
+            for path in (found for log in (self._log, own) for found in glob.glob(f"{glob.escape(log)}*")):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
 
@@ -139,6 +147,8 @@ class _Installation:
         self.close()
         self._progress.phase("publish")
         self._require_content(said)
+        # A further run finds the disk and looks no further, so nothing else may be there when it has its name.
+        self._clear_beside()
         self._publish()
         return {"installing": round(self._clock.now() - began, 3), "reboots": watch.reboots}
 
@@ -254,7 +264,6 @@ class _Installation:
 
     def _publish(self) -> None:
         params = self._params
-        remove(hidden(self._path, "start"))
         record = Record(
             operation="install",
             format=params["format"],

@@ -38,10 +38,11 @@ def served_folder(path: str) -> str:
     return partial_path(path, suffix=_SERVED)
 
 
-def remove_all(path: str) -> None:
-    """Remove all that an installation made."""
+def remove_beside(path: str) -> None:
+    """Remove all that an installation made, but the disk."""
     for one in hidden_files(path):
-        remove(one)
+        if one != hidden(path):
+            remove(one)
     shutil.rmtree(served_folder(path), ignore_errors=True)
 
 

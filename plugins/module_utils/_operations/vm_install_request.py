@@ -23,6 +23,8 @@ DIRECT, CDROM, NETWORK = "direct", "cdrom", "network"
 POWEROFF, CONSOLE, AGENT = "poweroff", "console", "agent"
 _LEAST_MEMORY = 16 << 20
 _MOST_VCPUS = 4096
+# The host and a guest need an address each, and libvirt gives out 65535 at most.
+_PREFIXES = range(16, 31)
 
 
 @dataclass(frozen=True)
@@ -229,12 +231,19 @@ def _subnet(params: dict[str, Any], boot: str, kernel: str) -> str:
     text = params["subnet"] or ""
     if text and not served:
         raise InvalidOption("subnet: it is for 'boot: network' with files that the task serves; leave it out.")
+    if not text:
+        return ""
     try:
-        return str(ipaddress.IPv4Network(text)) if text else ""
+        found = ipaddress.IPv4Network(text)
     except ValueError as error:
         raise InvalidOption(
             f"subnet: '{text}' is no IPv4 network ({error}); give one such as 192.168.177.0/24."
         ) from None
+    if found.prefixlen not in _PREFIXES:
+        raise InvalidOption(
+            f"subnet: {found} is too large or too small to give its addresses out; give a prefix of /{_PREFIXES[0]} to /{_PREFIXES[-1]}."
+        )
+    return str(found)
 
 
 def _memory(value: str) -> int:

@@ -68,6 +68,8 @@ class Watch:
             raise self._failed(EngineError, f"{end} before it was finished")
         if self._met:
             self._stop()
+            if not self._life.is_orderly(self._end):
+                raise self._failed(EngineError, f"was finished, but {self._end} before it had shut down")
         return not (self._met or end and self._finish["when"] == "poweroff")
 
     @property

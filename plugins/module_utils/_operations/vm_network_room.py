@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import socket
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Union
@@ -16,6 +14,7 @@ from typing import Any, Union
 from .._errors import Conflict, InvalidOption, NotFound
 from .._hypervisor.connection import Connection
 from .._hypervisor.network_facts import BRIDGE
+from .._hypervisor.routes import PROC, routes
 from .._hypervisor.virtual_network import all_networks
 from .operation import Tools
 from .vm_host import require_bridge, require_vlan
@@ -25,7 +24,6 @@ from .vm_network_request import NetworkRequest
 Net = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 INTERFACES = "/sys/class/net"
-PROC = "/proc/net"
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,7 @@ def subnets_of(facts: dict[str, Any]) -> tuple[Net, ...]:
 
 def host_subnets() -> Iterator[tuple[str, Net]]:
     """The subnets that the host's interfaces are in."""
-    for line in _lines("route")[1:]:
-        name, destination, gateway, _flags, _refs, _use, _metric, mask = line.split()[:8]
-        if not int(gateway, 16) and int(mask, 16):
-            yield name, ipaddress.ip_network(f"{_dotted(destination)}/{_dotted(mask)}", strict=False)
+    yield from ((route.interface, route.network) for route in routes(PROC) if route.direct)
     for line in _lines("if_inet6"):
         address, _index, prefix, _scope, _flags, name = line.split()
         found = ipaddress.ip_interface((int(address, 16).to_bytes(16, "big"), int(prefix, 16)))
@@ -121,11 +116,6 @@ def _lines(name: str) -> list[str]:
     except FileNotFoundError:
         # A host without IPv6.
         return []
-
-
-def _dotted(told: str) -> str:
-    """The kernel writes addresses as numbers in the host's byte order."""
-    return socket.inet_ntoa(struct.pack("=I", int(told, 16)))
 
 
 def require_once(request: NetworkRequest, tools: Tools) -> None:

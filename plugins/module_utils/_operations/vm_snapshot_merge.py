@@ -15,7 +15,7 @@ from typing import Any
 from .._errors import Conflict, InUse
 from .._faults import fault_point
 from .._files import fingerprint, real_path, remove
-from .._hypervisor.block_jobs import block_job, finish_commit, start_commit
+from .._hypervisor.block_jobs import COMMITS, block_job, finish_commit, start_commit
 from .._hypervisor.connection import Connection
 from .._hypervisor.domain import Domain
 from .._hypervisor.snapshots import snapshots
@@ -103,7 +103,9 @@ class _Merging:
     def _do(self, journal: Journal, mark: Mapping[str, Any]) -> None:
         fault_point("vm_snapshot:before-merge")
         target = self._live_target(mark["top"])
-        if target and block_job(self._domain, target):
+        job = block_job(self._domain, target) if target else None
+        if job:
+            _require_commit(self._domain, job)
             self._commit_live(target, mark)
         # A libvirtd that was killed at the end of a commit may list the layer although QEMU has let go of it.
         elif not (self._is_merged(mark) or has_left(self._domain, target, mark)):
@@ -211,10 +213,20 @@ def require_no_job(domain: Domain, journal: Journal) -> None:
         return
     jobs = block_jobs(domain)
     if jobs:
-        raise InUse(
-            f"vm: a {jobs[0]['type']} runs on the disk {jobs[0]['target']} of {domain.name}, and snapshots can't be changed "
-            f"meanwhile; wait for its end, or end it (virsh blockjob --abort)."
-        )
+        raise _busy(domain, jobs[0])
+
+
+def _require_commit(domain: Domain, job: Mapping[str, Any]) -> None:
+    """Raise InUse for a job that can't be a merge of ours: nobody else's copy may be changed over to."""
+    if job["type"] not in COMMITS:
+        raise _busy(domain, job)
+
+
+def _busy(domain: Domain, job: Mapping[str, Any]) -> InUse:
+    return InUse(
+        f"vm: a {job['type']} runs on the disk {job['target']} of {domain.name}, and snapshots can't be changed meanwhile; wait for "
+        f"its end, or end it (virsh blockjob --abort)."
+    )
 
 
 def require_layers(paths: Mapping[str, str], *, snapshot: str) -> None:

@@ -115,6 +115,14 @@ def test_participants_stay_together_and_are_spread() -> None:
         ({"participants": ["a", "a"]}, "a is named twice"),
         ({"participants": ["a b"]}, "lab_participants: 'a b'"),
         ({"participants": None}, "give a number, or a list"),
+        (
+            {"participants": ["a", "a-b"], "networks": [{"name": "b-lan"}, {"name": "lan"}], "machines": [{"name": "x", "image": "/i"}]},
+            "of networks: nets-a-b-lan is named twice",
+        ),
+        ({"participants": ["a", "a-b"], "machines": [{"name": "b-c", "image": "/i"}, {"name": "c", "image": "/i"}]}, "nets-a-b-c is named twice"),
+        ({"dir": "/labs/it's"}, "lab_dir: '/labs/it's' can't be the lab's folder"),
+        ({"dir": "/labs/../srv"}, "can't be the lab's folder"),
+        ({"dir": "/"}, "can't be the lab's folder"),
         ({"machines": []}, "at least one machine"),
         ({"machines": "x"}, "a list of dictionaries"),
         ({"machines": [{"name": "a"}]}, "a has no image"),
@@ -127,6 +135,7 @@ def test_participants_stay_together_and_are_spread() -> None:
         ({"prefix": 30}, "makes no subnets"),
         ({"reset_only": ["p09"]}, "p09 is no participant"),
         ({"time_limit": "soon"}, "neither a span"),
+        ({"time_limit": "9999999d"}, "neither a span"),
     ],
 )  # fmt: skip
 def test_what_is_refused(changed: dict[str, Any], said: str) -> None:

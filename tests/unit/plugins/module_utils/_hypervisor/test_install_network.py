@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor import install_network
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.routes import Route
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse
 
 NAME = "imageops-install-x"
@@ -35,7 +36,9 @@ def test_what_the_network_tells_its_clients() -> None:
 
 
 def test_it_is_there_for_a_time(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install_network, "routes", lambda: [ipaddress.IPv4Network("192.168.176.0/24")])
+    monkeypatch.setattr(
+        install_network, "routes", lambda: [Route("eth0", ipaddress.IPv4Network("192.168.176.0/24"), True)]
+    )
     for _turn in range(2):
         taken = install_network.serve(connection, NAME, bridge="ioix", root="/served", file="x")
         assert taken == "192.168.177.0/24"
@@ -52,7 +55,9 @@ def test_addresses_that_the_task_names(connection: Connection) -> None:
 
 
 def test_no_free_addresses(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install_network, "routes", lambda: [ipaddress.IPv4Network("192.168.0.0/16")])
+    monkeypatch.setattr(
+        install_network, "routes", lambda: [Route("eth0", ipaddress.IPv4Network("192.168.0.0/16"), True)]
+    )
     with pytest.raises(Exception, match="no network of 192.168.176.0/20 is free"):
         install_network.serve(connection, NAME, bridge="b", root="/s", file="x")
 
@@ -69,16 +74,6 @@ def test_addresses_taken_in_the_same_moment(connection: Connection, monkeypatch:
     with pytest.raises(EngineError, match="in use"):
         install_network.serve(connection, NAME, bridge="b", root="/s", file="x")
     connection.raw = Connection.open("test:///default").raw
-
-
-def test_routes(tmp_path: Path) -> None:
-    table = tmp_path / "route"
-    table.write_text(
-        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
-        "eth0 00000000 0100000A 0003 0 0 0 00000000 0 0 0\n"
-        "eth0 007AA8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n"
-    )
-    assert list(install_network.routes(str(table))) == [ipaddress.IPv4Network("192.168.122.0/24")]
 
 
 def test_who_serves(tmp_path: Path) -> None:

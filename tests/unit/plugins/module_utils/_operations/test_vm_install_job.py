@@ -180,6 +180,26 @@ def test_files_are_served_for_a_network_boot(tmp_path: Path, tools: Tools, monke
     assert sorted(set(os.listdir(tmp_path)) - {"state"}) == ["disk.qcow2", "initrd", "linux"]
 
 
+def test_nothing_else_is_there_when_the_disk_gets_its_name(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is killed then leaves what no further run would look for: the disk is there."""
+    seen: list[set[str]] = []
+
+    def publish(partial: str, path: str, _record: Any) -> None:
+        seen.append({str(one) for one in tmp_path.iterdir()} - {str(tmp_path / "state"), partial, path})
+        assert [network.name for network in tools.hypervisor("test:///default").networks()] == ["default"]
+
+    def work(path: str, root: Element) -> None:
+        (tmp_path / f"{get(root, 'name')}.log").touch()
+        write_table(path)
+
+    monkeypatch.setattr(vm_install_job, "publish_with_record", publish)
+    params = install_params(tmp_path, boot="network", answers=PRESEED)
+    run(params, tools, monkeypatch, work)
+    assert seen == [{params["kernel"], params["initrd"]}]
+
+
 def test_a_network_that_a_killed_run_left(tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     connection, params = tools.hypervisor("test:///default"), install_params(tmp_path)
     install_network.serve(connection, domain_name(params["path"]), bridge="ioix", root="/served", file="x")

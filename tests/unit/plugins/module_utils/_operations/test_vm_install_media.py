@@ -69,12 +69,12 @@ def test_what_needs_a_medium(tmp_path: Path, kind: str, written: bool) -> None:
         assert target.stat().st_mode & 0o777 == 0o600 and b"secret\n" in target.read_bytes()
 
 
-def test_nothing_is_left(tmp_path: Path) -> None:
+def test_nothing_but_the_disk_is_left(tmp_path: Path) -> None:
     path = str(tmp_path / "disk.qcow2")
     for one in media.hidden_files(path):
         Path(one).touch()
     Path(media.served_folder(path)).mkdir()
     (Path(media.served_folder(path)) / "linux").touch()
     (tmp_path / "disk.qcow2").touch()
-    media.remove_all(path)
-    assert os.listdir(tmp_path) == ["disk.qcow2"]
+    media.remove_beside(path)
+    assert {str(one) for one in tmp_path.iterdir()} == {path, media.hidden(path)}

@@ -59,6 +59,8 @@ def test_how_the_installer_starts(tmp_path: Path, given: dict[str, Any], boot: s
         ({"network": "lab", "bridge": "br0"}, "leave one of them out"),
         ({"subnet": "10.0.0.0/24"}, "subnet: it is for"),
         ({"boot": "network", "subnet": "10.0.0.1/24"}, "is no IPv4 network"),
+        ({"boot": "network", "subnet": "10.0.0.0/8"}, "subnet: 10.0.0.0/8 is too large or too small"),
+        ({"boot": "network", "subnet": "10.0.0.1/32"}, "give a prefix of /16 to /30"),
         ({"memory": "1MiB"}, "at least 16 MiB"),
         ({"vcpus": 0}, "no number of CPUs"),
         ({"size": "0"}, "makes no disk"),

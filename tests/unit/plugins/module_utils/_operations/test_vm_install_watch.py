@@ -102,6 +102,14 @@ def test_the_console_of_the_new_system_ends_it(tmp_path: Path) -> None:
     assert watch.reboots == 1 and world.from_disk == [False, True] and world.end == SHUT_DOWN
 
 
+def test_a_new_system_that_dies_while_it_shuts_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had not written yet is lost, so the disk is none to publish."""
+    world = World(tmp_path / "log", [(3, "say", "web login:")])
+    monkeypatch.setattr(world, "shutdown", lambda: setattr(world, "end", "crashed"))
+    with pytest.raises(EngineError, match="was finished, but crashed before it had shut down"):
+        follow(world, when="console", console="login:$")
+
+
 def test_a_restart_with_our_kernel_begins_again_from_the_disk(tmp_path: Path) -> None:
     world = World(tmp_path / "log", [(5, "reboot", "")], [(3, "say", "login:")])
     assert follow(world, when="console", console="login:").reboots == 1

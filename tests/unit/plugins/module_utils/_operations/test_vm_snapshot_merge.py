@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, InUse
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connection import Connection
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_changeover as changeover
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_snapshot_merge as merge
@@ -62,6 +62,22 @@ def test_a_change_over_that_libvirt_forgot_is_noted_for_the_next_start(
     # QEMU has it open until the VM stops.
     assert Path(played.top).exists() and read_journal(played.domain).own == {played.top}
     assert not read_journal(played.domain).open
+    played.tools.close()
+
+
+@pytest.mark.parametrize("kind", ["copy", "pull", "backup"])
+def test_somebody_elses_job_is_not_taken_for_a_merge(
+    tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A copy that is ready would be changed over to, and the layer it was made of be removed."""
+    played = Played(tmp_path, RUNNING)
+    played.mark()
+    job = {"target": "vda", "type": kind, "done": 1, "total": 1}
+    monkeypatch.setattr(merge, "block_job", lambda domain, target: job)
+    monkeypatch.setattr(merge._Merging, "_commit_live", lambda *_words: pytest.fail("it was ended"))
+    with pytest.raises(InUse, match=f"a {kind} runs on the disk vda of web"):
+        played.tidy()
+    assert played.disk == played.top and Path(played.top).exists()
     played.tools.close()
 
 
