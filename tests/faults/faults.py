@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Interruption tests on the demo fleet: they really kill, fill and cut. Prints a table, writes JSON.
 
-The operations on disks and catalogs are interrupted in rounds on the host itself; what needs a controller, guests or a registry (build,
-clone, freeze, images, install, jobs, networks, tasks, vm) runs through Ansible.
+The operations on disks and catalogs are interrupted in rounds on the host itself, and libvirtd at each of its effects (vm_effects);
+what needs a controller, guests or a registry (build, clone, freeze, images, install, jobs, networks, tasks, vm) runs through Ansible.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import build
@@ -28,6 +29,7 @@ import qmp
 import rounds_of
 import tasks
 import vm
+import vm_effects
 import vm_points
 import vm_snapshots
 from host import BUILD, TOP, Failed, Host, hosts, prepare_hosts
@@ -46,6 +48,8 @@ CASES = {
     "vm_points": vm_points,
     "vm_snapshots": vm_snapshots,
 }
+# What is played in rounds on the host itself.
+ROUNDS = (rounds_of, vm_effects)
 
 
 def run_case(host: Host, group: str, name: str) -> dict[str, Any]:
@@ -74,40 +78,57 @@ def run_cases(host: Host, group: str, only: str, *, quick: bool) -> list[dict[st
     return rows
 
 
+def play(host: Host, wanted: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for each in ROUNDS:
+        groups = [group for group in wanted.groups if group.split(":")[0] in each.GROUPS]
+        if groups:
+            yield from each.play(host, groups, quick=wanted.quick, seed=wanted.seed, only=wanted.only)
+
+
 def run_rounds(host: Host, wanted: argparse.Namespace) -> list[dict[str, Any]]:
-    """All rounds of the disk operations on one host."""
-    groups = [group for group in wanted.groups if group.split(":")[0] in rounds_of.GROUPS]
-    if not groups:
-        return []
-    rounds, began = [], time.monotonic()
-    for one in rounds_of.play(host, groups, quick=wanted.quick, seed=wanted.seed, only=wanted.only):
+    """All rounds on one host."""
+    rounds: list[dict[str, Any]] = []
+    began = time.monotonic()
+    for one in play(host, wanted):
         rounds.append({"host": host.name, **one})
         if one["problem"]:
             print(f"faults: {host.name}: {one['scenario']}: {one['strike']}: FAILED: {one['problem']}", flush=True)
         elif len(rounds) % 25 == 0:
             print(f"faults: {host.name}: {len(rounds)} rounds, {time.monotonic() - began:.0f} s", flush=True)
-    print(
-        f"\n{host.name}, {time.monotonic() - began:.0f} s, seed {wanted.seed}\n{rounds_of.table(rounds_of.summed(rounds))}\n"
-    )
+    if rounds:
+        print(
+            f"\n{host.name}, {time.monotonic() - began:.0f} s, seed {wanted.seed}\n{rounds_of.table(rounds_of.summed(rounds))}\n"
+        )
     return rounds
+
+
+def set_up(groups: list[str]) -> None:
+    """What the groups need on this machine."""
+    compiled = any(group.split(":")[0] in vm_effects.GROUPS for group in groups)
+    subprocess.run([TOP / "tests" / "setup", *([vm_effects.SET_UP] if compiled else [])], check=True)
+    if compiled:
+        vm_effects.compile_library()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    known = [*rounds_of.GROUPS, *CASES]
+    known = [*(group for each in ROUNDS for group in each.GROUPS), *CASES]
     parser.add_argument("groups", nargs="*", default=known, help=f"{' '.join(known)}, or such as 'chain: flatten'")
     parser.add_argument("--host", help="only this host of the fleet; 'first' for the first one")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a sample: every named point once, two moments from outside, one case of jobs and tasks",
+        help="a sample: every named point once, two moments from outside, one in twelve effects, one case of jobs and tasks",
     )
     parser.add_argument("--only", default="", help="a pattern: only rounds and cases whose interruption it is found in")
     parser.add_argument("--seed", default=str(time.time_ns() % 10**8), help="chooses the random moments")
     wanted = parser.parse_args()
     if unknown := [group for group in wanted.groups if group.split(":")[0] not in known]:
         parser.error(f"no group {unknown[0]}; they are: {', '.join(known)}")
-    subprocess.run([TOP / "tests" / "setup"], check=True)
+    try:
+        set_up(wanted.groups)
+    except Failed as failed:
+        parser.exit(1, f"faults: {failed}\n")
     subprocess.run([TOP / "tests" / "fleet" / "fleet", "up"], check=True)
     prepare_hosts()
     rounds_of.make_payloads()

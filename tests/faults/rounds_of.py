@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -79,24 +80,32 @@ def missed_points() -> list[str]:
 
 def play(host: Host, groups: list[str], *, quick: bool, seed: str, only: str) -> Iterator[dict[str, Any]]:
     """Play the rounds of the groups on a host, as they end."""
-    folder = host.shell("mktemp -d /var/tmp/imageops-faults-XXXXXX").strip()
-    try:
-        bring(host, folder)
+    with driver_on(host) as folder:
         words = ["python3", f"{folder}/drive.py", "--payloads", folder, "--seed", seed, "--only", only, *groups]
         words += ["--quick"] if quick else ["--sessions"]
-        yield from _told(host, shlex.join(words))
+        yield from told(host, shlex.join(words))
+
+
+@contextlib.contextmanager
+def driver_on(host: Host) -> Iterator[str]:
+    """A folder on the host with what plays rounds there and with the modules' payloads."""
+    folder = host.shell("mktemp -d /var/tmp/imageops-faults-XXXXXX").strip()
+    try:
+        _bring(host, folder)
+        yield folder
     finally:
         host.shell(f"rm -rf {folder}")
 
 
-def bring(host: Host, folder: str) -> None:
+def _bring(host: Host, folder: str) -> None:
     files = [*_DRIVER.glob("*.py"), *_PAYLOADS.glob("*.py")]
     named = [word for path in files for word in ("-C", path.parent, path.name)]
     packed = subprocess.run(["tar", "-c", *named], capture_output=True, check=True).stdout
     subprocess.run([*host.ssh, f"tar -x -C {folder}"], input=packed, check=True)
 
 
-def _told(host: Host, command: str) -> Iterator[dict[str, Any]]:
+def told(host: Host, command: str) -> Iterator[dict[str, Any]]:
+    """The rounds that a driver tells, as they end."""
     sessions = []
     with subprocess.Popen([*host.ssh, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
@@ -132,6 +141,9 @@ def summed(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as text, with their sum."""
     total = {"operation": "all", **{name: sum(row[name] for row in rows) for name in _COLUMNS}}
-    lines = [f"{'operation':<34}" + "".join(f"{name:>10}" for name in _COLUMNS)]
-    lines += [f"{row['operation']:<34}" + "".join(f"{row[name]:>10}" for name in _COLUMNS) for row in [*rows, total]]
-    return "\n".join(lines)
+    width = max([33, *(len(row["operation"]) for row in rows)]) + 1
+    head = f"{'operation':<{width}}" + "".join(f"{name:>10}" for name in _COLUMNS)
+    lines = (
+        f"{row['operation']:<{width}}" + "".join(f"{row[name]:>10}" for name in _COLUMNS) for row in [*rows, total]
+    )
+    return "\n".join([head, *lines])

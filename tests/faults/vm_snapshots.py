@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Callable
 
 from host import Failed, Host, expect
-from rounds_of import bring
+from rounds_of import driver_on
 
 _ROUNDS = Path(__file__).parent / "on_host"
 _EXTERNAL, _INTERNAL = "vm_snapshot_rounds.py", "vm_internal_rounds.py"
@@ -47,13 +47,9 @@ def rounds(script: str, *options: str) -> Callable[[Host], None]:
     """Play them; the count is printed, and one that did not hold fails the case with all that went wrong."""
 
     def case(host: Host) -> None:
-        folder = host.shell("mktemp -d /var/tmp/imageops-faults-XXXXXX").strip()
-        try:
-            bring(host, folder)
+        with driver_on(host) as folder:
             command = shlex.join(["python3", f"{folder}/{script}", folder, *options])
             said = host.shell(command, timeout=3600).splitlines()
-        finally:
-            host.shell(f"rm -rf {folder}")
         played = [json.loads(line) for line in said]
         wrong = [one for one in played if one["problem"]]
         print(

@@ -16,6 +16,7 @@ import shutil
 import sys
 
 import vm_snapshot_rounds as rounds
+from own_libvirtd import LIBVIRTD
 from processes import run, wait_until
 from vm_snapshot_rounds import FOLDER, VM, Failed, Scenario, active
 
@@ -116,10 +117,10 @@ class Host(rounds.Host):
 
     def harm(self, how: str, scenario: Scenario) -> None:
         if how in ("lost", "leftover"):
-            rounds.kill_daemon(before=_lose)
+            LIBVIRTD.kill(before=_lose)
         elif how == "half":
             run("qemu-img", "snapshot", "-a", scenario.options["name"], _DISKS[0])
-            rounds.kill_daemon()
+            LIBVIRTD.kill()
         else:
             super().harm(how, scenario)
         if how == "leftover":

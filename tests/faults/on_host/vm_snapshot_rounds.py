@@ -22,8 +22,9 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable
+from typing import Any
 
+from own_libvirtd import LIBVIRTD, go_apart
 from processes import run, wait_until
 from room import Room
 
@@ -43,9 +44,6 @@ _NOW = 8
 # What the guest writes after the kill, when all is done, and after one more snapshot.
 _SOON, _LAST, _NEXT = 9, 10, 11
 _PIECE = 65536
-_CONFIG = f"/var/tmp/{VM}-config"
-_DAEMON: list[subprocess.Popen[bytes]] = []
-_SILENT: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 @dataclass
@@ -117,6 +115,10 @@ class Failed(Exception):
     """What did not hold."""
 
 
+class Lost(Failed):
+    """Something reads what it should not."""
+
+
 class Host:
     """The VM and the module on this host."""
 
@@ -132,7 +134,10 @@ class Host:
         self.held: set[str] = set()
 
     def call(self, options: dict[str, Any], *, fault: str = "") -> dict[str, Any]:
-        said = self.room.answer(self.start(options, fault=fault))
+        return self.answer(self.start(options, fault=fault))
+
+    def answer(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        said = self.room.answer(process)
         if said.get("traceback"):
             raise Failed(f"a traceback reached the user: {said['traceback']}")
         return said
@@ -143,7 +148,7 @@ class Host:
     def harm(self, how: str, scenario: Scenario) -> None:
         """What else happens after the module was killed; `how` is empty or says so."""
         if how:
-            kill_daemon()
+            LIBVIRTD.kill()
 
     def wait(self, moment: str) -> None:
         """Until libvirtd is to be killed."""
@@ -296,9 +301,9 @@ class Host:
                 with open(f"{self.room.temp}/seen.raw", "rb") as stream:
                     seen, beside = set(stream.read(_PIECE)), set(stream.read(_PIECE))
                 if seen != {byte}:
-                    raise Failed(f"{name}: {target} ({path}) reads {sorted(seen)} and should read {byte}")
+                    raise Lost(f"{name}: {target} ({path}) reads {sorted(seen)} and should read {byte}")
                 if written is not None and not (len(beside) == 1 and beside <= set(written)):
-                    raise Failed(f"{name}: {target} ({path}) reads {sorted(beside)} where it may read {written}")
+                    raise Lost(f"{name}: {target} ({path}) reads {sorted(beside)} where it may read {written}")
 
 
 def disks_of(root: ET.Element) -> dict[str, tuple[str, str]]:
@@ -351,42 +356,6 @@ def chain(path: str, format: str) -> list[str]:
     return [link["filename"] for link in json.loads(told)]
 
 
-def go_apart() -> None:
-    """Go on where the folders of libvirt are others, so that a libvirtd can be killed without harm to other VMs."""
-    if "--apart" not in sys.argv:
-        os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", "python3", *sys.argv, "--apart"])
-    shutil.copytree("/etc/libvirt", _CONFIG, ignore=shutil.ignore_patterns("*.xml"), dirs_exist_ok=True)
-    for folder in ("/run/libvirt", "/var/lib/libvirt/qemu", "/etc/libvirt"):
-        run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
-    shutil.copytree(_CONFIG, "/etc/libvirt", dirs_exist_ok=True)
-    shutil.rmtree(_CONFIG)
-    with open("/etc/libvirt/qemu.conf", "a", encoding="utf-8") as stream:
-        # virtlogd's socket is among what is hidden.
-        stream.write('\nstdio_handler = "file"\n')
-    start_daemon()
-
-
-def start_daemon() -> None:
-    """A libvirtd of our own."""
-    _DAEMON[:] = [subprocess.Popen(["libvirtd", "--pid-file", "/run/libvirt/own.pid"], **_SILENT)]
-    if not wait_until(lambda: run("virsh", "-q", "list", check=False).returncode == 0, 300, pause=0.1):
-        raise RuntimeError("libvirtd does not answer")
-
-
-def kill_daemon(before: Callable[[], None] | None = None) -> None:
-    """kill -9 of our libvirtd, and a new one in its place; what shall happen `before` that starts."""
-    end_daemon(signal.SIGKILL)
-    if before:
-        before()
-    start_daemon()
-
-
-def end_daemon(how: signal.Signals) -> None:
-    for daemon in _DAEMON:
-        daemon.send_signal(how)
-        daemon.wait()
-
-
 def play(host: Host, scenario: Scenario, strike: str) -> str:
     """One round; what did not hold."""
     try:
@@ -395,7 +364,7 @@ def play(host: Host, scenario: Scenario, strike: str) -> str:
         if point == "daemon":
             process = host.start(scenario.options)
             host.wait(daemon)
-            kill_daemon()
+            LIBVIRTD.kill()
             host.room.answer(process)
         else:
             said = host.call(scenario.options, fault=f"vm_snapshot:{point}:kill")
@@ -451,6 +420,7 @@ def main(kind: type[Host], scenarios: Sequence[Scenario]) -> int:
         return 0
     if wanted.daemon:
         go_apart()
+        LIBVIRTD.start()
     host = kind(wanted.payloads)
     try:
         for scenario in scenarios:
@@ -467,7 +437,7 @@ def main(kind: type[Host], scenarios: Sequence[Scenario]) -> int:
         host.clear()
         shutil.rmtree(host.room.folder, ignore_errors=True)
         if wanted.daemon:
-            end_daemon(signal.SIGTERM)
+            LIBVIRTD.end(signal.SIGTERM)
     return 0
 
 
