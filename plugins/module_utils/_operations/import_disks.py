@@ -56,13 +56,14 @@ class _Window(io.RawIOBase):
 
 @dataclass(frozen=True)
 class Source:
-    """A disk of the import: where it is, what it is called in errors, the format that was declared (empty: its header tells), and the
-    size that the package says (0: nothing)."""
+    """A disk of the import: where it is, what it is called in errors, the format that was declared (empty: its header tells), the size that
+    the package says (0: nothing), and the open file that was proven, if it was: what the path names may be another one by now."""
 
     part: Part
     shown: str
     format: str = ""
     capacity: int = 0
+    proven: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -91,10 +92,11 @@ def inspected(source: Source, handles: dict[str, int]) -> Inspected:
 
     @contextlib.contextmanager
     def opener(path: str) -> Iterator[OpenImage]:
-        with open_image(path) as image:
-            if os.path.realpath(path) == part.path and part.path not in handles:
+        own = os.path.realpath(path) == part.path
+        with open_image(f"/proc/self/fd/{source.proven}" if own and source.proven is not None else path) as image:
+            if own and part.path not in handles:
                 handles[part.path] = os.dup(image.stream.fileno())
-            if source.whole or os.path.realpath(path) != part.path:
+            if source.whole or not own:
                 yield image
                 return
             window = _Window(image.stream.fileno(), part.offset, part.size)

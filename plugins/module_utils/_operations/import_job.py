@@ -105,8 +105,8 @@ class _Import:
         self._progress.phase("verify", total=sum(part.size for part in source.parts.values()))
         proven = verify(source, trusted=self._request.trusted or None, report=self._progress.update)
         sources = [
-            Source(source.part(disk.file), f"{disk.file} of {source.shown}", capacity=disk.capacity)
-            for disk in source.package.disks
+            Source(part, f"{disk.file} of {source.shown}", capacity=disk.capacity, proven=source.handles[part.path])
+            for disk, part in ((disk, source.part(disk.file)) for disk in source.package.disks)
         ]
         return self._written(source.package.machine, sources, source.package.left_out, proven, own=False)
 

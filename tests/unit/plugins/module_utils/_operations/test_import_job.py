@@ -649,3 +649,31 @@ def test_a_disk_in_an_archive_that_ends_within_a_sector(folder: Path) -> None:
     for name, data in files:
         (folder.parent / name).write_bytes(data)
     assert brought(folder.parent / "web.ovf", folder / "web")["disks"][0]["size"] == SIZE + 512
+
+
+def test_what_was_proven_is_what_is_imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when another file has the name for a while."""
+    files = [("web.ovf", ovf(name="web.raw", size=SIZE)), ("web.raw", DISK)]
+    for name, data in (*files, ("web.mf", manifest(files)), ("other", b"x" * SIZE)):
+        (folder / name).write_bytes(data)
+    disk, real = folder / "web.raw", import_job.verify
+
+    def verify(*given: Any, **named: Any) -> Any:
+        found = real(*given, **named)
+        disk.rename(folder / "kept")
+        (folder / "other").rename(disk)
+        return found
+
+    def back(name: str) -> None:
+        if name == "import:disk-written":
+            disk.unlink()
+            (folder / "kept").rename(disk)
+
+    monkeypatch.setattr(import_job, "verify", verify)
+    monkeypatch.setattr(import_disks, "fault_point", back)
+    params = params_of(folder, folder.parent / "web", format="raw")
+    wanted = read_request(params).job("1").params
+    # The stranger's file is none of the package.
+    wanted["files"] = [one for one in wanted["files"] if not one["path"].endswith("/other")]
+    assert bring(wanted) == {"changed": True}
+    assert (folder.parent / "web/web-disk1.raw").read_bytes() == DISK
