@@ -11,7 +11,8 @@ from typing import Any
 
 from .._errors import InvalidOption, Unsupported
 from .._files import fingerprint, remove, require_space, require_writable_folder
-from .._jobs.launch import running
+from .._jobs.running import write_lock
+from .._locks import try_lock
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._records import Record, read_record
 from .build_chroot import chroot_obstacle
@@ -86,12 +87,12 @@ def _unchanged(request: BuildRequest, record: Record, tools: Tools) -> Plan:
         {**facts, **owned},
         lambda: {**facts, **ownership_of(request.path)},
         steps=steps,
-        upkeep=_leftovers(request, record, tools),
+        upkeep=_leftovers(request, record),
         warnings=warnings,
     )
 
 
-def _leftovers(request: BuildRequest, record: Record, tools: Tools) -> tuple[Step, ...]:
+def _leftovers(request: BuildRequest, record: Record) -> tuple[Step, ...]:
     """What a run left that was killed when the image had its name already."""
     left = [path for path in (*hidden_files(request.path), *half_sboms(request.path)) if os.path.lexists(path)]
     stale = stale_sboms(request.path, str(record.options.get("sbom", "")))
@@ -99,16 +100,19 @@ def _leftovers(request: BuildRequest, record: Record, tools: Tools) -> tuple[Ste
     def tidy() -> None:
         from .build_place import discard
 
-        discard(request.path)
-        # What an interrupted download brought is of no use to an image that is there.
-        for name in (hidden_files(request.path)[2], *stale):
-            remove(name)
+        lock = try_lock(write_lock(request.path))
+        if lock is None:
+            # A job of another recipe or operation is at work there.
+            return
+        try:
+            discard(request.path)
+            # What an interrupted download brought is of no use to an image that is there.
+            for name in (hidden_files(request.path)[2], *stale):
+                remove(name)
+        finally:
+            os.close(lock)
 
-    if not left and not stale:
-        return ()
-    # Who needs a base that isn't here joined nobody, and a build by another recipe may be at work.
-    at_work = running(request.job(tools.version), tools.clock)
-    return () if at_work else (Step("remove what an interrupted build left", tidy),)
+    return (Step("remove what an interrupted build left", tidy),) if left or stale else ()
 
 
 def _building(request: BuildRequest, tools: Tools) -> Plan:

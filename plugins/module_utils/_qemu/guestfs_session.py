@@ -113,10 +113,11 @@ class GuestfsSession:
 
     def _ask(self, commands: Sequence[str], *, seconds: float = _QUICK_SECONDS) -> str:
         """What the commands say."""
-        for command in commands:
-            self._talk.tell(f"{command}\n")
-        self._talk.tell(f"echo {_MARK}\n")
+        # It may have gone before it was told all.
         try:
+            for command in commands:
+                self._talk.tell(f"{command}\n")
+            self._talk.tell(f"echo {_MARK}\n")
             return self._talk.answer(_MARK, seconds=seconds).strip()
         except EngineError as error:
             raise _clear(error) from error

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._faults import FAULT_VARIABLE
-from ansible_collections.imageops.fleet.plugins.module_utils._operations import build_plan, usage
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._locks import wait_for_lock
+from ansible_collections.imageops.fleet.plugins.module_utils._operations import usage
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
 from ansible_collections.imageops.fleet.tests.unit.run_module import run_module
 
@@ -91,6 +94,13 @@ def names(folder: Path) -> list[str]:
         path.name.replace(path.name.split(".")[2], "DIGEST") if path.suffix == ".json" else path.name
         for path in folder.iterdir()
     )
+
+
+def free(folder: Path) -> int:
+    """The lock of the image's jobs, as soon as the process of the last one has gone."""
+    lock = wait_for_lock(write_lock(str(folder / "golden.qcow2")), timeout=300.0, wait=Clock().wait_until)
+    assert lock is not None
+    return lock
 
 
 def test_an_image_is_built_once(folder: Path, fish: Path) -> None:
@@ -224,6 +234,7 @@ def test_the_longest_name_is_built(folder: Path) -> None:
 
 def test_what_an_interrupted_build_left_goes_with_the_next_run(folder: Path) -> None:
     build(folder)
+    os.close(free(folder))
     before = names(folder)
     left = [
         "imageops-partial",
@@ -239,12 +250,12 @@ def test_what_an_interrupted_build_left_goes_with_the_next_run(folder: Path) -> 
     assert names(folder) == before
 
 
-def test_the_files_of_a_build_that_is_at_work_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_of_a_job_that_is_at_work_stay(folder: Path) -> None:
     build(folder)
     (folder / ".golden.qcow2.imageops-partial").touch()
-    with monkeypatch.context() as patch:
-        patch.setattr(build_plan, "running", lambda job, clock: job)
-        build(folder)
+    lock = free(folder)
+    build(folder)
+    os.close(lock)
     assert (folder / ".golden.qcow2.imageops-partial").exists()
     build(folder)
     assert not (folder / ".golden.qcow2.imageops-partial").exists()
