@@ -22,8 +22,8 @@ from ansible_collections.imageops.fleet.tests.fuzz.programs import Image
 from ansible_collections.imageops.fleet.tests.fuzz.sparse import Seed, seed_of
 
 FORMATS = ("qcow2", "vmdk", "vhd", "vhdx", "vdi", "qed", "luks", "raw")
-# A slow machine takes three times as long as a fast one.
-SECONDS, MEMORY = 3.0, 64 << 20
+# Of the processor; a verdict takes a tenth of it here.
+SECONDS, MEMORY = 1.0, 64 << 20
 # Seeds with more to read are too slow to start from; the same ones are left out each time, as programs name them by number.
 MOST_SECTORS = 1000
 
