@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable
+from functools import partial
+from typing import Callable, TypeVar
 
 from .guest_content import GuestContent
+
+T = TypeVar("T")
 
 _BATCH = 1 << 20
 _MOST_THREADS = 16
@@ -53,13 +56,18 @@ def workers() -> int:
 
 def packed(content: GuestContent, *, block_size: int, pack: Pack) -> Iterator[Batch]:
     """All blocks of `content` that aren't zero, in order, each as `pack(number, bytes)` gives it."""
+    calls = (partial(_batch, content, start, end, block_size, pack) for start, end in _stretches(content, block_size))
     # A thread that waits for Python's lock, or for another's read, leaves no processor idle.
-    threads = workers() + 1
-    under_way: deque[Future[Batch]] = deque()
+    return in_order(calls, threads=workers() + 1)
+
+
+def in_order(calls: Iterable[Callable[[], T]], *, threads: int) -> Iterator[T]:
+    """What each call returns, in their order; that many are worked on at once, and a few more wait for their turn."""
+    under_way: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for start, end in _stretches(content, block_size):
-                under_way.append(pool.submit(_batch, content, start, end, block_size, pack))
+            for call in calls:
+                under_way.append(pool.submit(call))
                 if len(under_way) > 2 * threads:
                     yield under_way.popleft().result()
             while under_way:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Callable
 
-from .compress_pool import workers
+from .compress_pool import in_order, workers
 from .encoder import Encoder
 
 PIECE = 1 << 20
@@ -27,19 +26,7 @@ Piece = Callable[[], bytes]
 
 def compressed(pieces: Iterable[Piece], encoder: Encoder) -> Iterator[tuple[int, bytes]]:
     """How many bytes each piece had, and its member; `pieces` are called by threads, `encoder` makes zlib streams."""
-    threads = workers()
-    under_way: deque[Future[tuple[int, bytes]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for piece in pieces:
-                under_way.append(pool.submit(_packed, piece, encoder))
-                if len(under_way) > 2 * threads:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
+    return in_order((partial(_packed, piece, encoder) for piece in pieces), threads=workers())
 
 
 def _packed(piece: Piece, encoder: Encoder) -> tuple[int, bytes]:

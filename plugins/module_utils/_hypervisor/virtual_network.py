@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._errors import EngineError
+from .._errors import EngineError, NotFound
 from .connection import Connection
 from .library import calling, library
 from .xml import Element, drop, get, parse
@@ -106,7 +106,11 @@ def all_networks(connection: Connection) -> list[VirtualNetwork]:
 
 def network_called(connection: Connection, name: str) -> VirtualNetwork | None:
     """The network called `name`, None when there is none."""
-    return next((network for network in all_networks(connection) if network.name == name), None)
+    try:
+        with calling(f"looking for the network {name}"):
+            return VirtualNetwork(connection.raw.networkLookupByName(name))
+    except NotFound:
+        return None
 
 
 def define_network(connection: Connection, xml_text: str, *, check: bool = True) -> VirtualNetwork:

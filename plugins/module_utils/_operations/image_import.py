@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .._errors import Conflict, ImageOpsError
@@ -118,7 +119,7 @@ def _foretold(request: ImportRequest) -> dict[str, Any]:
     with open_package(request.src) as source:
         package = source.package
     name = request.name or package.machine.name or name_of(request.src)
-    machine = type(package.machine)(**{**package.machine.__dict__, "name": name})
+    machine = replace(package.machine, name=name)
     disks = tuple(
         Written(f"{base_of(name)}-disk{number}.{request.format}", disk.capacity)
         for number, disk in enumerate(package.disks, 1)

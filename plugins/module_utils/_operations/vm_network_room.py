@@ -13,6 +13,7 @@ from typing import Any, Union
 
 from .._errors import Conflict, InvalidOption, NotFound
 from .._hypervisor.connection import Connection
+from .._hypervisor.library import tell_each
 from .._hypervisor.network_facts import BRIDGE
 from .._hypervisor.routes import PROC, routes
 from .._hypervisor.virtual_network import all_networks
@@ -82,10 +83,11 @@ def claims(connection: Connection, tools: Tools) -> dict[str, Claim]:
     """What the networks of the host have, by name; looked at once for all items of a task, which put in there what they ask for."""
     found: dict[str, Claim] = tools.forecast.setdefault(f"networks:{connection.uri}", {})
     if not found:
-        for network in all_networks(connection):
-            facts = facts_or_none(network.xml())
+        networks = all_networks(connection)
+        for name, root in tell_each(networks, lambda network: (network.name, network.xml()), "describing the networks"):
+            facts = facts_or_none(root)
             if facts:
-                found[network.name] = claim_of(facts)
+                found[name] = claim_of(facts)
     return found
 
 

@@ -98,6 +98,11 @@ class Libvirt:
     def listAllNetworks(self, flags: int) -> list[Raw]:
         return list(self.known.values())
 
+    def networkLookupByName(self, name: str) -> Raw:
+        if name not in self.known:
+            raise NotFound(f"There is no network called {name}.")
+        return self.known[name]
+
     def networks(self) -> list[Any]:
         return []
 
