@@ -22,7 +22,7 @@ GROUPS = ("vm_effects",)
 # An argument of tests/setup, for what this group needs on our side.
 SET_UP = "compiler"
 _SOURCE = Path(__file__).parent / "on_host" / "effects.c"
-_LIBRARY = BUILD / "faults" / "effects.so"
+_LIBRARY = BUILD / "faults" / "libeffects.so"
 _OPTIONS = ("-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE")
 # A sample strikes at each one in so many effects.
 _EVERY = 12

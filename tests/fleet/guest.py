@@ -69,15 +69,15 @@ def recipe_digest() -> str:
     return hashlib.sha256(json.dumps([PACKAGES, SOURCES, *texts]).encode()).hexdigest()
 
 
-def unpack_packages(scratch: Path) -> dict[str, bytes]:
-    """The files that we need from Debian's packages, by path."""
+def unpack_packages(scratch: Path, packages: Sequence[str] = PACKAGES) -> dict[str, bytes]:
+    """The files that we need from these of Debian's packages, by path."""
     archive = scratch / "packages.tar"
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     command = [
         "mmdebstrap",
         "--quiet",
         "--variant=extract",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         SUITE,
         "-",
         *SOURCES,

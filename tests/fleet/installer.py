@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds the tests' own installer: a kernel and an initramfs that put the test guest onto a disk, and an ISO image that boots them.
 
-Made from the same packages as the test guest, and kept under .build/fleet/guest/installer until its recipe changes.
+It installs what the test guest is. Kept under .build/fleet/guest/installer until its recipe changes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ import pycdlib
 
 HERE = Path(__file__).resolve().parent
 TARGET = guest.TARGET.with_name("installer")
-# The file systems of answer media, and QEMU's firmware configuration device.
-MODULES = (*guest.MODULES, "qemu_fw_cfg")
+# Installers drive what a machine may have; the cloud kernel of the test guest has no AHCI, where drives are.
+KERNEL = "linux-image-amd64"
+# What ext4 asks for by another name, the drivers and file systems of answer media, and QEMU's firmware configuration device.
+MODULES = ("crc32c_generic", *guest.MODULES, "qemu_fw_cfg")
 LOADER = ["isolinux", "syslinux-common"]
 DIRECTORIES = (*guest.DIRECTORIES, "payload")
 BOOT_FILES = {
@@ -39,7 +41,7 @@ MENU = f"DEFAULT install\nPROMPT 0\nTIMEOUT 0\nLABEL install\n  KERNEL /linux\n 
 def recipe_digest() -> str:
     own = ("installer.py", "installer_init", "guest.py", "guest_disk.py", "guest_init", "guest_network", "guest_stop")
     texts = [(HERE / name).read_text() for name in own]
-    return hashlib.sha256(json.dumps([guest.PACKAGES, guest.SOURCES, LOADER, *texts]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([KERNEL, guest.PACKAGES, guest.SOURCES, LOADER, *texts]).encode()).hexdigest()
 
 
 def loader_files(scratch: Path) -> dict[str, bytes]:
@@ -73,8 +75,11 @@ def boot_partition(files: dict[str, bytes], kernel: bytes, scratch: Path) -> byt
     return path.read_bytes()
 
 
-def initramfs(files: dict[str, bytes], boot: bytes) -> bytes:
-    modules = guest.load_order(files, MODULES)
+def kernel_of(files: dict[str, bytes]) -> bytes:
+    return next(data for path, data in files.items() if path.startswith("boot/vmlinuz-"))
+
+
+def initramfs(files: dict[str, bytes], modules: dict[str, bytes], boot: bytes) -> bytes:
     busybox = next(data for name, data in files.items() if name.endswith("bin/busybox"))
     entries = [(name, 0o040755, b"") for name in DIRECTORIES]
     entries += [
@@ -112,8 +117,9 @@ def build(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target) as name:
         scratch = Path(name)
         files = guest.unpack_packages(scratch)
-        kernel = next(data for path, data in files.items() if path.startswith("boot/vmlinuz-"))
-        initrd = initramfs(files, boot_partition(files, kernel, scratch))
+        own = guest.unpack_packages(scratch, [KERNEL])
+        kernel, modules = kernel_of(own), guest.load_order(own, MODULES)
+        initrd = initramfs(files, modules, boot_partition(files, kernel_of(files), scratch))
         write_iso(scratch / "installer.iso", kernel, initrd, loader_files(scratch))
         (scratch / "linux").write_bytes(kernel)
         (scratch / "initrd").write_bytes(initrd)

@@ -83,7 +83,7 @@ SAID_BEFORE = (0, 1, 2, 4, 4, 5)
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("library") / "effects.so"
+    path = tmp_path_factory.mktemp("library") / "libeffects.so"
     vm_effects.compile_library(path)
     return path
 
@@ -154,7 +154,7 @@ def test_nothing_is_told_before_and_after(folder: Path) -> None:
 def test_without_a_compiler_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(host.Failed, match="needs a C compiler.*'tests/setup compiler' installs it"):
-        vm_effects.compile_library(tmp_path / "effects.so")
+        vm_effects.compile_library(tmp_path / "libeffects.so")
 
 
 @needs_compiler
@@ -163,7 +163,7 @@ def test_the_compilers_words_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path:
     source.write_text("int broken", encoding="utf-8")
     monkeypatch.setattr(vm_effects, "_SOURCE", source)
     with pytest.raises(host.Failed, match=r"effects\.c could not be compiled: .*error"):
-        vm_effects.compile_library(tmp_path / "effects.so")
+        vm_effects.compile_library(tmp_path / "libeffects.so")
 
 
 @pytest.mark.parametrize(

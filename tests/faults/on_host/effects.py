@@ -21,10 +21,10 @@ _FILES = {"rename": "before {} is replaced", "renamed": "{} is replaced", "unlin
 
 
 class Effects:
-    """`folder` holds the library, effects.so, and what it reads and writes."""
+    """`folder` holds the library, libeffects.so, and what it reads and writes."""
 
     def __init__(self, folder: str) -> None:
-        self.variables = {"LD_PRELOAD": f"{folder}/effects.so", "IMAGEOPS_EFFECTS": folder}
+        self.variables = {"LD_PRELOAD": f"{folder}/libeffects.so", "IMAGEOPS_EFFECTS": folder}
         self._left, self._told = Path(folder, "left"), Path(folder, "told")
         self._left.write_bytes(_NUMBER.pack(0))
 

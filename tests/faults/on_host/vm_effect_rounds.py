@@ -100,7 +100,7 @@ def play_all(host: Host, scenario: Scenario, effects: Effects, wanted: argparse.
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", help=f"first words of scenarios' names, such as '{_GROUP}: take'")
-    parser.add_argument("--payloads", required=True, help="folder with a payload per module, and effects.so")
+    parser.add_argument("--payloads", required=True, help="folder with a payload per module, and libeffects.so")
     parser.add_argument("--every", type=int, default=1, help="only at each one in so many effects")
     parser.add_argument("--only", default="", help="a pattern: only interruptions whose words it is found in")
     parser.add_argument("--seed", default=str(time.time_ns()), help="chooses the first effect, with --every")

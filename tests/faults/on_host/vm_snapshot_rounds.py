@@ -243,11 +243,15 @@ class Host:
             for path, format in disks.values()
             for path in chain(path, format)
         }
-        there = {f"{FOLDER}/{name}" for name in os.listdir(FOLDER) if not re.search(r"\.(m|n)\.(memory|nvram)$", name)}
+        there = {
+            f"{FOLDER}/{name}" for name in os.listdir(FOLDER) if not re.search(r"\.(m|n)(-\d+)?\.(memory|nvram)$", name)
+        }
         # A libvirt that was killed leaves QEMU with layers that it knows nothing of.
         self.held = (there - needed) & opened()
         if there - self.held != needed:
-            raise Failed(f"files that nothing needs: {sorted(there - needed)}; missing: {sorted(needed - there)}")
+            raise Failed(
+                f"files that nothing needs: {sorted(there - self.held - needed)}; missing: {sorted(needed - there)}"
+            )
 
     def check_next(self, scenario: Scenario) -> None:
         """Another live snapshot is right, or refused in words; and the VM's next start finds what the guest wrote last."""
