@@ -80,8 +80,13 @@ def _make_raw(disk: Image, progress: Progress, lock: int) -> None:
 
 def _mounts(disk: str, tree: str, found: list[FileSystem], params: Mapping[str, Any]) -> list[Mount]:
     """The guest's root, which is the file system with an fstab or a list of users, and what its fstab mounts in it."""
+    refused = []
     for one in found:
-        fstab = _fstab(disk, tree, one, params)
+        try:
+            fstab = _fstab(disk, tree, one, params)
+        except _NotMounted as error:
+            refused.append(f"the {one.kind} at byte {one.start} ({error})")
+            continue
         if fstab is None:
             continue
         others = mounts_of(fstab, [each for each in found if each is not one])
@@ -89,21 +94,37 @@ def _mounts(disk: str, tree: str, found: list[FileSystem], params: Mapping[str, 
         return [root, *(Mount(disk, each.start, each.size, point) for point, each in others.items())]
     raise Unsupported(
         "base: there is no file system with a guest that this engine knows on the disk (ext2, ext3, ext4, XFS)."
+        + (f" These could not be mounted: {', '.join(refused)}." if refused else "")
     )
 
 
-_LOOK = "mount -o loop,ro,offset={start},sizelimit={size},noexec,nodev,nosuid {disk} {tree} || exit 3; [ -e {tree}/etc/passwd ] || exit 4; "
+class _NotMounted(Exception):
+    """Why a file system could not be mounted."""
+
+
+# For writing: that of a guest that ran has a journal to replay.
+_LOOK = "mount -o loop,offset={start},sizelimit={size},noexec,nodev,nosuid {disk} {tree} || exit {no_mount}; [ -e {tree}/etc/passwd ] || exit {no_root}; "
+_NO_MOUNT, _NO_ROOT = 3, 4
 _READ = "[ -L {tree}/etc/fstab ] || cat {tree}/etc/fstab 2>/dev/null || :"
 
 
 def _fstab(disk: str, tree: str, one: FileSystem, params: Mapping[str, Any]) -> str | None:
     """The fstab of the guest whose root it is; None when it is no root."""
-    words = {"start": one.start, "size": one.size, "disk": quote(disk), "tree": quote(tree)}
+    words = {
+        "start": one.start,
+        "size": one.size,
+        "disk": quote(disk),
+        "tree": quote(tree),
+        "no_mount": _NO_MOUNT,
+        "no_root": _NO_ROOT,
+    }
     script = (_LOOK + _READ).format(**words)
     argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
     try:
         return Commands().output(argv, timeout=float(params["guest_timeout"]))
     except ImageOpsError as error:
-        if error.details.get("rc") in (3, 4):
+        if error.details.get("rc") == _NO_ROOT:
             return None
+        if error.details.get("rc") == _NO_MOUNT:
+            raise _NotMounted((error.details["stderr"].strip().splitlines() or ["mount said nothing"])[0]) from None
         raise
