@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pytest
-
 from ansible_collections.imageops.fleet.plugins.module_utils._commands import failure
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import EngineError, Unsupported
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import build_mounted
