@@ -78,6 +78,8 @@ options:
         description:
           - Command line of O(kernel). Words that the installer needs to find its answers, and a console on the serial port, are put before it
             unless it has such words itself.
+          - The record of the disk keeps only a digest of it. While the installer runs the host's users see it as words of QEMU's, so secrets are
+            better in O(answers).
         type: str
       iso: &iso
         description:
