@@ -371,6 +371,25 @@ EXAMPLES = r"""
                 [Install]
                 WantedBy=multi-user.target
     finish: {timeout: 3600}
+
+- name: openSUSE MicroOS, whose image comes with its installer and is set up by Combustion when it starts first
+  imageops.fleet.vm_install:
+    path: /var/lib/libvirt/images/microos.qcow2
+    size: 30GiB
+    iso: /srv/iso/openSUSE-MicroOS-SelfInstall.iso
+    kernel: boot/x86_64/loader/linux
+    initrd: boot/x86_64/loader/initrd
+    arguments: root=install:CDLABEL=INSTALL rd.kiwi.oem.installdevice=/dev/vda rd.kiwi.install.pass.bootparam
+    network: default
+    answers:
+      kind: combustion
+      content:
+        network: true
+        script:
+          - set -e
+          - echo 'root:{{ root_password | password_hash }}' | chpasswd -e
+          - zypper --non-interactive install qemu-guest-agent
+    finish: {console: "login:", timeout: 3600}
 """
 
 RETURN = r"""
