@@ -286,6 +286,7 @@ base: &base
       description:
         - Absolute path of a folder on the host with a root file system. It is copied, and the copy becomes a disk that boots by BIOS and UEFI.
         - What changed in it is found by names, sizes and times of all that is in it.
+        - Of other file systems that are mounted in it, such as C(/proc), only the empty mount points are copied.
         - Bases that are no disk yet are always worked on as by O(engine=chroot).
       type: path
     tarball:

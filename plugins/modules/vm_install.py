@@ -78,6 +78,8 @@ options:
         description:
           - Command line of O(kernel). Words that the installer needs to find its answers, and a console on the serial port, are put before it
             unless it has such words itself.
+          - The record of the disk keeps only a digest of it. While the installer runs the host's users see it as words of QEMU's, so secrets are
+            better in O(answers).
         type: str
       iso: &iso
         description:
@@ -369,6 +371,25 @@ EXAMPLES = r"""
                 [Install]
                 WantedBy=multi-user.target
     finish: {timeout: 3600}
+
+- name: openSUSE MicroOS, whose image comes with its installer and is set up by Combustion when it starts first
+  imageops.fleet.vm_install:
+    path: /var/lib/libvirt/images/microos.qcow2
+    size: 30GiB
+    iso: /srv/iso/openSUSE-MicroOS-SelfInstall.iso
+    kernel: boot/x86_64/loader/linux
+    initrd: boot/x86_64/loader/initrd
+    arguments: root=install:CDLABEL=INSTALL rd.kiwi.oem.installdevice=/dev/vda rd.kiwi.install.pass.bootparam
+    network: default
+    answers:
+      kind: combustion
+      content:
+        network: true
+        script:
+          - set -e
+          - echo 'root:{{ root_password | password_hash }}' | chpasswd -e
+          - zypper --non-interactive install qemu-guest-agent
+    finish: {console: "login:", timeout: 3600}
 """
 
 RETURN = r"""

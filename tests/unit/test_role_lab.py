@@ -69,6 +69,31 @@ def test_networks_are_the_labs_when_they_were_noted() -> None:
     assert templated("{{ __lab_unnoted_networks }}", **known) == ["nets-p02-lan"]
 
 
+def test_a_network_that_only_has_a_name_of_the_labs_is_refused() -> None:
+    found = {"stdout_lines": ["/srv/networks-nets:nets-p01-lan"]}
+    there = {"stdout_lines": ["default", "nets-p01-lan", "nets-p02-lan", ""]}
+    wanted = [{"name": f"nets-p0{number}-lan"} for number in (1, 2, 3)]
+    known = {"lab_dir": "/srv", "__lab_found": found, "__lab_my_networks": wanted}
+    assert templated("{{ __lab_foreign_networks }}", __lab_networks_there=there, **known) == ["nets-p02-lan"]
+    assert templated("{{ __lab_foreign_networks }}", __lab_networks_there={"skipped": True}, **known) == []
+    place = [task["name"] for task in read("tasks/place.yml")]
+    assert place[-1] == "Refuse networks that only have a name of the lab's"
+
+
+def test_rotated_logs_are_removed(tmp_path: Path) -> None:
+    gone = ["a.log", "a.log.0", "a-serial.log", "a-serial.log.0", "a-serial.log.1", "b-serial.log.2.gz"]
+    stay = ["ab.log", "c-serial.log.0", "c.log", "xa.log"]
+    for name in (*gone, *stay):
+        (tmp_path / name).touch()
+    tasks = [task for each in read("tasks/absent.yml") for task in each.get("block", [])]
+    (remove,) = [task for task in tasks if task["name"] == "Remove libvirt's logs of the machines"]
+    for names, left in (([], gone + stay), (["a", "b"], stay)):
+        argv = templated(remove["ansible.builtin.command"]["argv"], __lab_gone=names)
+        assert argv[1] == "/var/log/libvirt/qemu"
+        subprocess.run([argv[0], str(tmp_path), *argv[2:]], check=True)
+        assert sorted(os.listdir(tmp_path)) == sorted(left)
+
+
 def test_a_folder_is_removed_only_where_the_labs_own_list_is_in_it() -> None:
     assert templated("{{ __lab_list }}", lab_dir="/srv") == "/srv/networks-nets"
     tasks = [task for each in read("tasks/absent.yml") for task in each.get("block", [each])]

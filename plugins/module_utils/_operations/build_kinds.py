@@ -61,10 +61,14 @@ def whole_disk(size: int) -> int:
 
 
 def tree_mark(path: str) -> str:
-    """What tells whether anything in a folder changed: names, kinds, owners, sizes and times of all in it, but no content."""
+    """What tells whether anything in a folder changed: names, kinds, owners, sizes and times of all in it, but no content.
+
+    What is mounted below it is no part of it.
+    """
     digest = hashlib.sha256()
+    device = os.stat(path).st_dev
     for folder, folders, files in os.walk(path):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device)
         for name in sorted([*folders, *files]):
             one = os.path.join(folder, name)
             found = os.lstat(one)

@@ -14,7 +14,7 @@ from .._commands import Commands
 from .._errors import ImageOpsError, Unsupported
 from .._files import remove, require_space
 from .._jobs.progress import Progress
-from .._qemu.image import Image, convert_arguments
+from .._qemu.image import Image, QemuImg, convert_arguments
 from .._qemu.percent import run_with_percent
 from .build_chroot import ChrootSession, Mount, chroot_obstacle
 from .build_partitions import FileSystem, file_systems, mountable, mounts_of
@@ -68,7 +68,7 @@ def _make_raw(disk: Image, progress: Progress, lock: int) -> None:
         return
     progress.phase("copy")
     partial = f"{disk.path}-raw"
-    require_space(disk.path, 0, what=disk.path)
+    require_space(disk.path, QemuImg(Commands()).data_size(disk), what="engine: the raw copy that chroot works on")
     try:
         argv = convert_arguments(disk, Image(partial, "raw"))
         run_with_percent(argv, lambda done: None, pass_fds=(lock,))

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass, field
 
 from .._commands import Commands
 from .._errors import EngineError, Unsupported
 from .._formats.chain import inspect_chain
+from .._formats.fstab import needed_entries
 
 # What this engine lets the host's kernel mount.
 _FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "vfat")
 _TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
 _PART = {"PARTUUID": "PART_ENTRY_UUID", "PARTLABEL": "PART_ENTRY_NAME"}
-# What programs of a package manager write to; others are the guest's own business.
-_NEEDED = re.compile(r"/(boot(/efi)?|efi|usr|usr/local|var|var/lib|var/cache|opt|home|srv)")
-_MOST_FSTAB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,14 @@ def mountable(found: list[FileSystem]) -> list[FileSystem]:
 def mounts_of(fstab: str, found: list[FileSystem]) -> dict[str, FileSystem]:
     """What else the guest's fstab mounts, by mount point; raises Unsupported for what is needed and isn't on the disk."""
     told = {}
-    for line in fstab[:_MOST_FSTAB].splitlines():
-        words = line.split()
-        if len(words) < 3 or line.lstrip().startswith("#") or not _NEEDED.fullmatch(words[1]):
-            continue
-        tag, _equals, name = words[0].partition("=")
+    for entry in needed_entries(fstab):
+        tag, _equals, name = entry.device.partition("=")
         name = name.strip('"').lower()
         match = next((one for one in found if one.names.get(tag, "").lower() == name and name), None)
-        if match is None and "nofail" not in words[3:4]:
+        if match is None and not entry.may_lack:
             raise Unsupported(
-                f"engine: the guest mounts {words[0]} at {words[1]}, which chroot doesn't find on the disk; build it on a host with libguestfs."
+                f"engine: the guest mounts {entry.device} at {entry.point}, which chroot doesn't find on the disk; build it on a host with libguestfs."
             )
         if match is not None and match.kind in _FILE_SYSTEMS:
-            told[words[1]] = match
+            told[entry.point] = match
     return dict(sorted(told.items()))

@@ -29,7 +29,7 @@ def plan_request(request: BuildRequest, tools: Tools) -> Plan:
     """The plan of a build or a capture."""
     params = request.params
     _require_apart(request)
-    claim_copy(request.base.files, request.path, tools)
+    claim_copy(request.base.files, request.path, tools, option="path")
     record = built(request)
     if record is not None and not params["force"]:
         return _unchanged(request, record, tools)

@@ -58,7 +58,7 @@ def _bring(base: Mapping[str, Any], tree: str, lock: int) -> None:
     if kind == DIRECTORY:
         if tree_mark(base["path"]) != base["mark"]:
             raise Conflict(f"base: {base['path']} was changed meanwhile; run the task again.")
-        _run(["cp", "-a", "--reflink=auto", f"{base['path']}/.", tree], lock)
+        _run(["cp", "-a", "--one-file-system", "--reflink=auto", f"{base['path']}/.", tree], lock)
     elif kind == TARBALL:
         if file_mark(base["path"]) != base["mark"]:
             raise Conflict(f"base: {base['path']} was written to meanwhile; run the task again.")

@@ -16,7 +16,6 @@ from typing import Any
 
 from .._commands import Commands
 from .._errors import EngineError, InvalidOption, MissingLibrary, NotFound, TransferError
-from .._files import require_space
 from .._formats.raw_writer import write_raw
 from .._jobs.progress import Progress
 from .._qemu.engine import said_on, start_engine
@@ -140,8 +139,6 @@ def _from_ssh(params: Mapping[str, Any], disk: str, progress: Progress, lock: in
     if not said.strip().isdigit():
         raise EngineError(f"ssh: {told['host']} did not tell the size of {told['disk']}.")
     size = int(said)
-    # Only what isn't zeros is stored; how much that is nobody knows.
-    require_space(disk, 0, what=f"ssh: {where}")
     progress.phase("read", total=size)
     report = paced(progress, params["bandwidth"], fault="capture:while-reading")
     handle = _new(disk)

@@ -23,7 +23,7 @@ def claim(paths: Iterable[str], tools: Tools, *, option: str, changes: bool) -> 
         claims[path] = changes
 
 
-def claim_copy(sources: Iterable[str], dest: str, tools: Tools, *, says: str = "") -> bool:
+def claim_copy(sources: Iterable[str], dest: str, tools: Tools, *, option: str, says: str = "") -> bool:
     """Note that the item that is planned now writes `dest` from `sources`; whether an earlier one writes just the same there, `says`.
 
     Raises InvalidOption when an earlier one writes something else, or may. A later item may read what an earlier one writes: it waits
@@ -32,10 +32,10 @@ def claim_copy(sources: Iterable[str], dest: str, tools: Tools, *, says: str = "
     read, written = tools.forecast.setdefault("read", {}), tools.forecast.setdefault("written", {})
     known = dest in written
     if known and (not says or written[dest] != says):
-        raise InvalidOption(f"dest: {dest} is given for two items of this task; give each its own.")
+        raise InvalidOption(f"{option}: {dest} is given for two items of this task; give each its own.")
     if dest in read:
         raise InvalidOption(
-            f"dest: {dest} is read by an earlier item of this task, for {read[dest]}; replace it in a task of its own, after this one."
+            f"{option}: {dest} is read by an earlier item of this task, for {read[dest]}; replace it in a task of its own, after this one."
         )
     written[dest] = says
     read.update(dict.fromkeys(sources, dest))

@@ -37,7 +37,7 @@ def plan_convert(params: dict[str, Any], tools: Tools) -> Plan:
 
         return plan_fetch(params, tools)
     request = read_request(params, tools)
-    claim_copy(request.source.files, request.dest, tools)
+    claim_copy(request.source.files, request.dest, tools, option="dest")
     owned = _owned(request)
     after = {**_after(request), **owned}
     before = _before(request)

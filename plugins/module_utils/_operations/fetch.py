@@ -42,7 +42,7 @@ def plan_fetch(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one conversion from a URL; raises what speaks against it."""
     request = read_fetch_request(params, tools)
     dest = request.conversion.dest
-    claim_copy((), dest, tools)
+    claim_copy((), dest, tools, option="dest")
     before = _before(request)
     published = _Published(request.checksum())
     record = find(dest).record if before else None

@@ -40,7 +40,7 @@ _LEFT_OUT = {
 def plan_export(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one export; raises what speaks against it."""
     request = read_request(params, tools)
-    claim_copy([one["path"] for disk in request.disks for one in disk.files], request.dest, tools)
+    claim_copy([one["path"] for disk in request.disks for one in disk.files], request.dest, tools, option="dest")
     owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
     found = find(request.dest)
     _require_idle(request)

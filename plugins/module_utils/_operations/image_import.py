@@ -29,7 +29,7 @@ from .ownership import check_ownership, ownership_of
 def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one import; raises what speaks against it."""
     request = read_request(params)
-    claim_copy([one["path"] for one in request.files], request.dest, tools)
+    claim_copy([one["path"] for one in request.files], request.dest, tools, option="dest")
     owned = check_ownership(owner=params["owner"], group=params["group"], mode=params["mode"], path=request.dest)
     main, record = _found(request)
     if record is not None and _tells(record, request):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def plan_pull(params: dict[str, Any], tools: Tools) -> Plan:
     """The plan of one file; raises what speaks against it."""
     request = read_request(params)
-    again = claim_copy((), request.dest, tools, says=_says(request))
+    again = claim_copy((), request.dest, tools, option="dest", says=_says(request))
     plan = _plan(request, params, tools)
     first = tools.forecast.setdefault("pulled", {}).setdefault(request.dest, plan.after)
     # Two tags may name one image: what the earlier item pulls is seen when it is done.

@@ -25,6 +25,7 @@ from .vm_install_request import InstallRequest, is_same_media, read_request
 OPERATION_NAME = "install"
 _KIND = "install"
 _ANSWERS = "answers"
+_AT_ONCE = 4
 
 
 def plan_install(params: dict[str, Any], tools: Tools) -> Plan:
@@ -54,7 +55,7 @@ def _planned(request: InstallRequest, tools: Tools) -> Job:
         raise InvalidOption(f"size: {request.path} isn't installed yet, and a new disk needs a size, such as 20GiB.")
     connection = tools.hypervisor(request.uri)
     check_ownership(path=request.path, **_ownership(request))
-    require_host(request, connection)
+    require_host(request, connection, tools, at_once=_AT_ONCE)
     return job_of_request(request, machine_for(request, connection), tools.version)
 
 
@@ -182,4 +183,6 @@ def job_of(params: dict[str, Any], tools: Tools) -> str | None:
     return job_id(_KIND, real_path(params["path"])) if params["path"] else None
 
 
-OPERATION = Operation(plan=plan_install, result="installs", locks=locks, join=join_running, job_id=job_of, parallel=4)
+OPERATION = Operation(
+    plan=plan_install, result="installs", locks=locks, join=join_running, job_id=job_of, parallel=_AT_ONCE
+)

@@ -53,6 +53,11 @@ _SHORT = {
 }
 
 
+def slow_digest(text: str, path: str) -> str:
+    """Names for the disk `path` what may hold passwords, dearly."""
+    return hashlib.pbkdf2_hmac("sha256", text.encode(), path.encode(), _ROUNDS).hex()
+
+
 @dataclass(frozen=True)
 class Answers:
     """The answers of one installation; the text may hold passwords."""
@@ -66,7 +71,7 @@ class Answers:
 
     def digest(self, path: str) -> str:
         """Names the answers for the disk `path`, dearly."""
-        return hashlib.pbkdf2_hmac("sha256", self.text.encode(), path.encode(), _ROUNDS).hex()
+        return slow_digest(self.text, path)
 
     def volume(self) -> bytes:
         """The bytes of the CD that they are on."""

@@ -16,6 +16,7 @@ from .._formats.iso9660 import MAGIC, MAGIC_AT
 from .._hypervisor import host
 from .._hypervisor.connection import Connection
 from .._sizes import format_size
+from .operation import Tools
 from .vm_host import acceleration, console_log, has_uefi, host_arch, require_bridge, require_network
 from .vm_install_media import member_start
 from .vm_install_request import NETWORK, InstallRequest
@@ -53,8 +54,8 @@ def machine_for(request: InstallRequest, connection: Connection) -> dict[str, An
     }
 
 
-def require_host(request: InstallRequest, connection: Connection) -> None:
-    """Raise what speaks against the installation on this host."""
+def require_host(request: InstallRequest, connection: Connection, tools: Tools, *, at_once: int) -> None:
+    """Raise what speaks against the installation on this host, beside others of the task, of which so many run at once."""
     _require_media(request, host_arch(connection))
     if request.firmware == "uefi" and not has_uefi(connection):
         raise Unsupported(
@@ -72,19 +73,23 @@ def require_host(request: InstallRequest, connection: Connection) -> None:
         raise InvalidOption(
             "network: 'boot: network' without files to serve needs the network, or the bridge, whose own service answers."
         )
-    _require_memory(request)
+    _require_memory(request, tools, at_once)
     least = min(request.size or _LEAST_SPACE, _LEAST_SPACE)
     require_space(
         request.path, request.space if request.space is not None else least, what=f"Installing {request.path}"
     )
 
 
-def _require_memory(request: InstallRequest) -> None:
+def _require_memory(request: InstallRequest, tools: Tools, at_once: int) -> None:
+    wanted = tools.forecast.setdefault("memory of installers", {})
+    wanted[request.path] = request.memory
+    most = sorted(wanted.values())[-at_once:]
     total, available = host.memory()
-    if request.memory > available:
+    if sum(most) > available:
+        who = "the installer" if len(most) == 1 else f"{len(most)} installers that run at once"
         raise Conflict(
-            f"memory: the installer shall have {format_size(request.memory)}, and of the host's {format_size(total)} only "
-            f"{format_size(available)} are free; stop something, or give it less."
+            f"memory: {who} shall have {format_size(sum(most))}, and of the host's {format_size(total)} only {format_size(available)} are "
+            f"free; stop something, give less, or make several tasks of a list."
         )
 
 

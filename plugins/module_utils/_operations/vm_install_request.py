@@ -16,7 +16,7 @@ from .._files import Fingerprint, fingerprint, real_path, require_absolute
 from .._formats.names import canonical_format
 from .._hypervisor.connection import require_local
 from .._sizes import parse_size
-from .vm_install_answers import Answers, read_answers
+from .vm_install_answers import Answers, read_answers, slow_digest
 from .vm_request_checks import disk_size, require_xml_text
 
 DIRECT, CDROM, NETWORK = "direct", "cdrom", "network"
@@ -87,7 +87,7 @@ class InstallRequest:
             "boot": self.boot,
             "kernel": self.kernel,
             "initrd": self.initrd,
-            "arguments": self.arguments,
+            "arguments": slow_digest(self.arguments, self.path) if self.arguments else "",
             "iso": self.iso,
             "tftp_root": self.tftp_root,
             "boot_file": self.boot_file,

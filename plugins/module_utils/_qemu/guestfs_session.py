@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Callable
 
 from .._errors import EngineError, Unsupported
+from .._formats.fstab import is_needed, needed_entries
 from .guestfs import LOOK_AT_PARTITIONS, Guestfs, growing_commands, read_partitions
 from .node import Image
 from .talk import Talk
@@ -72,17 +73,34 @@ class GuestfsSession:
         return f"the partition {name}{' and its file system' if found[-1].growing else ''}"
 
     def mount(self) -> None:
-        """Find the guest's operating system and mount its file systems, and one in memory for its /run."""
+        """Find the guest's operating system and mount its file systems, and one in memory for its /run.
+
+        Raises Unsupported without just one, EngineError for a file system that is needed and can't be mounted.
+        """
         roots = self._ask(["inspect-os"]).split()
         if len(roots) != 1:
             what = "no operating system that libguestfs knows" if not roots else f"{len(roots)} operating systems"
             raise Unsupported(f"base: there is {what} on the disk, so nothing can be done in it.")
         found = [_MOUNT.match(line) for line in self._ask([f"inspect-get-mountpoints {roots[0]}"]).splitlines()]
         mounts = sorted((each.groups() for each in found if each), key=lambda each: len(each[0]))
+        may_lack: set[str] = set()
         for point, device in mounts:
-            # Without one of the others a guest can be worked on all the same.
-            self._ask([f"{'' if point == '/' else '-'}mount {device} {_quoted(point)}"])
+            self._mount(device, point, may_fail=point != "/" and (not is_needed(point) or point in may_lack))
+            if point == "/":
+                # Lines that can't be taken for an answer's end.
+                said = self._ask(['-grep "[[:space:]]/" /etc/fstab'])
+                may_lack = {entry.point for entry in needed_entries(said) if entry.may_lack}
         self._ask(['sh "mkdir -p /run && mount -t tmpfs -o mode=0755 imageops /run && mkdir -m 0700 /run/imageops"'])
+
+    def _mount(self, device: str, point: str, *, may_fail: bool) -> None:
+        try:
+            self._ask([f"{'-' if may_fail else ''}mount {device} {_quoted(point)}"])
+        except EngineError as error:
+            raise EngineError(
+                f"base: the guest mounts {device} at {point}, which libguestfs can't do ({error}); mend that file system, or let its line in the "
+                f"guest's /etc/fstab say nofail.",
+                **error.details,
+            ) from error
 
     def put(self, handle: int, path: str) -> None:
         """Write what `handle` holds to the guest's file `path`."""

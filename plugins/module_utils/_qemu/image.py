@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -95,6 +96,15 @@ class QemuImg:
                 return False
             raise
         return True
+
+    def data_size(self, image: Image) -> int:
+        """About how many bytes the data of an image take, uncompressed and together with what lies below it."""
+        with opening(image) as opened:
+            named, operands = image_arguments([image], opened, flags=["-f"])
+            # Of a raw file it would only tell the size of the disk.
+            argv = [PROGRAM, "measure", "--output=json", "-O", "qcow2", *named, *operands]
+            said = self._commands.output(argv, pass_fds=opened.descriptors)
+        return int(json.loads(said)["required"])
 
 
 def convert_arguments(

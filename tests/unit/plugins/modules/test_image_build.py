@@ -318,3 +318,9 @@ def test_many_images_of_one_base(folder: Path) -> None:
     result = run_module("image_build", given)
     assert [item["format"] for item in result["builds"]] == ["qcow2", "raw"]
     assert not run_module("image_build", given)["changed"]
+
+
+def test_one_name_for_two_images(folder: Path) -> None:
+    builds = [options(folder, steps=[{"hostname": name}]) for name in ("a", "b")]
+    said = run_module("image_build", {"builds": builds})["msg"]
+    assert f"path: {folder}/golden.qcow2 is given for two items of this task" in said

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
@@ -51,6 +51,31 @@ def test_only_root_reaches_the_programs_of_a_tree(
         build_tree.build_from_tree(params, str(tmp_path / "work"), [], progress, lock.fileno())
     assert seen == [("0o700", "0o755", ["etc"])] * 2
     assert sorted(os.listdir(tmp_path)) == ["base", "lock"]
+
+
+def test_what_is_mounted_in_a_folder_is_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, other = tmp_path / "base", tmp_path / "base/proc"
+    other.mkdir(parents=True)
+    started: list[Sequence[str]] = []
+
+    def run(argv: Sequence[str], **told: Any) -> Said:
+        started.append(argv)
+        return Said(tuple(argv), 0, "", "")
+
+    def lstat(path: str, real: Callable[[str], os.stat_result] = os.lstat) -> Any:
+        """As if another file system were mounted there."""
+        found = real(path)
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:])) if path == str(other) else found
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    monkeypatch.setattr(build_tree, "run_bounded", run)
+    mark = tree_mark(str(base))
+    (other / "uptime").write_text("1")
+    assert tree_mark(str(base)) == mark
+    build_tree._bring({"kind": "directory", "path": str(base), "mark": mark}, str(tmp_path / "tree"), 0)
+    assert "--one-file-system" in started[0]
+    (base / "etc").mkdir()
+    assert tree_mark(str(base)) != mark
 
 
 def test_what_mmdebstrap_mounts_is_never_seen_by_who_removes_the_tree(

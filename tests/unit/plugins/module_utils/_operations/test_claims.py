@@ -30,29 +30,29 @@ def test_many_items_may_read() -> None:
 
 def test_a_later_item_reads_what_an_earlier_one_writes() -> None:
     tools = Tools()
-    claim_copy(["/a", "/base"], "/b", tools)
-    claim_copy(["/a"], "/c", tools)
-    claim_copy(["/b"], "/d", tools)
+    claim_copy(["/a", "/base"], "/b", tools, option="dest")
+    claim_copy(["/a"], "/c", tools, option="dest")
+    claim_copy(["/b"], "/d", tools, option="dest")
     with pytest.raises(InvalidOption, match="^dest: /c is given for two items of this task"):
-        claim_copy(["/a"], "/c", tools)
+        claim_copy(["/a"], "/c", tools, option="dest")
 
 
 def test_items_that_write_the_same_to_one_file() -> None:
     tools = Tools()
-    assert [claim_copy((), "/a", tools, says="1") for _item in range(3)] == [False, True, True]
+    assert [claim_copy((), "/a", tools, option="dest", says="1") for _item in range(3)] == [False, True, True]
     for says in ("2", ""):
         with pytest.raises(InvalidOption, match="^dest: /a is given for two items of this task"):
-            claim_copy((), "/a", tools, says=says)
+            claim_copy((), "/a", tools, option="dest", says=says)
 
 
 @pytest.mark.parametrize("dest", ["/a", "/base"])
 def test_no_later_item_writes_what_an_earlier_one_reads(dest: str) -> None:
     tools = Tools()
-    claim_copy(["/a", "/base"], "/b", tools)
+    claim_copy(["/a", "/base"], "/b", tools, option="dest")
     with pytest.raises(
         InvalidOption, match=f"^dest: {dest} is read by an earlier item of this task, for /b; replace it"
     ):
-        claim_copy(["/x"], dest, tools)
+        claim_copy(["/x"], dest, tools, option="dest")
 
 
 def test_one_name_is_one_item_s() -> None:

@@ -141,6 +141,22 @@ def test_memory_that_the_host_does_not_have(tmp_path: Path, tools: Tools, monkey
         plan_install(install_params(tmp_path, memory="2GiB"), tools)
 
 
+def test_memory_of_installers_that_run_at_once(tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "memory", lambda: (16 << 30, 9 << 30))
+    many = [install_params(tmp_path, path=f"{tmp_path}/{number}.qcow2", memory="2GiB") for number in range(6)]
+    # Four of the six.
+    for params in many:
+        plan_install(params, tools)
+    monkeypatch.setattr(host, "memory", lambda: (16 << 30, 7 << 30))
+    short = Tools(version="1")
+    for params in many[:3]:
+        plan_install(params, short)
+    with pytest.raises(
+        ImageOpsError, match="^memory: 4 installers that run at once shall have 8 GiB, .* only 7 GiB are"
+    ):
+        plan_install(many[3], short)
+
+
 def test_uefi_where_there_is_none(tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vm_install_checks, "has_uefi", lambda connection: False)
     with pytest.raises(ImageOpsError, match="knows no UEFI firmware"):

@@ -106,3 +106,11 @@ def test_answers_are_declared_by_their_digest(tmp_path: Path) -> None:
     request = read_request(install_params(tmp_path, answers={"kind": "kickstart", "content": "rootpw hunter2"}))
     assert "hunter2" not in str(request.declared()) and "hunter2" not in str(request.finish)
     assert request.declared()["answers"].startswith("kickstart:")
+
+
+def test_arguments_are_declared_by_their_digest(tmp_path: Path) -> None:
+    declared = read_request(install_params(tmp_path, arguments="url=https://x/?token=hunter2")).declared()
+    assert "hunter2" not in str(declared)
+    other = read_request(install_params(tmp_path, arguments="url=https://x/?token=hunter3")).declared()
+    assert declared["arguments"] != other["arguments"]
+    assert "arguments" not in read_request(install_params(tmp_path)).declared()

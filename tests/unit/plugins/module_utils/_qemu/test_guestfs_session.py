@@ -23,7 +23,9 @@ while read -r command rest; do
   case "$command $rest" in
     "echo "*) echo "$rest"; echo;;
     inspect-os*) cat {folder}/roots;;
-    inspect-get-mountpoints*) printf '/boot: /dev/sda1\\n/: /dev/sda2\\n';;
+    inspect-get-mountpoints*) printf '/boot: /dev/sda1\\n/: /dev/sda2\\n/data: /dev/sdb1\\n';;
+    -grep*) cat {folder}/fstab;;
+    "mount $(cat {folder}/bad) "*) echo 'libguestfs: error: mount: bad superblock' >&2; exit 1;;
     mountpoints*) printf '/dev/sda2: /\\n/dev/sda1: /boot\\n';;
     part-list*|-part-list*) printf '[0] = {{\\n part_num: 1\\n part_start: 1048576\\n part_end: 9999999\\n}}\\n';;
     list-partitions*) echo /dev/sda1;;
@@ -43,6 +45,8 @@ def fish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     (folder / "roots").write_text("/dev/sda2\n")
     (folder / "kind").write_text("ext4")
+    (folder / "fstab").write_text("/dev/sda1 /boot ext4 defaults 0 2\n")
+    (folder / "bad").write_text("none")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder
 
@@ -74,7 +78,9 @@ def test_a_session_from_start_to_end(session: GuestfsSession, fish: Path) -> Non
         "inspect-os ",
         "inspect-get-mountpoints /dev/sda2",
         'mount /dev/sda2 "/"',
-        '-mount /dev/sda1 "/boot"',
+        '-grep "[[:space:]]/" /etc/fstab',
+        'mount /dev/sda1 "/boot"',
+        '-mount /dev/sdb1 "/data"',
         'sh "mkdir -p /run && mount -t tmpfs -o mode=0755 imageops /run && mkdir -m 0700 /run/imageops"',
         f'upload {name} "/run/imageops/x"',
         'sh "true"',
@@ -102,6 +108,23 @@ def test_a_disk_without_just_one_guest_is_refused(session: GuestfsSession, fish:
     session.start()
     with pytest.raises(Unsupported, match=says):
         session.mount()
+
+
+def test_a_file_system_that_is_needed_must_be_mounted(session: GuestfsSession, fish: Path) -> None:
+    (fish / "bad").write_text("/dev/sda1")
+    session.start()
+    with pytest.raises(
+        EngineError, match=r"mounts /dev/sda1 at /boot, which libguestfs can't do \(mount: bad superblock\); mend"
+    ):
+        session.mount()
+
+
+@pytest.mark.parametrize("option", ["nofail", "noauto"])
+def test_the_guest_may_do_without_a_file_system(session: GuestfsSession, fish: Path, option: str) -> None:
+    (fish / "fstab").write_text(f"/dev/sda1 /boot ext4 defaults,{option} 0 2\n")
+    session.start()
+    session.mount()
+    assert '-mount /dev/sda1 "/boot"' in log(fish)
 
 
 def test_the_last_partition_grows(session: GuestfsSession, fish: Path) -> None:

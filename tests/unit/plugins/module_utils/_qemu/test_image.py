@@ -73,6 +73,16 @@ def test_different_content_is_told(tmp_path: Path, qemu: QemuImg) -> None:
     assert not qemu.compare(one, other)
 
 
+def test_the_data_of_a_compressed_image_and_of_what_lies_below_it(tmp_path: Path, qemu: QemuImg) -> None:
+    plain, base = Image(str(tmp_path / "plain"), "raw"), Image(str(tmp_path / "base"), "qcow2")
+    Path(plain.path).write_bytes(b"a" * 8 * MIB)
+    Commands().output(convert_arguments(plain, base, compressed=True))
+    overlay = Image(str(tmp_path / "a,b"), "qcow2")
+    qemu.create(overlay, size=64 * MIB, backing=base)
+    assert Path(base.path).stat().st_size < MIB
+    assert 8 * MIB <= qemu.data_size(overlay) < 9 * MIB
+
+
 @pytest.mark.parametrize(("rc", "found"), [(2, Checked(True, corrupt=True)), (3, Checked(True, leaks=True))])
 def test_damage_is_told(rc: int, found: Checked) -> None:
     assert QemuImg(Commands(Recorder(rc))).check(Image("/x", "qcow2")) == found
