@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
-from .._errors import Conflict, UnsafeImage, Unsupported
+from .._errors import UnsafeImage, Unsupported, named
 from .._faults import fault_point
 from .._formats.chain import OpenImage, open_image
 from .._formats.encoder import Encoder
@@ -102,10 +102,8 @@ def inspected(source: Source, handles: dict[str, int]) -> Inspected:
             window = _Window(image.stream.fileno(), part.offset, part.size)
             yield replace(image, stream=cast(BinaryIO, window), size=part.size, allocated=part.size)
 
-    try:
+    with named(part.path, source.shown):
         found = inspect(part.path, declared=source.format or None, option="src", opener=opener)
-    except (UnsafeImage, Conflict) as error:
-        raise type(error)(str(error).replace(part.path, source.shown), **error.details) from None
     if needs_passphrase(found) or not found.virtual_size:
         raise UnsafeImage(f"src: {source.shown} is encrypted or holds no byte of a disk, and is not imported.")
     if source.capacity not in (0, found.virtual_size):
