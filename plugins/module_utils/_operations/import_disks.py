@@ -106,6 +106,10 @@ def inspected(source: Source, handles: dict[str, int]) -> Inspected:
         found = inspect(part.path, declared=source.format or None, option="src", opener=opener)
     if needs_passphrase(found) or not found.virtual_size:
         raise UnsafeImage(f"src: {source.shown} is encrypted or holds no byte of a disk, and is not imported.")
+    if source.proven is not None and len(found.files) > 1:
+        raise UnsafeImage(
+            f"src: {source.shown} rests on {found.files[1]}, and a package holds its disks whole; get it again."
+        )
     if source.capacity not in (0, found.virtual_size):
         raise UnsafeImage(
             f"src: {source.shown} is a disk of {found.virtual_size} bytes, and the descriptor says {source.capacity}; get the package again."
