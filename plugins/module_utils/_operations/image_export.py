@@ -13,6 +13,7 @@ from .._errors import Conflict
 from .._files import partial_path, real_path, require_writable_folder
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._portable import incus, opennebula, openstack, ovf_writer, proxmox, vagrant
+from .._portable.machine import kept_state
 from .._portable.presets import BOX, INCUS, OPENNEBULA, OPENSTACK, OVA, OVF, PROXMOX
 from .._qemu.image_locks import holders
 from .claims import claim_copy
@@ -74,6 +75,8 @@ def facts_of(request: ExportRequest) -> dict[str, Any]:
     """What the export is, as the result tells it."""
     machine = request.machine
     lost, changed = list(request.left_out), list[str]()
+    if request.vm or request.rules.describes:
+        lost += kept_state(machine)
     if request.rules.layout in (OVA, OVF):
         lost += ovf_writer.left_out(machine, request.flavour)
         changed += ovf_writer.changes(machine, request.flavour)
