@@ -236,6 +236,16 @@ def test_media_that_are_refused(folder: Path, files: dict[str, bytes], says: str
     assert os.listdir(folder) == ["web.iso"]
 
 
+def test_a_medium_whose_folder_claims_more_than_any_has(folder: Path) -> None:
+    src = iso(folder / "web.iso", {"a.img": DISK}, joliet=False)
+    data = bytearray(src.read_bytes())
+    # The length in the first folder's record, in the primary volume descriptor.
+    data[16 * 2048 + 166 : 16 * 2048 + 170] = (3 << 30).to_bytes(4, "little")
+    src.write_bytes(data)
+    with pytest.raises(UnsafeImage, match=r"is no sound ISO file system: its folder has \d+ bytes; get it again\.$"):
+        read_request(params_of(src, folder / "web"))
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_media_with_damage_are_read_or_refused(folder: Path, seed: int) -> None:
     chance, src = (
