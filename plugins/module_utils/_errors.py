@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -59,6 +61,16 @@ class Unsupported(ImageOpsError):
 
 class MissingLibrary(ImageOpsError):
     """A Python library or program that this operation needs isn't installed."""
+
+
+@contextlib.contextmanager
+def named(hidden: str, shown: str) -> Iterator[None]:
+    """Let errors name what users know instead of the file `hidden`."""
+    try:
+        yield
+    except ImageOpsError as error:
+        error.args = (str(error).replace(hidden, shown),)
+        raise
 
 
 # Where an error names a file, what can be done.

@@ -94,13 +94,17 @@ def write_record(path: str, record: Record, *, final: str = "", written: bool = 
         write_bytes(_sidecar(final or path, found.st_ino), text, mode=0o644)
 
 
-def tidy_sidecars(path: str) -> None:
-    """Remove sidecars of content that `path` no longer points at."""
+def stale_sidecars(path: str) -> list[str]:
+    """Sidecars of content that `path` doesn't point at."""
     found = fingerprint(path)
     mine = _sidecar(path, found.ino if found else 0)
-    for other in glob.glob(glob.escape(partial_path(path, suffix="-record-")) + "*.json"):
-        if other != mine:
-            remove(other)
+    return [one for one in glob.glob(glob.escape(partial_path(path, suffix="-record-")) + "*.json") if one != mine]
+
+
+def tidy_sidecars(path: str) -> None:
+    """Remove sidecars of content that `path` no longer points at."""
+    for other in stale_sidecars(path):
+        remove(other)
 
 
 def _load(path: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from .._errors import EngineError, InvalidOption, MissingLibrary, UnsafeImage
+from .._errors import EngineError, InvalidOption, MissingLibrary, UnsafeImage, named
 from .._faults import fault_point
 from .._formats.reader import MAX_VIRTUAL_SIZE
 from .._jobs.clock import Clock
@@ -49,16 +49,10 @@ def fetched(params: Mapping[str, Any], staging: str, progress: Progress) -> Iter
     download = Download(wanted, source, staging, clock=clock, begun=begun, report=progress.update)
     download.run()
     fault_point("build:fetched")
-    try:
+    with download.used_up(), named(staging, url.shown):
         image = inspect(staging, declared=told["format"], option="base")
         require_plain(image)
         yield image
-    except InvalidOption:
-        raise
-    except BaseException:
-        download.discard()
-        raise
-    download.discard()
 
 
 def _checksum(told: Mapping[str, Any], url: RemoteUrl, access: Access) -> Checksum:

@@ -14,11 +14,10 @@ from .._errors import InUse, Unsupported
 from .._files import real_path, require_space, require_writable_folder
 from .._formats.chain import inspect_chain
 from .._jobs.launch import Job
-from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan
 from .claims import claim
 from .disk_compact_request import ALWAYS, NEVER, CompactRequest, check_params, compacted, hidden_files, read_request
-from .long_work import job_step, join_job
+from .long_work import job_step, job_writing, join_job
 from .operation import Operation, Tools
 
 _KIND = "compact"
@@ -125,9 +124,6 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     return join_job(_job(read_request(params), params, tools), tools, params=params)
 
 
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that compacts the image."""
-    return job_id(_KIND, real_path(params["path"])) if params["path"] else None
-
-
-OPERATION = Operation(plan=plan_compact, result="disks", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_compact, result="disks", locks=locks, join=join_running, job_id=job_writing(_KIND, "path"), parallel=2
+)

@@ -12,7 +12,6 @@ from typing import Any
 from .._errors import Conflict, ImageOpsError
 from .._files import is_read_only, partial_path, real_path, require_space, require_writable_folder
 from .._jobs.launch import Job
-from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._qemu.image import QemuImg
 from .._qemu.image_locks import holders
@@ -24,7 +23,7 @@ from .convert_found import facts_of, find
 from .convert_request import REFLINK, ConvertRequest, read_request
 from .convert_verdict import CONVERT, REFRESH, judge, refresh_record, require_replaceable
 from .extent_files import is_untidy
-from .long_work import job_step, join_job
+from .long_work import job_step, job_writing, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
@@ -222,9 +221,6 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     return join_job(request.job(tools.version), tools, params=params)
 
 
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that makes this item's destination."""
-    return job_id("convert", real_path(params["dest"])) if params["dest"] else None
-
-
-OPERATION = Operation(plan=plan_convert, result="disks", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_convert, result="disks", locks=locks, join=join_running, job_id=job_writing("convert", "dest"), parallel=2
+)

@@ -13,13 +13,12 @@ from .._errors import Conflict, InUse, InvalidOption, Unsupported
 from .._files import fingerprint, real_path, require_writable_folder
 from .._formats.qcow2_points import Points, read_points
 from .._jobs.launch import Job, running
-from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .claims import claim
 from .disk_snapshot_acts import CREATE, DELETE, REVERT, Act, acts_for, check_request, names_after
 from .disk_snapshot_mark import is_marked
 from .inspection import Inspected, inspect
-from .long_work import bandwidth_of, check_timeout, job_step
+from .long_work import bandwidth_of, check_timeout, job_step, job_writing
 from .operation import Operation, Tools
 
 _KIND = "snapshot"
@@ -200,9 +199,11 @@ def wait_for_running(params: dict[str, Any], tools: Tools) -> bool:
     return False
 
 
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that changes the image."""
-    return job_id(_KIND, real_path(params["path"])) if params["path"] else None
-
-
-OPERATION = Operation(plan=plan_snapshot, result="disks", locks=locks, join=wait_for_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_snapshot,
+    result="disks",
+    locks=locks,
+    join=wait_for_running,
+    job_id=job_writing(_KIND, "path"),
+    parallel=2,
+)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Callable
+from itertools import islice
+from typing import IO, Callable
 
 from .._catalog.container_image import container_config, container_manifest
 from .._catalog.digest import Descriptor, digest_of
@@ -21,43 +24,69 @@ from .._formats.gathered_writes import GatheredWrites
 from .._formats.guest_content import GuestContent
 from .._formats.gzip_pieces import PIECE, Piece, compressed
 from .._portable import incus, vagrant
-from .._portable.tar_writer import FOLDER, TarWriter, header, padding, sparse_header, trailer
+from .._portable.tar_writer import (
+    FOLDER,
+    TarWriter,
+    header,
+    padding,
+    sparse_header,
+    sparse_header_size,
+    trailer,
+)
 from .export_disks import write_compressed_qcow2, write_plain_qcow2
 from .export_place import Made, new_file
 from .export_work import Appended, Counted, Work
 
 # What is looked at for holes, and what the map of a sparse file counts in.
 _GRAIN = 64 << 10
+_RUN = struct.Struct("<QQ")
 _KUBEVIRT_USER = 107
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _REF = "org.opencontainers.image.ref.name"
 
 
 def write_gcp(work: Work) -> list[Made]:
-    """disk.raw in a tar of GNU's old format, sparse as `tar --format=oldgnu -S` makes it, compressed by gzip."""
+    """disk.raw in a tar of GNU's old format, sparse as `tar --format=oldgnu -S` makes it, compressed by gzip.
+
+    The map of what holds data stands in front of the data, and may be huge: it is kept in a file that has no name.
+    """
     disk, size = work.disks[0], work.size(work.disks[0])
-    runs = list(_runs(disk.content))
-    head = sparse_header("disk.raw", size, runs)
-    data = sum(end - start for start, end in runs)
-    end = bytes(data % 512 and 512 - data % 512) + trailer(len(head) + data + -data % 512)
+    with tempfile.TemporaryFile(dir=os.path.dirname(work.path)) as kept:
+        count = data = 0
+        for start, stop in _runs(disk.content, size):
+            kept.write(_RUN.pack(start, stop))
+            count, data = count + 1, data + stop - start
+        head = sparse_header_size(count)
+        end = padding(data) + trailer(head + data + -data % 512)
 
-    def pieces() -> Iterator[Piece]:
-        yield lambda: head
-        for start, stop in runs:
-            for at in range(start, stop, PIECE):
-                yield partial(_exactly, disk.content, at, min(PIECE, stop - at))
-        yield lambda: end
+        def pieces() -> Iterator[Piece]:
+            blocks = sparse_header("disk.raw", size, _kept_runs(kept), data=data)
+            while some := b"".join(islice(blocks, PIECE // 512)):
+                yield partial(bytes, some)
+            for start, stop in _kept_runs(kept):
+                for at in range(start, stop, PIECE):
+                    yield partial(_exactly, disk.content, at, min(PIECE, stop - at))
+            yield lambda: end
 
-    work.begin(disk)
-    return [_gzip(work, pieces(), total=len(head) + data + len(end))]
+        work.begin(disk)
+        return [_gzip(work, pieces(), total=head + data + len(end))]
+
+
+def _kept_runs(kept: IO[bytes]) -> Iterator[tuple[int, int]]:
+    kept.seek(0)
+    while data := kept.read(_RUN.size):
+        yield _RUN.unpack(data)
 
 
 def _exactly(content: GuestContent, at: int, count: int) -> bytes:
     return content.read(at, count)
 
 
-def _runs(content: GuestContent) -> Iterator[tuple[int, int]]:
-    """Offset and end of what holds data, in whole grains but for the disk's end, which is filled up to a block of the tar."""
+def _runs(content: GuestContent, size: int) -> Iterator[tuple[int, int]]:
+    """Offset and end of what holds data, in whole grains but for the disk's end, which is filled up to a block of the tar.
+
+    The last one reaches the end of the file of `size` bytes, by no bytes where that is a hole.
+    """
     start = stop = -1
     last = -(-content.size // 512) * 512
     for begin, end in content.extents():
@@ -70,6 +99,8 @@ def _runs(content: GuestContent) -> Iterator[tuple[int, int]]:
         start, stop = begin, end
     if stop > start >= 0:
         yield start, stop
+    if stop != size:
+        yield size, size
 
 
 def write_box(work: Work) -> list[Made]:

@@ -20,7 +20,7 @@ from .._portable import presets
 from .._records import Record, write_record
 from . import export_archives, export_disks, export_ovf
 from .export_found import Found, find
-from .export_place import FilePlace, FolderPlace, Made, Place
+from .export_place import SPARE, FilePlace, FolderPlace, Made, Place
 from .export_request import ExportRequest, request_of_job
 from .export_state import KIND
 from .export_work import OpenDisk, Work
@@ -53,7 +53,7 @@ def export(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, A
         files = [StillFile(disk.path, disk.format, disk.files, stack, doing="exported") for disk in request.disks]
         contents = [stack.enter_context(file.content(lock)) for file in files]
         disks = [OpenDisk(disk, content, file.image) for disk, content, file in zip(request.disks, contents, files)]
-        spare = partial_path(request.dest, suffix="-disk")
+        spare = partial_path(request.dest, suffix=SPARE)
         try:
             place.prepare(progress, _spares(request, spare))
             fault_point("export:before-write")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import glob
 import os
 import shutil
 import stat
@@ -21,12 +22,15 @@ from .._jobs.progress import Progress
 from .._jobs.running import write_lock
 from .._locks import try_lock
 from .._plan import Step
-from .._records import Record, file_beside, publish_with_record, write_record
+from .._records import Record, file_beside, publish_with_record, stale_sidecars, write_record
 from .export_found import find
 from .export_state import KIND, state_of
 from .folder_exchange import exchange
 from .ownership import apply_to_new
 from .replacing import replacing
+
+# What follows the hidden name of a destination in that of a disk that is to be packed, before its number.
+SPARE = "-disk"
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,7 @@ class FilePlace:
 
     def prepare(self, progress: Progress, spare: Sequence[str]) -> None:
         progress.leaves(self.path, *spare)
-        for path in (self.path, *spare):
-            _clear(path)
+        _tidy(self._request.dest)
         os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
     def is_same(self, made: Sequence[Made]) -> bool:
@@ -104,7 +107,7 @@ class FilePlace:
         fault_point("export:after-publish")
 
     def discard(self) -> None:
-        remove(self.path)
+        _tidy(self._request.dest)
 
 
 class FolderPlace:
@@ -118,8 +121,7 @@ class FolderPlace:
 
     def prepare(self, progress: Progress, spare: Sequence[str]) -> None:
         progress.leaves(self.path, *spare)
-        for path in (self.path, *spare):
-            _clear(path)
+        _tidy(self._request.dest)
         os.mkdir(self.path, 0o700)
 
     def is_same(self, made: Sequence[Made]) -> bool:
@@ -161,22 +163,12 @@ class FolderPlace:
         os.chmod(self.path, 0o700 | readable | readable >> 2 if self._mode is None else self._mode)
 
     def discard(self) -> None:
-        _clear(self.path)
-
-
-def _clear(path: str) -> None:
-    """Remove what somebody's killed run left at a hidden name, be it a file or a folder."""
-    if not os.path.isdir(path) or os.path.islink(path):
-        remove(path)
-        return
-    shutil.rmtree(path)
-    sync_folder(path)
+        _tidy(self._request.dest)
 
 
 def tidying(dest: str) -> tuple[Step, ...]:
-    """The upkeep of a folder that has its new content: a run that was killed right then left the old one under the hidden name."""
-    left = partial_path(dest)
-    if not os.path.isdir(left):
+    """The upkeep of a destination that has its content: what a killed run left beside it goes."""
+    if not _left(dest):
         return ()
 
     def tidy() -> None:
@@ -184,11 +176,30 @@ def tidying(dest: str) -> tuple[Step, ...]:
         lock = try_lock(write_lock(dest))
         if lock is not None:
             try:
-                shutil.rmtree(left, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    _tidy(dest)
             finally:
                 os.close(lock)
 
     return (Step("remove what an interrupted run left", tidy),)
+
+
+def _left(dest: str) -> list[str]:
+    """What there is beside `dest` that only an unfinished run has: the hidden file or folder, which is the old folder when it was killed
+    after the new one had got the name, disks that were to be packed, and the record of a file that never got the name.
+    """
+    hidden = partial_path(dest)
+    spares = glob.glob(glob.escape(partial_path(dest, suffix=SPARE)) + "[0-9]*")
+    return [*([hidden] if os.path.lexists(hidden) else []), *spares, *stale_sidecars(dest)]
+
+
+def _tidy(dest: str) -> None:
+    for path in _left(dest):
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+            sync_folder(path)
+        else:
+            remove(path)
 
 
 def _require_same_destination(request: Destined) -> None:

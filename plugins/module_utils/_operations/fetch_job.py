@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from .._commands import Commands
-from .._errors import Conflict, EngineError, ImageOpsError, InvalidOption
+from .._errors import Conflict, EngineError, named
 from .._faults import fault_point
 from .._files import fingerprint
 from .._formats.reader import MAX_VIRTUAL_SIZE
@@ -46,7 +44,7 @@ def fetch(params: dict[str, Any], progress: Progress, lock: int) -> dict[str, An
     download = _download(params, url, secrets, progress)
     progress.phase("connect")
     done = download.run()
-    with _used_up(download), _named(params["staging"], url.shown):
+    with download.used_up(), named(params["staging"], url.shown):
         _require_same_destination(params)
         fault_point("fetch:before-inspect")
         facts = _finish(params, url, done, progress, lock)
@@ -65,29 +63,6 @@ def _download(params: dict[str, Any], url: RemoteUrl, secrets: dict[str, str], p
         progress.phase("download", total=total)
 
     return Download(wanted, source, params["staging"], clock=clock, begun=begun, report=progress.update)
-
-
-@contextlib.contextmanager
-def _used_up(download: Download) -> Iterator[None]:
-    """What came goes at the end, unless only an option was wrong, which nobody could know before: the next run goes on with it."""
-    try:
-        yield
-    except InvalidOption:
-        raise
-    except BaseException:
-        download.discard()
-        raise
-    download.discard()
-
-
-@contextlib.contextmanager
-def _named(staging: str, shown: str) -> Iterator[None]:
-    """Let errors name the URL, which users know, instead of the hidden file."""
-    try:
-        yield
-    except ImageOpsError as error:
-        error.args = (str(error).replace(staging, shown),)
-        raise
 
 
 def _require_same_destination(params: dict[str, Any]) -> None:

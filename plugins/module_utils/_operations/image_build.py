@@ -10,12 +10,11 @@ from typing import Any
 
 from .._errors import ImageOpsError
 from .._files import real_path, require_folder
-from .._jobs.state import job_id
 from .._plan import Plan
 from .build_base import read_base
 from .build_plan import plan_request
 from .build_request import KIND, BuildRequest, check_params, read_build
-from .long_work import join_job
+from .long_work import job_writing, join_job
 from .operation import Operation, Tools
 
 
@@ -47,9 +46,6 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     return join_job(request.job(tools.version), tools, params=params)
 
 
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that builds the image."""
-    return job_id(KIND, real_path(params["path"])) if params["path"] else None
-
-
-OPERATION = Operation(plan=plan_build, result="builds", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_build, result="builds", locks=locks, join=join_running, job_id=job_writing(KIND, "path"), parallel=2
+)

@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import Conflict, ImageOpsError
+from .._errors import Conflict
 from .._files import partial_path, real_path, require_writable_folder
-from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .._portable import incus, opennebula, openstack, ovf_writer, proxmox, vagrant
+from .._portable.machine import kept_state
 from .._portable.presets import BOX, INCUS, OPENNEBULA, OPENSTACK, OVA, OVF, PROXMOX
 from .._qemu.image_locks import holders
 from .claims import claim_copy
@@ -23,7 +23,7 @@ from .export_request import ExportRequest, read_request
 from .export_signing import require_signer
 from .export_state import KIND
 from .export_verdict import require_replaceable, tells
-from .long_work import job_step, join_job
+from .long_work import job_step, job_writing, joining
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
@@ -75,6 +75,8 @@ def facts_of(request: ExportRequest) -> dict[str, Any]:
     """What the export is, as the result tells it."""
     machine = request.machine
     lost, changed = list(request.left_out), list[str]()
+    if request.vm or request.rules.describes:
+        lost += kept_state(machine)
     if request.rules.layout in (OVA, OVF):
         lost += ovf_writer.left_out(machine, request.flavour)
         changed += ovf_writer.changes(machine, request.flavour)
@@ -158,18 +160,11 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [*dest, *([f"domain:{params['vm']}"] if params["vm"] else [])]
 
 
-def join_running(params: dict[str, Any], tools: Tools) -> bool:
-    """Wait for a job that makes just this export already."""
-    try:
-        request = read_request(params, tools)
-    except ImageOpsError:
-        return False
-    return join_job(request.job(tools.version), tools, params=params)
-
-
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that writes this destination."""
-    return job_id(KIND, real_path(params["dest"])) if params["dest"] else None
-
-
-OPERATION = Operation(plan=plan_export, result="exports", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_export,
+    result="exports",
+    locks=locks,
+    join=joining(read_request),
+    job_id=job_writing(KIND, "dest"),
+    parallel=2,
+)

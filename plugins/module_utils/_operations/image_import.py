@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from .._errors import Conflict, ImageOpsError
+from .._errors import Conflict
 from .._files import is_partial, partial_path, real_path, require_writable_folder
-from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan
 from .._records import Record, read_record, untouched
 from .claims import claim_copy
@@ -21,7 +20,7 @@ from .export_place import tidying
 from .import_facts import Imported, Written, facts_of, imported_of
 from .import_package import open_package
 from .import_request import KIND, PACKAGE, ImportRequest, base_of, name_of, read_request
-from .long_work import job_step, join_job
+from .long_work import job_step, job_writing, joining
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 
@@ -159,18 +158,11 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [real_path(params["dest"])] if params["dest"] else []
 
 
-def join_running(params: dict[str, Any], tools: Tools) -> bool:
-    """Wait for a job that makes just this import already."""
-    try:
-        request = read_request(params)
-    except ImageOpsError:
-        return False
-    return join_job(request.job(tools.version), tools, params=params)
-
-
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that writes this destination."""
-    return job_id(KIND, real_path(params["dest"])) if params["dest"] else None
-
-
-OPERATION = Operation(plan=plan_import, result="imports", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_import,
+    result="imports",
+    locks=locks,
+    join=joining(lambda params, tools: read_request(params)),
+    job_id=job_writing(KIND, "dest"),
+    parallel=2,
+)

@@ -31,7 +31,7 @@ from .image_publish_request import (
 )
 from .image_publish_tags import give_names, missing_names, require_free_names
 from .image_stores import image_of, require_writable
-from .long_work import job_step, join_job
+from .long_work import job_step, joining
 from .operation import Operation, Tools
 
 
@@ -144,15 +144,6 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [f"image:{named_image(params)}", *vm]
 
 
-def join_running(params: dict[str, Any], tools: Tools) -> bool:
-    """Wait for a job that publishes just this already."""
-    try:
-        request = _request(params, tools)
-    except ImageOpsError:
-        return False
-    return join_job(request.job(tools.version), tools, params=params)
-
-
 def job_of(params: dict[str, Any], tools: Tools) -> str | None:
     """The id of the job that publishes under this reference."""
     try:
@@ -162,4 +153,6 @@ def job_of(params: dict[str, Any], tools: Tools) -> str | None:
     return job_id(KIND, str(reference))
 
 
-OPERATION = Operation(plan=plan_publish, result="images", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_publish, result="images", locks=locks, join=joining(_request), job_id=job_of, parallel=2
+)

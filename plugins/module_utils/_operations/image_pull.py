@@ -11,10 +11,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._errors import ImageOpsError, Unsupported
+from .._errors import Unsupported
 from .._files import real_path, remove, require_space, require_writable_folder
 from .._jobs.attended import attended
-from .._jobs.state import job_id
 from .._plan import KNOWN_AFTER, Plan, Step
 from .claims import claim_copy
 from .held_images import is_noted
@@ -26,7 +25,7 @@ from .image_pull_request import DEEP, KIND, MODE, PullRequest, read_request
 from .image_pull_signed import signature_mark
 from .image_pull_use import require_unused
 from .image_pull_variables import has_variables
-from .long_work import job_step, join_job
+from .long_work import job_step, job_writing, joining
 from .operation import Operation, Tools
 from .ownership import check_ownership, ownership_of
 from .ownership_change import plan_ownership
@@ -281,20 +280,12 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [real_path(params["dest"])]
 
 
-def join_running(params: dict[str, Any], tools: Tools) -> bool:
-    """Wait for a job that does just this already."""
-    try:
-        request = read_request(params)
-    except ImageOpsError:
-        return False
-    return join_job(request.job(tools.version), tools, params=params)
-
-
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that writes the file."""
-    return job_id(KIND, real_path(params["dest"]))
-
-
 OPERATION = Operation(
-    plan=plan_pull, result="images", locks=locks, join=join_running, job_id=job_of, parallel=2, expand=expand
+    plan=plan_pull,
+    result="images",
+    locks=locks,
+    join=joining(lambda params, tools: read_request(params)),
+    job_id=job_writing(KIND, "dest"),
+    parallel=2,
+    expand=expand,
 )

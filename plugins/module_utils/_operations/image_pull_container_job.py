@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from .._catalog.image import DiskEntry
 from .._commands import Commands
-from .._errors import EngineError, ImageOpsError
+from .._errors import EngineError, named
 from .._faults import fault_point
 from .._files import partial_path, remove, require_space
 from .._jobs.progress import Progress
@@ -47,7 +46,7 @@ def pull_container(params: dict[str, Any], progress: Progress, lock: int) -> dic
             counter.phase("fetch", sum(layer.size for layer in layers))
             name = extract_disk(store, layers, request.disk, staging, report=counter.add, limit=request.bandwidth)
         fault_point("pull-image:container-fetched")
-        with _named(staging, request.shown):
+        with named(staging, request.shown):
             image = inspect(staging, declared=None, option="image")
             _make(request, image, progress, lock)
         _publish(request, params, DiskEntry(name, image.virtual_size, ""))
@@ -55,16 +54,6 @@ def pull_container(params: dict[str, Any], progress: Progress, lock: int) -> dic
         remove(staging)
         remove(request.partial)
     return {"fetched_bytes": counter.done, "reused_bytes": 0, "refetched_bytes": 0, "from": {store.where: counter.done}}
-
-
-@contextlib.contextmanager
-def _named(staging: str, shown: str) -> Iterator[None]:
-    """Let errors name the image, which users know, instead of the hidden file, which is gone then."""
-    try:
-        yield
-    except ImageOpsError as error:
-        error.args = (str(error).replace(staging, shown),)
-        raise
 
 
 def _make(request: PullRequest, image: Inspected, progress: Progress, lock: int) -> None:

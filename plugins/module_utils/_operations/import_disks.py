@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
-from .._errors import Conflict, UnsafeImage, Unsupported
+from .._errors import UnsafeImage, Unsupported, named
 from .._faults import fault_point
 from .._formats.chain import OpenImage, open_image
 from .._formats.encoder import Encoder
@@ -102,12 +102,14 @@ def inspected(source: Source, handles: dict[str, int]) -> Inspected:
             window = _Window(image.stream.fileno(), part.offset, part.size)
             yield replace(image, stream=cast(BinaryIO, window), size=part.size, allocated=part.size)
 
-    try:
+    with named(part.path, source.shown):
         found = inspect(part.path, declared=source.format or None, option="src", opener=opener)
-    except (UnsafeImage, Conflict) as error:
-        raise type(error)(str(error).replace(part.path, source.shown), **error.details) from None
     if needs_passphrase(found) or not found.virtual_size:
         raise UnsafeImage(f"src: {source.shown} is encrypted or holds no byte of a disk, and is not imported.")
+    if source.proven is not None and len(found.files) > 1:
+        raise UnsafeImage(
+            f"src: {source.shown} rests on {found.files[1]}, and a package holds its disks whole; get it again."
+        )
     if source.capacity not in (0, found.virtual_size):
         raise UnsafeImage(
             f"src: {source.shown} is a disk of {found.virtual_size} bytes, and the descriptor says {source.capacity}; get the package again."

@@ -20,7 +20,7 @@ from .._transfer.decompress import compression_of, decompressed
 from .export_state import state_of
 from .import_members import parts_of_iso
 from .import_package import descriptor_of_folder
-from .inspection import identity_of
+from .inspection import identity_of, inspect
 from .long_work import bandwidth_of, check_timeout
 
 KIND = "import"
@@ -104,8 +104,6 @@ def read_request(params: dict[str, Any]) -> ImportRequest:
     check_timeout(params)
     dest = _destination(params)
     src = _source(params)
-    if src == dest or src.startswith(dest + os.sep):
-        raise InvalidOption(f"dest: {dest} is, or holds, the source; give another path.")
     kind, compression = kind_of(src)
     if params["trusted_certificates"]:
         require_absolute(params["trusted_certificates"], option="trusted_certificates")
@@ -122,15 +120,19 @@ def read_request(params: dict[str, Any]) -> ImportRequest:
         raise InvalidOption(
             f"src_format: {src} is no disk but a package of disks, which tell their formats; leave it out."
         )
+    src_format = canonical_format(params["src_format"]) if params["src_format"] else ""
+    files = _disk_files(src, src_format) if kind == DISK and not compression else identity_of(_files(src))
+    if any(one["path"] == dest or one["path"].startswith(dest + os.sep) for one in files):
+        raise InvalidOption(f"dest: {dest} is, or holds, the source; give another path.")
     return ImportRequest(
         dest=dest,
         src=src,
         kind=kind,
         compression=compression,
-        files=identity_of(_files(src)),
+        files=files,
         name=params["name"] or "",
         format=params["format"],
-        src_format=canonical_format(params["src_format"]) if params["src_format"] else "",
+        src_format=src_format,
         bus=params["bus"] or "",
         network=params["network"] or "",
         trusted=params["trusted_certificates"] or "",
@@ -166,6 +168,11 @@ def _source(params: Mapping[str, Any]) -> str:
     if not os.path.isfile(src):
         raise Conflict(f"src: {src} is no regular file; give the path of one.")
     return src
+
+
+def _disk_files(src: str, format: str) -> list[dict[str, Any]]:
+    """A disk and all below it, whose content becomes that of the import too; raises what inspecting it raises."""
+    return inspect(src, declared=format or None, option="src").identity()
 
 
 def _files(src: str) -> list[str]:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Callable, Protocol
 
-from .._errors import InvalidOption
+from .._errors import ImageOpsError, InvalidOption
+from .._files import real_path
 from .._jobs.attended import JOINED, attended
 from .._jobs.launch import Job, finish, join, running, start
 from .._jobs.lease import Lease, require_lease
-from .._jobs.state import JobState, has_ended, read_state
+from .._jobs.state import JobState, has_ended, job_id, read_state
 from .._plan import Step
 from .._sizes import parse_size
 from .operation import Tools
@@ -66,6 +67,35 @@ def _done(job: Job, tools: Tools, params: dict[str, Any]) -> JobState:
 def join_job(job: Job, tools: Tools, *, params: dict[str, Any]) -> bool:
     """Wait for the end of `job` when it runs already; False when it doesn't. `params` as for `job_step`."""
     return join(job, tools.clock, timeout=params["timeout"] or None, lease=lease_of_task(params))
+
+
+class Requested(Protocol):
+    """What a task is asked to do, where one job does it."""
+
+    def job(self, version: str) -> Job:
+        """The job; equal requests give equal jobs."""
+
+
+def joining(read: Callable[[dict[str, Any], Tools], Requested]) -> Callable[[dict[str, Any], Tools], bool]:
+    """An operation's `join`: wait for a job that does already just what `read` reads from an item's options."""
+
+    def join_running(params: dict[str, Any], tools: Tools) -> bool:
+        try:
+            request = read(params, tools)
+        except ImageOpsError:
+            return False
+        return join_job(request.job(tools.version), tools, params=params)
+
+    return join_running
+
+
+def job_writing(kind: str, option: str) -> Callable[[dict[str, Any], Tools], str | None]:
+    """An operation's `job_id`: that of the job of this kind that writes the path which `option` gives."""
+
+    def job_of(params: dict[str, Any], tools: Tools) -> str | None:
+        return job_id(kind, real_path(params[option])) if params[option] else None
+
+    return job_of
 
 
 def lease_of_task(params: dict[str, Any]) -> Lease:

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._errors import ImageOpsError
 from .._files import real_path, require_folder
-from .._jobs.state import job_id
 from .._plan import Plan
 from .build_plan import plan_request
 from .build_request import BuildRequest, check_params, read_build
 from .capture_source import read_source
-from .long_work import join_job
+from .long_work import job_writing, joining
 from .operation import Operation, Tools
 
 KIND = "capture"
@@ -44,18 +42,11 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [*([real_path(params["path"])] if params["path"] else []), *vm]
 
 
-def join_running(params: dict[str, Any], tools: Tools) -> bool:
-    """Wait for a job that does just this already."""
-    try:
-        request = _request(params, tools)
-    except ImageOpsError:
-        return False
-    return join_job(request.job(tools.version), tools, params=params)
-
-
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that makes the image."""
-    return job_id(KIND, real_path(params["path"])) if params["path"] else None
-
-
-OPERATION = Operation(plan=plan_capture, result="captures", locks=locks, join=join_running, job_id=job_of, parallel=2)
+OPERATION = Operation(
+    plan=plan_capture,
+    result="captures",
+    locks=locks,
+    join=joining(_request),
+    job_id=job_writing(KIND, "path"),
+    parallel=2,
+)

@@ -17,11 +17,12 @@ from typing import Any
 
 from .._errors import UnsafeImage
 from .guest_identity import with_identity_config
+from .small_iso import opened
 from .vm_seed import LABEL, Seed, require_builder, seed_path
 
 # ECMA-119: the volume descriptors begin at sector 16; the volume identifier is 32 characters at 40.
 _DESCRIPTOR, _LABEL_AT, _LABEL_LENGTH = 16 * 2048, 40, 32
-_MOST = 1 << 20
+_MOST, _MOST_FOLDERS = 1 << 20, 4 << 20
 _FILES = ("meta-data", "user-data", "network-config", "vendor-data")
 
 
@@ -55,18 +56,11 @@ def clone_seed(
 
 def read_seed(path: str) -> dict[str, str]:
     """The files of a seed image."""
-    pycdlib = require_builder()
     if os.path.getsize(path) > 64 * _MOST:
         raise UnsafeImage(f"source: the cloud-init seed {path} is larger than 64 MiB; a seed is never that large.")
-    image = pycdlib.PyCdlib()
-    try:
-        image.open(path)
+    what = f"source: the cloud-init seed {path}"
+    with opened(path, folders=_MOST_FOLDERS, what=what, option="cloud_init") as image:
         return {name: _text(image, name) for name in _names(image) if name in _FILES}
-    except pycdlib.pycdlibexception.PyCdlibException as error:
-        raise UnsafeImage(f"source: the cloud-init seed {path} can't be read: {error}.") from None
-    finally:
-        if image._initialized:
-            image.close()
 
 
 def _kind(image: Any) -> str:

@@ -13,11 +13,10 @@ from typing import Any
 from .._errors import Conflict, InvalidOption
 from .._files import fingerprint, real_path, require_folder, require_writable_folder
 from .._jobs.launch import Job
-from .._jobs.state import job_id
 from .._plan import Plan
 from .._records import Record, read_record
 from .claims import claim
-from .long_work import check_timeout, job_step, join_job
+from .long_work import check_timeout, job_step, job_writing, join_job
 from .operation import Operation, Tools
 from .ownership import check_ownership
 from .vm_install_request import InstallRequest, is_same_media, read_request
@@ -178,11 +177,11 @@ def join_running(params: dict[str, Any], tools: Tools) -> bool:
     return join_job(job, tools, params=params)
 
 
-def job_of(params: dict[str, Any], tools: Tools) -> str | None:
-    """The id of the job that installs the disk."""
-    return job_id(_KIND, real_path(params["path"])) if params["path"] else None
-
-
 OPERATION = Operation(
-    plan=plan_install, result="installs", locks=locks, join=join_running, job_id=job_of, parallel=_AT_ONCE
+    plan=plan_install,
+    result="installs",
+    locks=locks,
+    join=join_running,
+    job_id=job_writing(_KIND, "path"),
+    parallel=_AT_ONCE,
 )

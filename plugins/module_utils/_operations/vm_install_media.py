@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from .._errors import InvalidOption, NotFound
 from .._files import partial_path, remove
 from .._formats.cpio import ALIGNMENT, newc
-from .small_iso import require_builder
+from .small_iso import opened, require_builder
 from .vm_install_answers import FIRMWARE, INITRD, VOLUME, Answers
 
 _PARTS = ("", "-kernel", "-initrd", "-answers", "-variables", "-start")
@@ -21,6 +21,8 @@ _SERVED = "-served"
 _PIECE = 1 << 20
 # Kernels and initial RAM file systems are no larger; an image may claim anything.
 _MOST_MEMBER = 4 << 30
+# Those of a distribution's largest medium, with a folder of 2 KiB for each package, and once more for Joliet.
+_MOST_FOLDERS = 128 << 20
 
 
 def hidden(path: str, part: str = "") -> str:
@@ -51,16 +53,6 @@ def new_file(path: str, mode: int = 0o600) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb")
 
 
-def _opened_iso(path: str, option: str) -> Any:
-    builder = require_builder(option)
-    image = builder.PyCdlib()
-    try:
-        image.open(path)
-    except builder.pycdlibexception.PyCdlibException as error:
-        raise InvalidOption(f"iso: {path} can't be read: {error}.") from None
-    return image
-
-
 def _keyword(image: Any) -> str:
     """How the image tells long names."""
     if image.has_rock_ridge():
@@ -88,17 +80,15 @@ class _Limited(io.RawIOBase):
 
 
 def _copy_member(iso: str, name: str, stream: BinaryIO, *, most: int, start_only: bool, option: str) -> None:
-    image = _opened_iso(iso, option)
-    try:
+    with opened(iso, folders=_MOST_FOLDERS, what=f"iso: {iso}", option=option) as image:
         keyword = _keyword(image)
         path = f"/{name.upper()};1" if keyword == "iso_path" else f"/{name}"
-        image.get_file_from_iso_fp(_Limited(stream, most, start_only=start_only), **{keyword: path})
-    except require_builder(option).pycdlibexception.PyCdlibException:
-        raise NotFound(
-            f"{option}: the ISO image {iso} has no file {name}; give the name of one, without a slash before it."
-        ) from None
-    finally:
-        image.close()
+        try:
+            image.get_file_from_iso_fp(_Limited(stream, most, start_only=start_only), **{keyword: path})
+        except require_builder(option).pycdlibexception.PyCdlibException:
+            raise NotFound(
+                f"{option}: the ISO image {iso} has no file {name}; give the name of one, without a slash before it."
+            ) from None
 
 
 def member_start(iso: str, name: str, length: int, *, option: str) -> bytes:

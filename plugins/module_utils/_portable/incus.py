@@ -41,7 +41,6 @@ def left_out(machine: Machine) -> list[str]:
     found = [
         f"CPUs ({machine.vcpus}) and memory ({machine.memory} bytes) are an instance's to say: limits.cpu, limits.memory.",
         "Networks are a profile's to say.",
-        "The UEFI variables are not in the export.",
     ]
     if machine.firmware == BIOS:
         found.append("Incus starts machines with UEFI; one that starts by BIOS only needs security.csm=true.")

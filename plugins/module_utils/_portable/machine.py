@@ -67,6 +67,16 @@ class Machine:
         return replace(self, drives=tuple(replace(one, size=sizes.get(one.name, one.size)) for one in self.drives))
 
 
+def kept_state(machine: Machine) -> list[str]:
+    """What the host keeps for the machine and no export takes along, one sentence each."""
+    found = []
+    if machine.firmware == UEFI:
+        found.append("The UEFI variables, such as boot entries and enrolled keys, are not in the export.")
+    if machine.tpm:
+        found.append("The TPM's state is not in the export; what the guest sealed in it can't be opened there.")
+    return found
+
+
 def machine_of(told: Mapping[str, Any]) -> Machine:
     """The machine of its plain values."""
     return Machine(

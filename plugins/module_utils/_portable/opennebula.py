@@ -55,8 +55,6 @@ def vm_template(machine: Machine, images: Sequence[str]) -> bytes:
 def left_out(machine: Machine) -> list[str]:
     """What of the machine the templates don't tell."""
     found = ["Addresses of network cards are OpenNebula's to give."] if machine.nics else []
-    if machine.firmware == UEFI:
-        found.append("The UEFI variables, such as boot entries, are not in the export.")
     if machine.tpm:
         found.append("The TPM is not in the export.")
     return found

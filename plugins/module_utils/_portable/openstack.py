@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .machine import UEFI, Machine
+from .machine import Machine
 
 _BUSES = {"nvme": "virtio"}
 _NICS = {"virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"}
@@ -46,7 +46,4 @@ def properties(machine: Machine, *, format: str, file: str) -> bytes:
 
 def left_out(machine: Machine) -> list[str]:
     """What of the machine is the flavour's or the server's to say."""
-    found = [f"The number of CPUs ({machine.vcpus}) is a flavour's to say.", "Networks are chosen with the server."]
-    if machine.firmware == UEFI:
-        found.append("The UEFI variables, such as boot entries, are not in the export.")
-    return found
+    return [f"The number of CPUs ({machine.vcpus}) is a flavour's to say.", "Networks are chosen with the server."]

@@ -98,11 +98,8 @@ def changes(machine: Machine, flavour: Flavour) -> list[str]:
 def left_out(machine: Machine, flavour: Flavour) -> list[str]:
     """What of the machine the descriptor has no words for, one sentence each."""
     found = []
-    if machine.firmware == UEFI:
-        if flavour.dialect == VIRTUALBOX:
-            found.append("VirtualBox doesn't take UEFI from a descriptor; switch EFI on after the import.")
-        else:
-            found.append("The UEFI variables, such as boot entries and enrolled keys, are not in the export.")
+    if machine.firmware == UEFI and flavour.dialect == VIRTUALBOX:
+        found.append("VirtualBox doesn't take UEFI from a descriptor; switch EFI on after the import.")
     if machine.secure_boot and flavour.dialect == VIRTUALBOX:
         found.append("VirtualBox doesn't take secure boot from a descriptor; switch it on after the import.")
     if machine.tpm:

@@ -58,7 +58,4 @@ def _places(machine: Machine) -> list[str]:
 
 def left_out(machine: Machine) -> list[str]:
     """What of the machine the options don't tell."""
-    found = ["Networks are Proxmox's bridges; vmbr0 stands for each."] if machine.nics else []
-    if machine.firmware == UEFI:
-        found.append("The UEFI variables, such as boot entries, are not in the export.")
-    return found
+    return ["Networks are Proxmox's bridges; vmbr0 stands for each."] if machine.nics else []

@@ -9,7 +9,8 @@ files. A member of 8 GiB or more has its size in GNU's binary form, which ustar 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Callable, Protocol
 
 BLOCK = 512
@@ -36,28 +37,30 @@ def header(
     return _sealed(_fields(name, size, kind=kind, gnu=gnu, mode=mode, owner=owner))
 
 
-def sparse_header(name: str, size: int, runs: Sequence[tuple[int, int]]) -> bytes:
-    """The header of a sparse file of `size` bytes in GNU tar's old format; `runs` are offset and end of its data, multiples of 512.
+def sparse_header(name: str, size: int, runs: Iterable[tuple[int, int]], *, data: int) -> Iterator[bytes]:
+    """The blocks of the header of a sparse file of `size` bytes in GNU tar's old format, of which `data` are in the archive.
 
-    The last run must reach the file's end, so a run of no bytes there says how long the file is.
+    `runs` are offset and end of its data, multiples of 512. The last one must reach the file's end: what ends with a hole has a run of
+    no bytes there.
     """
-    entries = [(start, end - start) for start, end in runs]
-    if not runs or runs[-1][1] != size:
-        entries.append((size, 0))
-    data = sum(length for _start, length in entries)
+    entries = iter(runs)
+    some, rest = list(islice(entries, _FIRST)), list(islice(entries, _FURTHER))
     fields = _fields(name, data, kind=SPARSE, gnu=True, mode=0o644, owner=0)
-    first, rest = entries[:_FIRST], entries[_FIRST:]
-    fields[386 : 386 + 24 * len(first)] = b"".join(map(_entry, first))
+    fields[386 : 386 + 24 * len(some)] = b"".join(map(_entry, some))
     fields[482] = bool(rest)
     fields[483:495] = _number(size, 12)
-    blocks = [_sealed(fields)]
-    for at in range(0, len(rest), _FURTHER):
-        some = rest[at : at + _FURTHER]
+    yield _sealed(fields)
+    while rest:
+        some, rest = rest, list(islice(entries, _FURTHER))
         block = bytearray(BLOCK)
         block[: 24 * len(some)] = b"".join(map(_entry, some))
-        block[504] = at + _FURTHER < len(rest)
-        blocks.append(bytes(block))
-    return b"".join(blocks)
+        block[504] = bool(rest)
+        yield bytes(block)
+
+
+def sparse_header_size(count: int) -> int:
+    """How many bytes the header of a sparse file with `count` runs has."""
+    return BLOCK * (1 + -(-max(0, count - _FIRST) // _FURTHER))
 
 
 def padding(size: int) -> bytes:
@@ -100,8 +103,8 @@ def _number(value: int, width: int) -> bytes:
     return b"%0*o\0" % (width - 1, value)
 
 
-def _entry(entry: tuple[int, int]) -> bytes:
-    return _number(entry[0], 12) + _number(entry[1], 12)
+def _entry(run: tuple[int, int]) -> bytes:
+    return _number(run[0], 12) + _number(run[1] - run[0], 12)
 
 
 class TarWriter:

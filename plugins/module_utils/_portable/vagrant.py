@@ -52,9 +52,7 @@ def left_out(machine: Machine) -> list[str]:
     """What of the machine a box doesn't tell."""
     found = ["Networks and addresses are the Vagrantfile's of whoever uses the box."] if machine.nics else []
     if machine.firmware == UEFI:
-        found.append(
-            "The UEFI variables are not in the export, and the path of the firmware may differ on other hosts."
-        )
+        found.append("The path of the firmware may differ on other hosts.")
     if machine.tpm:
         found.append("The TPM is not in the export.")
     return found

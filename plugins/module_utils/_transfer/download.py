@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable
 
-from .._errors import Conflict, TransferError
+from .._errors import Conflict, InvalidOption, TransferError
 from .._faults import fault_point
 from .._files import fingerprint, remove, require_space
 from .bounds import Room
@@ -90,6 +92,21 @@ class Download:
             raise
         finally:
             self._source.close()
+
+    @contextlib.contextmanager
+    def used_up(self) -> Iterator[None]:
+        """The time in which what came is used, at whose end it goes.
+
+        Only when an option was wrong, which nobody could know before, it stays for the next run.
+        """
+        try:
+            yield
+        except InvalidOption:
+            raise
+        except BaseException:
+            self.discard()
+            raise
+        self.discard()
 
     def discard(self) -> None:
         """Remove the partial file and all that is known of it."""

@@ -6,7 +6,13 @@ from __future__ import annotations
 import errno
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import ImageOpsError, NoSpace, system_error
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
+    Conflict,
+    ImageOpsError,
+    NoSpace,
+    named,
+    system_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +44,10 @@ def test_system_errors_become_one_sentence(error: OSError, kind: type, text: str
 
 def test_details_are_kept() -> None:
     assert ImageOpsError("no", path="/x").details == {"path": "/x"}
+
+
+def test_what_users_know_is_named() -> None:
+    with pytest.raises(Conflict) as caught, named("/srv/.disk.hidden", "https://a/disk"):
+        raise Conflict("/srv/.disk.hidden is damaged.", findings=[])
+    assert str(caught.value) == "https://a/disk is damaged."
+    assert caught.value.details == {"findings": []}

@@ -5,17 +5,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import MissingLibrary, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, MissingLibrary, UnsafeImage
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import build_fetch
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.build_fetch import _checksum, require_signed
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.build_fetch import (
+    _checksum,
+    fetched,
+    require_signed,
+)
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.http import Access
 from ansible_collections.imageops.fleet.plugins.module_utils._transfer.url import RemoteUrl, parse_url
+from ansible_collections.imageops.fleet.tests.unit.web_server import serving
 
 GPGV = r"""#!/bin/sh
 [ "$1 $2" = "--keyring KEYRING" ] || exit 3
@@ -71,3 +80,21 @@ def test_the_sources_password_is_for_its_own_server_only(keyring: str, monkeypat
         "https://images.example/SUMS": "hidden", "https://images.example/SUMS.gpg": "hidden",
         "https://other.example/SUMS": "", "https://other.example/SUMS.gpg": "",
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("state_dir")
+def test_errors_name_the_url(tmp_path: Path) -> None:
+    content = bytes(1 << 20)
+    with serving(files={"/a": content}) as site:
+        base = {
+            "url": site.url("/a"), "format": "qcow2", "signature": "",
+            "checksum": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        }  # fmt: skip
+        access = {"idle_timeout": 120, "validate_certs": True, "ca_path": None}
+        params = {"base": base, "access": access, "bandwidth": None}
+        progress = Progress(JobState("build-x", "build", "r"), Clock())
+        with pytest.raises(Conflict) as caught, fetched(params, str(tmp_path / ".hidden"), progress):
+            pass
+    assert site.url("/a") in str(caught.value)
+    assert ".hidden" not in str(caught.value)
+    assert not (tmp_path / ".hidden").exists()

@@ -16,16 +16,20 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from ansible_collections.imageops.fleet.plugins.module_utils import _records
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import Conflict, EngineError, InUse
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.chain import inspect_chain
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
+from ansible_collections.imageops.fleet.plugins.module_utils._jobs.running import write_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
+from ansible_collections.imageops.fleet.plugins.module_utils._locks import try_lock
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import export_job, export_place
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_found import find
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_verdict import tells
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.image_export import plan_export
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.ovf_names import OVF, RASD
 from ansible_collections.imageops.fleet.plugins.module_utils._records import Record, read_record, write_record
@@ -314,6 +318,60 @@ def test_what_a_killed_run_left(folder: Path, preset: str) -> None:
     left_there.mkdir() if preset == "ova" else left_there.write_bytes(b"half")
     made(folder, preset)
     assert left(folder) == sorted(["src", WHOLE[preset][0]])
+
+
+@pytest.mark.parametrize("preset", ["vagrant", "proxmox"])
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_of_a_killed_run_stays_beside_what_is_right_already(folder: Path, preset: str, again: bool) -> None:
+    """The killed run was to replace it with something else, or had just replaced a folder; the next one wants what is there."""
+    dest = made(folder, preset)
+    hidden = Path(partial_path(str(dest)))
+    hidden.mkdir() if preset == "proxmox" else hidden.write_bytes(b"half")
+    for suffix in ("-disk0", "-disk1", "-record-5.json"):
+        Path(partial_path(str(dest), suffix=suffix)).write_bytes(b"half")
+    others = [f".{dest.name}.imageops-partial-download", f".{dest.name}2.imageops-partial"]
+    for name in others:
+        (folder / name).write_bytes(b"somebody's")
+    if again:
+        os.utime(folder / "src", ns=(5, 5))
+        export(job(folder, preset))
+    else:
+        plan = plan_export(params_of(dest, preset, folder / "src", name="web"), Tools())
+        assert not plan.changed
+        plan.upkeep[0].run()
+    assert sorted(os.listdir(folder)) == sorted([*others, "src", dest.name])
+    assert plan_export(params_of(dest, preset, folder / "src", name="web"), Tools()).upkeep == ()
+
+
+def test_what_a_job_writes_now_is_not_tidied(folder: Path) -> None:
+    dest = made(folder, "ova")
+    Path(partial_path(str(dest))).write_bytes(b"half")
+    plan = plan_export(params_of(dest, "ova", folder / "src", name="web"), Tools())
+    lock = try_lock(write_lock(str(dest)))
+    assert lock is not None
+    try:
+        plan.upkeep[0].run()
+        assert Path(partial_path(str(dest))).exists()
+    finally:
+        os.close(lock)
+    plan.upkeep[0].run()
+    assert not Path(partial_path(str(dest))).exists()
+
+
+def test_a_failure_leaves_no_record_beside_the_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file system keeps no attributes the record is a file of its own, which comes before the name."""
+
+    def no_attributes(*_given: Any) -> None:
+        raise OSError(95, "not here")
+
+    def full(*_given: Any) -> None:
+        raise OSError(28, "full")
+
+    monkeypatch.setattr(os, "setxattr", no_attributes)
+    monkeypatch.setattr(_records, "publish", full)
+    with pytest.raises(OSError, match="full"):
+        export(job(folder, "ova"))
+    assert os.listdir(folder) == ["src"]
 
 
 def test_a_folders_record_is_durable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import image_export, usage_domains
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.export_request import read_request
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
 from ansible_collections.imageops.fleet.plugins.module_utils._portable.presets import PRESETS
 from ansible_collections.imageops.fleet.tests.unit.export_params import params_of
@@ -55,6 +57,20 @@ def test_planning_writes_nothing_and_tells_all(tmp_path: Path, source: Path, sta
     assert bool(found.after["left_out"]) == PRESETS[preset].describes
     assert all(sentence.endswith(".") for sentence in (*found.after["left_out"], *found.after["altered"]))
     assert sorted(os.listdir(tmp_path)) == ["src"] or not state_dir.exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("tpm", [False, True])
+def test_what_the_host_keeps_for_a_vm_is_told(
+    tmp_path: Path, source: Path, preset: str, firmware: str, tpm: bool
+) -> None:
+    """UEFI's variables and a TPM's state go along to no platform, also to those that give the machine a TPM."""
+    request = read_request(params_of(dest_of(tmp_path, preset), preset, source), Tools())
+    machine = replace(request.machine, firmware=firmware, tpm=tpm)
+    told = image_export.facts_of(replace(request, machine=machine, vm="web"))["left_out"]
+    assert any(sentence.startswith("The UEFI variables") for sentence in told) == (firmware == "uefi")
+    assert any(sentence.startswith("The TPM's state") for sentence in told) == tpm
 
 
 def test_what_is_left_of_another_is_told(tmp_path: Path, source: Path) -> None:

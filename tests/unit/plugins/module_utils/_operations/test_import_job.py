@@ -23,12 +23,14 @@ import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
     ImageOpsError,
+    InvalidOption,
     MissingLibrary,
     UnsafeImage,
     Unsupported,
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._files import partial_path
 from ansible_collections.imageops.fleet.plugins.module_utils._formats.guest_content import RawContent
+from ansible_collections.imageops.fleet.plugins.module_utils._formats.qcow2_overlay import Backing, write_empty_qcow2
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.clock import Clock
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.progress import Progress
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import JobState
@@ -232,6 +234,16 @@ def test_media_that_are_refused(folder: Path, files: dict[str, bytes], says: str
     with pytest.raises((UnsafeImage, Unsupported), match=says):
         bring(read_request(params_of(src, folder / "web", format="raw")).job("1").params)
     assert os.listdir(folder) == ["web.iso"]
+
+
+def test_a_medium_whose_folder_claims_more_than_any_has(folder: Path) -> None:
+    src = iso(folder / "web.iso", {"a.img": DISK}, joliet=False)
+    data = bytearray(src.read_bytes())
+    # The length in the first folder's record, in the primary volume descriptor.
+    data[16 * 2048 + 166 : 16 * 2048 + 170] = (3 << 30).to_bytes(4, "little")
+    src.write_bytes(data)
+    with pytest.raises(UnsafeImage, match=r"is no sound ISO file system: its folder has \d+ bytes; get it again\.$"):
+        read_request(params_of(src, folder / "web"))
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -677,3 +689,40 @@ def test_what_was_proven_is_what_is_imported(folder: Path, monkeypatch: pytest.M
     wanted["files"] = [one for one in wanted["files"] if not one["path"].endswith("/other")]
     assert bring(wanted) == {"changed": True}
     assert (folder.parent / "web/web-disk1.raw").read_bytes() == DISK
+
+
+def overlay(path: Path, base: Path) -> Path:
+    """An image over `base`, as the module disk makes it."""
+    with open(path, "wb") as stream:
+        write_empty_qcow2(stream, size=SIZE, backing=Backing(str(base), "raw"))
+    write_record(str(path), Record("disk", "qcow2", SIZE, options={"backing": str(base)}))
+    return path
+
+
+def test_what_is_below_a_disk_is_a_source_too(folder: Path) -> None:
+    base = folder / "base.raw"
+    base.write_bytes(DISK)
+    src = overlay(folder / "web.qcow2", base)
+    brought(src, folder / "vm")
+    params = params_of(src, folder / "vm", format="raw")
+    wanted = read_request(params).job("1").params
+    os.utime(base, ns=(5, 5))
+    assert plan_import(params, Tools()).changed
+    with pytest.raises(Conflict, match="was written to while it was imported"):
+        bring(wanted)
+    with pytest.raises(InvalidOption, match="is, or holds, the source"):
+        plan_import(params_of(overlay(folder / "above.qcow2", folder / "vm/web-disk1.raw"), folder / "vm"), Tools())
+    base.unlink()
+    with pytest.raises(UnsafeImage, match=r"base\.raw does not exist"):
+        plan_import(params, Tools())
+
+
+def test_a_package_holds_its_disks_whole(folder: Path) -> None:
+    base = folder / "base.raw"
+    base.write_bytes(DISK)
+    (folder / "web").mkdir()
+    disk = overlay(folder / "web/web-disk1.vmdk", base)
+    (folder / "web/web.ovf").write_bytes(ovf(size=disk.stat().st_size))
+    with pytest.raises(UnsafeImage, match=r"rests on .*/base\.raw, and a package holds its disks whole"):
+        bring(read_request(params_of(folder / "web", folder / "vm")).job("1").params)
+    assert not (folder / "vm").exists()

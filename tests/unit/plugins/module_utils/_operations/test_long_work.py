@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.launch import Job
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.state import DONE, JobState
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.waiting import JobDied
@@ -44,3 +46,35 @@ def test_work_of_another_run_that_died_is_done_by_this_one(monkeypatch: pytest.M
 def test_work_of_its_own_that_died_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(JobDied):
         run(monkeypatch, os.getpid(), os.getpid())
+
+
+class Request:
+    def job(self, version: str) -> Job:
+        return Job("k", "/target", {"version": version}, lambda: "unused")
+
+
+def test_only_what_can_be_asked_for_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Job]()
+
+    def join(job: Job, *_given: Any, **_named: Any) -> bool:
+        asked.append(job)
+        return True
+
+    def wrong(params: dict[str, Any], tools: Tools) -> Request:
+        raise InvalidOption("wrong")
+
+    monkeypatch.setattr(long_work, "join", join)
+    assert long_work.joining(lambda params, tools: Request())(PARAMS, Tools(version="3"))
+    assert not long_work.joining(wrong)(PARAMS, Tools(version="3"))
+    assert [job.params for job in asked] == [{"version": "3"}]
+
+
+def test_the_job_that_writes_a_path(tmp_path: Path) -> None:
+    """Whatever name a task has for the path; a task that names none has no job."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    found = [
+        long_work.job_writing("k", "dest")({"dest": str(path)}, Tools())
+        for path in (tmp_path / "disk", tmp_path / "link/disk")
+    ]
+    assert found == [Job("k", str(tmp_path / "disk"), {}, lambda: "unused").id] * 2
+    assert long_work.job_writing("k", "dest")({"dest": None}, Tools()) is None

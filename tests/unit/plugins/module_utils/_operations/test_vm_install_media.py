@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pycdlib
 import pytest
-from ansible_collections.imageops.fleet.plugins.module_utils._errors import InvalidOption, NotFound
+from ansible_collections.imageops.fleet.plugins.module_utils._errors import NotFound, UnsafeImage
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import vm_install_media as media
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm_install_answers import Answers
 
@@ -45,7 +45,7 @@ def test_a_file_that_is_not_on_it(tmp_path: Path) -> None:
 def test_an_image_that_is_none(tmp_path: Path) -> None:
     broken = tmp_path / "x.iso"
     broken.write_bytes(bytes(40000))
-    with pytest.raises(InvalidOption, match="can't be read"):
+    with pytest.raises(UnsafeImage, match="^iso: .* can't be read"):
         media.member_start(str(broken), "boot/none", 1024, option="kernel")
 
 

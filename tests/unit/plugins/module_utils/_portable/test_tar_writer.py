@@ -71,7 +71,9 @@ def test_a_sparse_file_is_read_back(count: int, to_end: bool) -> None:
     if to_end:
         runs.append((size - 4096, size))
     data = b"".join(bytes([number + 1]) * (end - start) for number, (start, end) in enumerate(runs))
-    head = tar_writer.sparse_header("disk.raw", size, runs)
+    told = runs if to_end else [*runs, (size, size)]
+    head = b"".join(tar_writer.sparse_header("disk.raw", size, told, data=len(data)))
+    assert len(head) == tar_writer.sparse_header_size(len(told))
     whole = head + data
     whole += tar_writer.trailer(len(whole))
     with tarfile.open(fileobj=io.BytesIO(whole)) as archive:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
+    InvalidOption,
     NoSpace,
     TransferError,
     UnsafeImage,
@@ -45,11 +47,15 @@ def every_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetch(site: Site, path: Path, *, checksum: Checksum | None = None, **given: Any) -> Downloaded:
+    return download_of(site, path, checksum=checksum, **given).run()
+
+
+def download_of(site: Site, path: Path, *, checksum: Checksum | None = None, **given: Any) -> Download:
     url = parse_url(site.url("/a"), option="src")
     wanted = Wanted(url.shown, url.identity, checksum, given.pop("most", 1 << 40), **given)
     clock = HastyClock()
     source = HttpStream(HttpClient(Access(idle_timeout=120)), url, clock, proven=checksum is not None)
-    return Download(wanted, source, str(path), clock=clock, begun=lambda total: None, report=lambda done: None).run()
+    return Download(wanted, source, str(path), clock=clock, begun=lambda total: None, report=lambda done: None)
 
 
 def left(path: Path) -> list[str]:
@@ -240,3 +246,15 @@ def test_bandwidth(path: Path) -> None:
 def test_results_are_plain(path: Path) -> None:
     with serving(files={"/a": CONTENT}) as site:
         assert json.dumps(dataclasses.asdict(fetch(site, path)))
+
+
+@pytest.mark.parametrize(("error", "stays"), [(None, False), (Conflict("no"), False), (InvalidOption("no"), True)])
+def test_what_came_goes_when_it_is_used_up(path: Path, error: Exception | None, stays: bool) -> None:
+    with serving(files={"/a": CONTENT}) as site:
+        came = download_of(site, path)
+        came.run()
+        with contextlib.suppress(Conflict, InvalidOption), came.used_up():
+            assert left(path) == [path.name]
+            if error:
+                raise error
+    assert left(path) == [path.name] * stays
