@@ -34,9 +34,9 @@ def plan_import(params: dict[str, Any], tools: Tools) -> Plan:
     if record is not None and _tells(record, request):
         return _unchanged(request, main, record)
     if request.drivers:
-        from .import_drivers import require_program
+        from .import_drivers import require_programs
 
-        require_program()
+        require_programs()
     _require_replaceable(request, main, record, force=params["force"])
     _require_unused(request, tools)
     require_writable_folder(request.dest, option="dest")

@@ -10,7 +10,7 @@ import platform
 import shutil
 from collections.abc import Sequence
 
-from .._commands import missing_program
+from .._commands import require_program
 from .._errors import EngineError
 from .._files import write_bytes
 from .._hypervisor.acceleration import kvm_obstacle
@@ -20,14 +20,16 @@ from .._portable.machine import UEFI, Machine
 from .._qemu.guestfs import Guestfs
 
 PROGRAM = "virt-v2v"
+# By which it reads disks; Debian's package only recommends it.
+_SERVER = "nbdkit"
 # A large guest on an emulated processor takes hours.
 _MOST_SECONDS = 86400
 
 
-def require_program() -> None:
-    """Raise MissingLibrary when virt-v2v isn't installed."""
-    if shutil.which(PROGRAM) is None:
-        raise missing_program(PROGRAM)
+def require_programs() -> None:
+    """Raise MissingLibrary when virt-v2v, or what it needs, isn't installed."""
+    for name in (PROGRAM, _SERVER):
+        require_program(name)
 
 
 def convert(machine: Machine, files: Sequence[str], format: str, lock: int) -> list[str]:

@@ -161,10 +161,17 @@ class Guestfs:
         if said.rc == _TIMED_OUT:
             raise TimedOut(f"{argv[0]} did not end within {limit} seconds.", cmd=list(argv))
         if said.rc != 0:
-            lines = [line for line in said.stderr.splitlines() if line.strip()]
-            why = lines[-1].strip() if lines else f"exit code {said.rc}"
+            why = _error_of(argv[0], said.stderr) or f"exit code {said.rc}"
             raise EngineError(f"{argv[0]} failed: {why}", cmd=list(argv), rc=said.rc, stderr=said.stderr)
         return said.stdout
+
+
+def _error_of(program: str, stderr: str) -> str:
+    """What went wrong. After an error these programs may say how to report a bug, and before it what they did."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    start = f"{program}: error: "
+    errors = [line[len(start) :] for line in lines if line.startswith(start)]
+    return (errors or lines or [""])[-1]
 
 
 def missing_programs() -> str:

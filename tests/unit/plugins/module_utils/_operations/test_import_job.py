@@ -20,6 +20,7 @@ from typing import Any
 
 import pycdlib
 import pytest
+from ansible_collections.imageops.fleet.plugins.module_utils import _commands
 from ansible_collections.imageops.fleet.plugins.module_utils._errors import (
     Conflict,
     ImageOpsError,
@@ -460,7 +461,7 @@ def test_drivers_are_brought_by_virt_v2v(folder: Path, monkeypatch: pytest.Monke
         return ""
 
     monkeypatch.setattr(import_drivers.Guestfs, "run", run)
-    monkeypatch.setattr(import_drivers.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(import_drivers, "require_program", str)
     foretold = plan_import(params_of(src, folder / "web", format="raw", drivers="virt-v2v"), Tools()).after
     assert foretold["vm"] == foretold["machine"] == "(known after apply)"
     found = brought(src, folder / "web", drivers="virt-v2v")
@@ -471,9 +472,10 @@ def test_drivers_are_brought_by_virt_v2v(folder: Path, monkeypatch: pytest.Monke
     assert os.listdir(folder / "web") == ["web-disk1.raw"]
 
 
-def test_without_virt_v2v(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_drivers.shutil, "which", lambda name: None)
-    with pytest.raises(MissingLibrary, match="'virt-v2v' is not installed"):
+@pytest.mark.parametrize("lacking", ["virt-v2v", "nbdkit"])
+def test_without_what_brings_drivers(folder: Path, monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    monkeypatch.setattr(_commands.shutil, "which", lambda name: None if name == lacking else f"/usr/bin/{name}")
+    with pytest.raises(MissingLibrary, match=f"'{lacking}' is not installed"):
         plan_import(params_of(tar(folder / "web.ova", package()), folder / "web", drivers="virt-v2v"), Tools())
 
 

@@ -187,3 +187,11 @@ def test_a_failure_in_the_programs_own_words(programs: Path) -> None:
 
 def test_every_program_has_a_package() -> None:
     assert set(guestfs._PROGRAMS) | {guestfs._FISH} == set(NAMES)
+
+
+def test_the_error_is_told_and_not_how_to_report_it(programs: Path) -> None:
+    says = "echo 'virt-resize: error: the disk is too small' >&2; echo 'If reporting bugs, run:' >&2; echo ' virt-resize -v' >&2; exit 1"
+    install(programs, "virt-resize", says)
+    with pytest.raises(EngineError) as told:
+        Guestfs(True, 60).run(["virt-resize"])
+    assert str(told.value) == "virt-resize failed: the disk is too small"
