@@ -20,6 +20,7 @@ _NAMES = {
     "kernel": ("linux-image-cloud-amd64", "kernel-core", "kernel-default"),
     "libvirt": ("python3-libvirt", "python3-libvirt", f"{_PYTHON}-libvirt-python"),
     "nbd": ("python3-libnbd", "python3-libnbd", "python3-libnbd"),
+    "nbdcopy": ("libnbd-bin", "libnbd", "libnbd"),
     "pycdlib": ("python3-pycdlib", "python3-pycdlib", f"{_PYTHON}-pycdlib"),
     "qemu-img": ("qemu-utils", "qemu-img", "qemu-tools"),
     "qemu-nbd": ("qemu-utils", "qemu-img", "qemu-tools"),

@@ -20,15 +20,15 @@ from .._portable.machine import UEFI, Machine
 from .._qemu.guestfs import Guestfs
 
 PROGRAM = "virt-v2v"
-# By which it reads disks; Debian's package only recommends it.
-_SERVER = "nbdkit"
+# By which it reads and copies disks; Debian's package only recommends them.
+_BESIDE = ("nbdkit", "nbdcopy")
 # A large guest on an emulated processor takes hours.
 _MOST_SECONDS = 86400
 
 
 def require_programs() -> None:
     """Raise MissingLibrary when virt-v2v, or what it needs, isn't installed."""
-    for name in (PROGRAM, _SERVER):
+    for name in (PROGRAM, *_BESIDE):
         require_program(name)
 
 

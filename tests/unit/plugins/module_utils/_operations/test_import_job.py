@@ -472,7 +472,7 @@ def test_drivers_are_brought_by_virt_v2v(folder: Path, monkeypatch: pytest.Monke
     assert os.listdir(folder / "web") == ["web-disk1.raw"]
 
 
-@pytest.mark.parametrize("lacking", ["virt-v2v", "nbdkit"])
+@pytest.mark.parametrize("lacking", ["virt-v2v", "nbdkit", "nbdcopy"])
 def test_without_what_brings_drivers(folder: Path, monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
     monkeypatch.setattr(_commands.shutil, "which", lambda name: None if name == lacking else f"/usr/bin/{name}")
     with pytest.raises(MissingLibrary, match=f"'{lacking}' is not installed"):
