@@ -34,8 +34,8 @@ requirements:
   - C(qemu-nbd) (in C(qemu-utils)) and libnbd's Python library C(nbd) (C(python3-libnbd)) on the host, but not for raw disks
   - For zst the Python library C(zstandard) (C(python3-zstandard))
   - For signatures the program C(openssl)
-  - For O(drivers) the programs C(virt-v2v), C(nbdkit) and C(nbdcopy) (Debian: C(virt-v2v), C(nbdkit) and C(libnbd-bin), with a kernel for libguestfs such as
-    C(linux-image-cloud-amd64))
+  - For O(drivers) the programs C(virt-v2v), C(nbdkit) and C(nbdcopy) (Debian's packages C(virt-v2v), C(nbdkit) and
+    C(libnbd-bin), with a kernel for libguestfs such as C(linux-image-cloud-amd64))
 options:
   imports:
     description:
