@@ -99,11 +99,9 @@ FAULTS = Stage(
 TARGETS = f"ansible-playbook -i {INVENTORY} tests/integration/run.yml --limit"
 # At its own pace: a play of all hosts would wait for the slowest at each task.
 OTHER_HOSTS = Stage("integration, other hosts", f"{TARGETS} 'hypervisors[1:]'", needs=ON_FLEET)
-# Long, with several guests of Debian: `molecule test -s NAME` runs one of them on the fleet.
-ON_DEMAND = ("build",)
+# Long, with many guests or such of Debian: `molecule test -s NAME` runs one of them on the fleet.
+ON_DEMAND = ("build", "lab")
 SCENARIOS = " ".join(["molecule test --all", *(f"--exclude {name}" for name in ON_DEMAND)])
-# Of ten participants, which `molecule test -s lab` has, 30 guests boot on emulated processors.
-FEW = {"IMAGEOPS_LAB_PARTICIPANTS": "2"}
 FLEET_DOWN = Stage("fleet down", "tests/fleet/fleet down --keep-images")
 STAGES = (
     Stage("ruff", "ruff check . && ruff format --check ."),
@@ -144,7 +142,7 @@ STAGES = (
     Stage("integration, first host", f"{TARGETS} 'hypervisors[0]'", needs=ON_FLEET),
     OTHER_HOSTS,
     FAULTS,
-    Stage("molecule", SCENARIOS, needs=ON_FLEET, after=(OTHER_HOSTS.name,), variables=FEW),
+    Stage("molecule", SCENARIOS, needs=ON_FLEET, after=(OTHER_HOSTS.name,)),
     Stage("demo", "demo/run && demo/run --expect-unchanged", needs=ON_FLEET, after=(OTHER_HOSTS.name,)),
 )
 
