@@ -31,7 +31,7 @@ TARGET = HERE.parents[1] / ".build" / "fleet" / "guest" / "imageops-guest.raw"
 SUITE = "bookworm"
 SOURCES = sources_of(SUITE)
 KERNEL = "linux-image-cloud-amd64"
-PACKAGES = [KERNEL, "busybox-static", "syslinux-common", "systemd-boot-efi"]
+PACKAGES = (KERNEL, "busybox-static", "syslinux-common", "systemd-boot-efi")
 MODULES = (
     "virtio_pci",
     "virtio_blk",
