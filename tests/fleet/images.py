@@ -25,6 +25,8 @@ PACKAGES = [
     "dbus",
     "dnsmasq-base",
     "e2fsprogs",
+    "gpg",
+    "gpg-agent",
     "iproute2",
     "iptables",
     "kmod",
