@@ -100,7 +100,7 @@ def build(target: Path) -> None:
         guest_disk.assemble(
             raw,
             second=root,
-            kernel=next(data for path, data in files.items() if path.startswith("boot/vmlinuz-")),
+            kernel=guest.kernel_of(files),
             initramfs=initramfs(files),
             uefi=files[guest.UEFI],
             mbr=files[guest.MBR],

@@ -95,6 +95,10 @@ def unpack_packages(scratch: Path, packages: Sequence[str] = PACKAGES) -> dict[s
     return files
 
 
+def kernel_of(files: dict[str, bytes]) -> bytes:
+    return next(data for path, data in files.items() if path.startswith("boot/vmlinuz-"))
+
+
 def load_order(files: dict[str, bytes], wanted: Sequence[str] = MODULES) -> dict[str, bytes]:
     """The wanted modules after those they depend on, as their own .modinfo sections say."""
     available = {Path(name).stem.replace("-", "_"): data for name, data in files.items() if name.endswith(".ko")}
@@ -157,7 +161,7 @@ def build(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         scratch = Path(name)
         files = unpack_packages(scratch)
-        kernel = next(data for path, data in files.items() if path.startswith("boot/vmlinuz-"))
+        kernel = kernel_of(files)
         disk = scratch / "disk"
         guest_disk.write_disk(
             disk, kernel=kernel, initramfs=initramfs(files), uefi=files[UEFI], mbr=files[MBR], scratch=scratch

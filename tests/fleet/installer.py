@@ -75,10 +75,6 @@ def boot_partition(files: dict[str, bytes], kernel: bytes, scratch: Path) -> byt
     return path.read_bytes()
 
 
-def kernel_of(files: dict[str, bytes]) -> bytes:
-    return next(data for path, data in files.items() if path.startswith("boot/vmlinuz-"))
-
-
 def initramfs(files: dict[str, bytes], modules: dict[str, bytes], boot: bytes) -> bytes:
     busybox = next(data for name, data in files.items() if name.endswith("bin/busybox"))
     entries = [(name, 0o040755, b"") for name in DIRECTORIES]
@@ -118,8 +114,8 @@ def build(target: Path) -> None:
         scratch = Path(name)
         files = guest.unpack_packages(scratch)
         own = guest.unpack_packages(scratch, [KERNEL])
-        kernel, modules = kernel_of(own), guest.load_order(own, MODULES)
-        initrd = initramfs(files, modules, boot_partition(files, kernel_of(files), scratch))
+        kernel, modules = guest.kernel_of(own), guest.load_order(own, MODULES)
+        initrd = initramfs(files, modules, boot_partition(files, guest.kernel_of(files), scratch))
         write_iso(scratch / "installer.iso", kernel, initrd, loader_files(scratch))
         (scratch / "linux").write_bytes(kernel)
         (scratch / "initrd").write_bytes(initrd)
