@@ -280,7 +280,9 @@ class Host:
             return scenario
         said = self.call(wanted)
         if not said.get("failed"):
-            # It was in the middle of a stop or a start; what holds for the VM is checked as ever.
+            # It was in the middle of a stop or a start; what holds for the VM is checked as ever, and no other QEMU may have its disks.
+            if os.path.exists(f"/proc/{process}") and process_of_vm() != process:
+                raise Failed(f"libvirt lost the process {process} of the VM, and the module did not say so: {said}")
             return scenario
         if f"process {process} (" not in said["msg"]:
             raise Failed(f"libvirt lost the VM: {said}")
