@@ -16,6 +16,7 @@ from .library import calling, library
 from .xml import get, parse
 
 # virDomainEventType and virDomainEventStoppedDetailType of libvirt/libvirt-domain.h.
+_STARTED = 2
 _STOPPED = 5
 _SHUT_DOWN = 0
 _HOW = {0: "shut down", 1: "stopped from outside", 2: "crashed", 3: "migrated", 4: "saved", 5: "died", 6: "reverted"}
@@ -40,6 +41,7 @@ class Lifecycle:
     def __init__(self, uri: str) -> None:
         _run_events()
         self.connection = Connection.open(uri)
+        self._starting: set[str] = set()
         self._ends: dict[str, str] = {}
         self._reboots: dict[str, int] = {}
         raw, found = self.connection.raw, library()
@@ -50,6 +52,8 @@ class Lifecycle:
     def start(self, xml_text: str) -> Domain:
         """Start a domain that isn't kept, and that libvirt ends with this connection."""
         name = get(parse(xml_text), "name")
+        # libvirt hands events on later than they happen: until this start is told, an end is that of an earlier domain.
+        self._starting.add(name)
         self._ends.pop(name, None)
         self._reboots.pop(name, None)
         with calling(f"starting the domain {name}"):
@@ -80,8 +84,11 @@ class Lifecycle:
         self.connection.close()
 
     def _changed(self, _connection: Any, raw: Any, event: int, detail: int, _data: Any) -> None:
-        if event == _STOPPED:
-            self._ends[raw.name()] = _HOW.get(detail, "ended")
+        name = raw.name()
+        if event == _STARTED:
+            self._starting.discard(name)
+        elif event == _STOPPED and name not in self._starting:
+            self._ends[name] = _HOW.get(detail, "ended")
 
     def _rebooted(self, _connection: Any, raw: Any, _data: Any) -> None:
         self._reboots[raw.name()] = self._reboots.get(raw.name(), 0) + 1

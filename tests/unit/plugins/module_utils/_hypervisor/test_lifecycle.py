@@ -22,6 +22,8 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lifecycle]:
     left = found.connection.domain("ends")
     if left is not None:
         left.destroy()
+        # All connections to the test driver share one queue: what is still in it would be told to the next test.
+        assert Clock().wait_until(lambda: bool(found.end_of("ends")), 30)
     found.close()
 
 
@@ -40,6 +42,15 @@ def test_one_that_somebody_stops_does_not(life: Lifecycle) -> None:
     assert Clock().wait_until(lambda: bool(life.end_of("ends")), 30)
     assert life.end_of("ends") == "stopped from outside" and not life.is_orderly(life.end_of("ends"))
     assert life.start(TEXT).active and life.end_of("ends") == ""
+
+
+def test_an_earlier_domain_s_end_told_late_is_not_this_one_s(life: Lifecycle) -> None:
+    domain = life.start(TEXT)
+    assert Clock().wait_until(lambda: not life._starting, 30)
+    domain.destroy()
+    life.start(TEXT)
+    assert Clock().wait_until(lambda: not life._starting, 30)
+    assert life.end_of("ends") == ""
 
 
 def test_another_domain_is_not_ours(life: Lifecycle) -> None:
