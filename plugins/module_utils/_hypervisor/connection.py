@@ -9,6 +9,8 @@ waits for an answer; so one connection serves all items of a task.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -21,6 +23,8 @@ from .library import calling, library, tell_each
 from .xml import Element, get, parse
 
 DEFAULT_URI = "qemu:///system"
+# Requests of one client that libvirt's daemon works on side by side (max_client_requests of libvirtd.conf); more only queue.
+_AT_ONCE = 5
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Connection:
     def __init__(self, raw: Any, uri: str) -> None:
         self.raw = raw
         self.uri = uri
-        self._seen: dict[str, Seen] | None = None
+        self._seen: dict[str, Seen] = {}
 
     @classmethod
     def open(cls, uri: str) -> Connection:
@@ -103,27 +107,32 @@ class Connection:
     def seen(self, name: str) -> Seen | None:
         """The domain called `name` as it is now, for a plan; None when there is none.
 
-        The first question looks at all domains at once. What was found of one is told once, then it is asked for alone.
+        What `look_at` found of it is told once, then it is asked for alone.
         """
-        if self._seen is None:
-            self._seen = self._look()
         found = self._seen.pop(name, None)
         if found:
             return found
         domain = self.domain(name)
         return Seen(domain) if domain else None
 
-    def _look(self) -> dict[str, Seen]:
-        """All domains by name, with what two calls tell of them; none from an engine that tells it of one at a time only."""
+    def look_at(self, names: Collection[str]) -> None:
+        """Look at many domains at once, for the plans that will ask for them; not with an engine that tells of one at a time only.
+
+        Raises EngineError.
+        """
         found = library()
         try:
             with calling("looking at the domains"):
                 told = self.raw.getAllDomainStats(found.VIR_DOMAIN_STATS_STATE)
                 first = {raw.name() for raw in self.raw.listAllDomains(found.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)}
         except Unsupported:
-            return {}
+            return
         domains = [(Domain(raw), facts.get("state.state")) for raw, facts in told]
-        return {one.name: Seen(one, state=state, autostart=one.name in first) for one, state in domains}
+        seen = [Seen(one, state=state, autostart=one.name in first) for one, state in domains if one.name in names]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            asked = [(one, pool.submit(one.ask)) for one in seen]
+        # Of what went meanwhile its plan will be told.
+        self._seen = {one.name: one for one, asking in asked if not asking.exception()}
 
     def domains(self) -> list[Domain]:
         """All domains, sorted by name."""

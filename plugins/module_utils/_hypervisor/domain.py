@@ -76,11 +76,13 @@ class Domain:
 
     def xml(self, *, inactive: bool = True, secure: bool = False) -> Element:
         """Its description: `inactive` the one of the next start, else what runs now; `secure` with passwords."""
+        return parse(self._description(inactive=inactive, secure=secure))
+
+    def _description(self, *, inactive: bool, secure: bool) -> str:
         found = library()
         flags = (found.VIR_DOMAIN_XML_INACTIVE if inactive else 0) | (found.VIR_DOMAIN_XML_SECURE if secure else 0)
         with self._calling("describing"):
-            text = self.raw.XMLDesc(flags)
-        return parse(text)
+            return str(self.raw.XMLDesc(flags))
 
     def disks(self, *, inactive: bool = False) -> list[Disk]:
         """Its disks, active layer first in each chain; only a running domain's chains are known to libvirt."""
@@ -175,6 +177,7 @@ class Seen(Domain):
         """`state` (libvirt's number) and `autostart` are told when a look at all domains has found them."""
         super().__init__(domain.raw)
         self.now = domain
+        self._texts: dict[bool, str] = {}
         self._descriptions: dict[bool, Element] = {}
         self._disks: dict[bool, list[Disk]] = {}
         if state is not None:
@@ -197,8 +200,14 @@ class Seen(Domain):
     def xml(self, *, inactive: bool = True, secure: bool = False) -> Element:
         """As the domain's own, not to be changed; that of the next start always with passwords, which a change must keep."""
         if inactive not in self._descriptions:
-            self._descriptions[inactive] = super().xml(inactive=inactive, secure=secure or inactive)
+            text = self._texts.pop(inactive, "") or self._description(inactive=inactive, secure=secure or inactive)
+            self._descriptions[inactive] = parse(text)
         return self._descriptions[inactive]
+
+    def ask(self) -> None:
+        """Ask for its descriptions now; any thread may do that for many, which takes a fraction of asking one by one."""
+        for inactive in (True, False) if self.active else (True,):
+            self._texts[inactive] = self._description(inactive=inactive, secure=inactive)
 
     def disks(self, *, inactive: bool = False) -> list[Disk]:
         """As the domain's own, not to be changed."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -84,6 +84,10 @@ class Tools:
         self.bases.close()
 
 
+def no_survey(items: Sequence[dict[str, Any]], tools: Tools) -> None:
+    """For operations whose items are looked at one by one."""
+
+
 def no_locks(item: dict[str, Any], tools: Tools) -> Iterable[str]:
     """For queries: nothing is locked."""
     return ()
@@ -113,7 +117,8 @@ def no_summary(tools: Tools) -> dict[str, Any]:
 class Operation:
     """An operation for the runner.
 
-    `plan` looks and decides for one item and never writes. `result` is the key of the result list. `locks` names what
+    `plan` looks and decides for one item and never writes. `survey` looks once, under the locks, at what all plans will ask, and
+    refuses nothing. `result` is the key of the result list. `locks` names what
     is locked before looking. `join` waits for a running job that does just this item, and says whether there was one.
     `parallel` is how many items are applied at once, unless the task's option of that name says otherwise. `expand`
     (queries) makes of one item those that the host has. `job_id` names the job that the item is done by, from its options
@@ -122,6 +127,7 @@ class Operation:
 
     plan: Callable[[dict[str, Any], Tools], Plan]
     result: str
+    survey: Callable[[Sequence[dict[str, Any]], Tools], None] = no_survey
     locks: Callable[[dict[str, Any], Tools], Iterable[str]] = no_locks
     join: Callable[[dict[str, Any], Tools], bool] = nothing_to_join
     job_id: Callable[[dict[str, Any], Tools], str | None] = no_job

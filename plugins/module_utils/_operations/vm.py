@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .._errors import InvalidOption
+from .._errors import ImageOpsError, InvalidOption
 from .._files import real_path
-from .._hypervisor.connection import Connection
+from .._hypervisor.connection import Connection, require_local
 from .._hypervisor.domain import Domain
 from .._hypervisor.xml import get
 from .._plan import KNOWN_AFTER, Plan, Wait
@@ -29,6 +30,19 @@ from .vm_together import claim_memory
 _STOPPED = "stopped"
 _TOLD_BY_XML = ("memory", "vcpus", "disks")
 _STATES_AFTER = {"running": "running", "restarted": "running", "paused": "paused", "stopped": _STOPPED}
+
+
+def survey(items: Sequence[dict[str, Any]], tools: Tools) -> None:
+    """Look at the VMs of a list at once. What can't be seen so, each plan looks for, and says what is wrong."""
+    names: dict[str, set[str]] = {}
+    for params in items:
+        if not asks_for_process(params):
+            names.setdefault(params["uri"], set()).add(params["name"])
+    for uri, wanted in names.items():
+        if len(wanted) > 1:
+            with contextlib.suppress(ImageOpsError):
+                require_local(uri)
+                tools.hypervisor(uri).look_at(wanted)
 
 
 def plan_vm(params: dict[str, Any], tools: Tools) -> Plan:
@@ -187,4 +201,4 @@ def locks(params: dict[str, Any], tools: Tools) -> Iterable[str]:
     return [f"domain:{params['name']}", *map(real_path, [*paths, *written_paths(params.get("xml"))])]
 
 
-OPERATION = Operation(plan=plan_vm, result="vms", locks=locks, parallel=8, lock_timeout=60.0)
+OPERATION = Operation(plan=plan_vm, survey=survey, result="vms", locks=locks, parallel=8, lock_timeout=60.0)

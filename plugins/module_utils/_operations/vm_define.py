@@ -291,9 +291,8 @@ def _says_the_same(one: Element, other: Element) -> bool:
 
 
 def _declared(request: VmRequest, root: Element) -> dict[str, Any]:
-    """The facts of `root` that the task declares."""
-    facts = vm_plain.facts(root)
-    found = {name: facts[name] for name in facts if request.plain(name) is not None}
+    """The facts of `root` that the task declares, as a diff shows them."""
+    found = vm_plain.declared_facts(root, request)
     for network in found.get("networks", []):
         network.setdefault("mac", KNOWN_AFTER)
     return found

@@ -49,6 +49,7 @@ class Part:
         """Raise what speaks against it; disks in `known` were looked at already."""
         if self._root is None:
             return
+        hardware.vcpus(self._root)
         if existing is not None:
             vm_whole.keep_uuid(self._root, existing)
         if self._root.get("type") == "kvm":

@@ -91,7 +91,7 @@ def accelerated(root: Element, connection: Connection) -> dict[str, str]:
 
 def pending(live: Element, root: Element) -> list[str]:
     """Names of the facts that the next start will change."""
-    now, then = hardware.facts(live), hardware.facts(root)
+    now, then = (hardware.facts(one, (*_FIXED_AT_START, "cpu")) for one in (live, root))
     found = [name for name in _FIXED_AT_START if now[name] != then[name]]
     if not hardware.same_machine(hardware.machine(live), hardware.machine(root)):
         found.append("machine")

@@ -41,7 +41,7 @@ def _uplink(interface: Element, network: NetworkRequest) -> tuple[Any, ...]:
 
 def _declared(request: VmRequest, root: Element) -> dict[str, Any]:
     """What options declare of `root`; of disks and networks only what is named, since the XML may have more of them."""
-    found = {name: value for name, value in vm_plain.facts(root).items() if request.plain(name) is not None}
+    found = vm_plain.declared_facts(root, request)
     if "memory" in found:
         found["memory"] = hardware.memory(root)
     if "networks" in found:

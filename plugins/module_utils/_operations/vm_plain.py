@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import InvalidOption
@@ -236,12 +236,16 @@ def set_acceleration(root: Element, acceleration: Acceleration) -> None:
         hardware.set_cpu(root, "maximum")
 
 
-def facts(root: Element) -> dict[str, Any]:
-    """What diffs compare, by the names of the options."""
-    found: dict[str, Any] = hardware.facts(root)
-    found["networks"] = [uplink(element) for element in root.findall("devices/interface")]
-    found["labels"] = labels_of(root)
-    return found
+_FACTS: dict[str, Callable[[Element], Any]] = {
+    **hardware.FACTS,
+    "networks": lambda root: [uplink(element) for element in root.findall("devices/interface")],
+    "labels": labels_of,
+}
+
+
+def declared_facts(root: Element, request: VmRequest) -> dict[str, Any]:
+    """What diffs compare, by the names of the options: of `root` what the task declares."""
+    return {name: tell(root) for name, tell in _FACTS.items() if request.plain(name) is not None}
 
 
 def declared_paths(root: Element) -> dict[str, str]:

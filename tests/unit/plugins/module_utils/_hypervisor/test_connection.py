@@ -23,7 +23,13 @@ from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.connect
 )
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain import Domain
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.library import library
-from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import IMAGEOPS, Element, put, serialise
+from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import (
+    IMAGEOPS,
+    Element,
+    get,
+    put,
+    serialise,
+)
 
 URI = "test:///default"
 
@@ -96,15 +102,19 @@ def defined(connection: Connection, name: str) -> Domain:
     return connection.define(serialise(root))
 
 
-def test_one_look_tells_of_all_domains_once(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_look_tells_of_many_domains_once(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     web = defined(connection, "web")
     web.set_autostart(True)
+    connection.look_at(["web", "test", "nobody"])
     with monkeypatch.context() as patched:
-        for asked in ("lookupByName", "state"):
-            patched.setattr(type(connection.raw), asked, None, raising=False)
-        looked = [connection.seen(name) for name in ("web", "test")]
-        told = [(seen.name, seen.state, seen.active, seen.autostart) for seen in looked if seen]
+        patched.setattr(connection.raw, "lookupByName", None)
+        for asked in ("state", "isActive", "autostart", "XMLDesc"):
+            patched.setattr(type(web.raw), asked, None)
+        looked = [seen for seen in map(connection.seen, ("web", "test")) if seen]
+        told = [(seen.name, seen.state, seen.active, seen.autostart) for seen in looked]
+        described = [get(seen.xml(inactive=inactive), "name") for seen in looked for inactive in (True, False)[: 1 + seen.active]]
     assert told == [("web", "stopped", False, True), ("test", "running", True, False)]
+    assert described == ["web", "test", "test"]
     web.set_autostart(False)
     web.start()
     again = connection.seen("web")
@@ -124,8 +134,28 @@ def test_an_engine_without_a_look_at_all_is_asked_for_each(
         raise error
 
     monkeypatch.setattr(connection.raw, "getAllDomainStats", refuse)
+    connection.look_at(["test"])
     seen = connection.seen("test")
     assert seen is not None and (seen.state, seen.active, seen.autostart) == ("running", True, False)
+
+
+def test_what_went_while_it_was_looked_at_is_asked_for_alone(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defined(connection, "web")
+    listed = connection.raw.getAllDomainStats
+
+    def go(flags: int) -> object:
+        found = listed(flags)
+        for raw, _facts in found:
+            if raw.name() == "web":
+                raw.undefine()
+        return found
+
+    monkeypatch.setattr(connection.raw, "getAllDomainStats", go)
+    connection.look_at(["web", "test"])
+    assert connection.seen("web") is None
+    assert connection.seen("test") is not None
 
 
 def test_our_metadata(connection: Connection) -> None:

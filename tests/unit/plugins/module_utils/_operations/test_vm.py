@@ -24,7 +24,7 @@ from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.domain 
 from ansible_collections.imageops.fleet.plugins.module_utils._hypervisor.xml import get, parse, put, serialise
 from ansible_collections.imageops.fleet.plugins.module_utils._operations import base_files, usage_domains, vm_wait
 from ansible_collections.imageops.fleet.plugins.module_utils._operations.operation import Tools
-from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm import OPERATION, locks, plan_vm
+from ansible_collections.imageops.fleet.plugins.module_utils._operations.vm import OPERATION, locks, plan_vm, survey
 from ansible_collections.imageops.fleet.plugins.module_utils._plan import KNOWN_AFTER, Plan
 from ansible_collections.imageops.fleet.plugins.module_utils._records import read_record
 
@@ -122,20 +122,31 @@ def test_a_vm_is_made_once(tools: Tools, image: Path) -> None:
 def test_an_unchanged_vm_is_asked_for_its_two_descriptions_only(
     tools: Tools, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = {**made(tools, image), "state": "running"}
+    given = {**DEFAULTS, **made(tools, image), "state": "running"}
     found = carry_out(plan(tools, **given))
     fresh, asked = Tools(version="1"), []
     domain = type(fresh.hypervisor("test:///default").raw.lookupByName("web"))
+    other = {**DEFAULTS, "name": "other"}
 
     def watched(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: asked.append(name) or act(*args)
 
     for name in ("XMLDesc", "state", "isActive", "autostart", "info"):
         monkeypatch.setattr(domain, name, watched(name, getattr(domain, name)))
-    again = plan(fresh, **given)
+    survey([given, other], fresh)
+    again = plan_vm(given, fresh)
     assert not again.steps and carry_out(again) == found
     assert asked == ["XMLDesc", "XMLDesc"]
     fresh.close()
+
+
+@pytest.mark.parametrize("uri", ["test+ssh://elsewhere/default", "test:///nowhere", "none"])
+def test_what_can_not_be_looked_at_is_refused_by_its_plan(tools: Tools, uri: str) -> None:
+    items = [{**DEFAULTS, "name": name, "uri": uri} for name in ("web", "other")]
+    survey(items, tools)
+    for item in items:
+        with pytest.raises(ImageOpsError):
+            plan_vm(item, tools)
 
 
 def test_a_disk_has_a_record_and_is_never_made_again(tools: Tools, image: Path) -> None:
