@@ -23,6 +23,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.imageops.fleet.plugins.module_utils._jobs.attended import ATTENDED_VARIABLE
+from ansible_collections.imageops.fleet.plugins.plugin_utils._kept_payload import kept_payload
 from ansible_collections.imageops.fleet.plugins.plugin_utils._progress_line import ProgressLines
 from ansible_collections.imageops.fleet.plugins.plugin_utils._runs import Runs
 
@@ -48,10 +49,11 @@ class LongTask(ActionBase):
         """Run the module until no job of it goes on."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         wrap_async = self._task.async_val and not self._connection.has_native_async
-        if wrap_async or self._task.async_val or self._task.check_mode:
-            result.update(self._execute_module(task_vars=task_vars, wrap_async=wrap_async))
-        else:
-            result.update(_Wait(self, task_vars or {}).result())
+        with kept_payload(type(self).__module__):
+            if wrap_async or self._task.async_val or self._task.check_mode:
+                result.update(self._execute_module(task_vars=task_vars, wrap_async=wrap_async))
+            else:
+                result.update(_Wait(self, task_vars or {}).result())
         if not wrap_async:
             self._remove_tmp_path(self._connection._shell.tmpdir)  # type: ignore[no-untyped-call]
         return result

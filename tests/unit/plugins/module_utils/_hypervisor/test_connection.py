@@ -112,7 +112,9 @@ def test_one_look_tells_of_many_domains_once(connection: Connection, monkeypatch
             patched.setattr(type(web.raw), asked, None)
         looked = [seen for seen in map(connection.seen, ("web", "test")) if seen]
         told = [(seen.name, seen.state, seen.active, seen.autostart) for seen in looked]
-        described = [get(seen.xml(inactive=inactive), "name") for seen in looked for inactive in (True, False)[: 1 + seen.active]]
+        described = [
+            get(seen.xml(inactive=inactive), "name") for seen in looked for inactive in (True, False)[: 1 + seen.active]
+        ]
     assert told == [("web", "stopped", False, True), ("test", "running", True, False)]
     assert described == ["web", "test", "test"]
     web.set_autostart(False)
