@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -27,13 +26,10 @@ from .specs import ModuleSpec
 from .version import VERSION
 
 _MOST_WAITS = 64
-# A run makes few cycles, and Python looks for some at every 700 new objects, which takes a tenth of a run over a hundred VMs.
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def run_module(spec: ModuleSpec, operation: Operation) -> None:
     """Run `operation` for all items of a module call and end the module."""
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     module = QuietModule(  # type: ignore[no-untyped-call]
         argument_spec=spec.argument_spec, supports_check_mode=True, **spec.constraints
     )

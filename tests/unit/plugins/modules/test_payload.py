@@ -27,7 +27,7 @@ MOST_KIB = {
     "disk_info": 143,
     "disk_job_info": 63,
     "disk_snapshot": 195,
-    "host_info": 89,
+    "host_info": 94,
     "image_alias": 135,
     "image_build": 450,
     "image_export": 289,
