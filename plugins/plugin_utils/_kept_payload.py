@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 
@@ -21,6 +20,7 @@ import ansible.module_utils
 from ansible import constants
 from ansible.plugins.loader import module_utils_loader
 from ansible.release import __version__ as ansible_version
+from ansible_collections.imageops.fleet.plugins.module_utils._files import remove_halves, write_bytes
 
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _CORE = os.path.dirname(os.path.abspath(ansible.module_utils.__file__))
@@ -95,8 +95,9 @@ def _keep(payload: str, path: str) -> None:
     """Keep a packed module, and of its older ones the last few."""
     if os.path.exists(path):
         return
-    _copy(payload, path)
     folder, name = os.path.split(path)
+    remove_halves(folder)
+    _copy(payload, path)
     alike = [
         os.path.join(folder, other) for other in os.listdir(folder) if other.startswith(f"{name.rpartition('.')[0]}.")
     ]
@@ -105,7 +106,5 @@ def _keep(payload: str, path: str) -> None:
 
 
 def _copy(source: str, dest: str) -> None:
-    """Copy a file so that its new name is never that of a half."""
-    partial = f"{dest}.{os.getpid()}-part"
-    shutil.copyfile(source, partial)
-    os.replace(partial, dest)
+    with open(source, "rb") as stream:
+        write_bytes(dest, stream.read(), durable=False)

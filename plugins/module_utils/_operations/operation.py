@@ -117,12 +117,12 @@ def no_summary(tools: Tools) -> dict[str, Any]:
 class Operation:
     """An operation for the runner.
 
-    `plan` looks and decides for one item and never writes. `survey` looks once, under the locks, at what all plans will ask, and
-    refuses nothing. `result` is the key of the result list. `locks` names what
-    is locked before looking. `join` waits for a running job that does just this item, and says whether there was one.
-    `parallel` is how many items are applied at once, unless the task's option of that name says otherwise. `expand`
-    (queries) makes of one item those that the host has. `job_id` names the job that the item is done by, from its options
-    alone: the source isn't read. `summarise` gives what is told beside the list, of all that the run looked at.
+    `plan` looks and decides for one item and never writes. `survey` looks once, under the locks, at what all plans will ask,
+    and refuses nothing. `result` is the key of the result list. `locks` names what is locked before looking. `join` waits for a
+    running job that does just this item, and says whether there was one. `parallel` is how many items are applied at once,
+    unless the task's option of that name says otherwise. `expand` (queries) makes of one item those that the host has. `job_id`
+    names the job that the item is done by, from its options alone: the source isn't read. `summarise` gives what is told beside
+    the list, of all that the run looked at.
     """
 
     plan: Callable[[dict[str, Any], Tools], Plan]

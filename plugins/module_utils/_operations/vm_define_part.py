@@ -49,6 +49,7 @@ class Part:
         """Raise what speaks against it; disks in `known` were looked at already."""
         if self._root is None:
             return
+        # Raises what speaks against a <vcpu>, which nothing else reads where the task has no such option.
         hardware.vcpus(self._root)
         if existing is not None:
             vm_whole.keep_uuid(self._root, existing)
